@@ -1,0 +1,217 @@
+//! What a user may write in `pipeline.toml`, as types.
+//!
+//! The same types give the parser (`deserr`, which reports every error at once) and the JSON Schema for editors
+//! (`schemars`). A doc comment here is the text an editor shows, so it is written for users.
+
+use std::collections::BTreeMap;
+
+use deserr::Deserr;
+use schemars::JsonSchema;
+
+use super::source::Source;
+
+/// One data pipeline: where data comes from, what becomes of it, where it goes.
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Spec {
+    /// Version of this file's format. Always 1.
+    #[deserr(default = 1)]
+    #[schemars(default = "one", range(min = 1, max = 1))]
+    pub version: i64,
+    /// What the pipeline is called.
+    pub pipeline: Pipeline,
+    /// Where the AWS side runs.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub aws: Aws,
+    /// The Snowflake account the data goes to.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub snowflake: Option<Snowflake>,
+    /// Where the data comes from.
+    pub source: Source,
+    /// Who hears of failures.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub alerts: Alerts,
+    /// The typed tables that the data ends in.
+    #[deserr(rename = "table", default)]
+    #[schemars(rename = "table", default)]
+    pub tables: Vec<Table>,
+}
+
+fn one() -> i64 {
+    1
+}
+
+/// The pipeline itself.
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Name of the pipeline: lower-case letters, digits and hyphens. Every AWS and Snowflake name starts with it.
+    pub name: String,
+    /// One line for people; it becomes the description of the stacks.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub description: Option<String>,
+    /// Tags put on every AWS resource.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The AWS account and region.
+#[derive(Debug, Clone, PartialEq, Default, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Aws {
+    /// The 12 digits of the AWS account. Deploying to another account is refused. The environment `local` needs none.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub account: Option<String>,
+    /// The AWS region, such as `eu-west-1`. The environment `local` needs none.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub region: Option<String>,
+    /// Days that logs are kept (one of CloudWatch's retention values).
+    #[deserr(default = 30)]
+    #[schemars(default = "thirty")]
+    pub log_retention_days: i64,
+    /// Processor of the Lambda functions: `arm64` or `x86_64`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub architecture: Option<Architecture>,
+}
+
+fn thirty() -> i64 {
+    30
+}
+
+/// Processor of the Lambda functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserr, JsonSchema)]
+#[deserr(rename_all = lowercase)]
+#[schemars(rename_all = "lowercase")]
+pub enum Architecture {
+    /// AWS Graviton.
+    Arm64,
+    /// Intel and AMD.
+    #[deserr(rename = "x86_64")]
+    #[schemars(rename = "x86_64")]
+    X86_64,
+}
+
+/// The Snowflake account, and where in it the pipeline's objects live.
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Snowflake {
+    /// Account identifier, `ORGANISATION-ACCOUNT`. The environment `local` needs none.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub account: Option<String>,
+    /// Name of a connection in `~/.snowflake/connections.toml`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub connection: Option<String>,
+    /// User that pipectl signs in as.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub user: Option<String>,
+    /// Role that pipectl deploys with. It needs CREATE ROLE, DATABASE, INTEGRATION and WAREHOUSE on the account.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub role: Option<String>,
+    /// Reference to the private key (PEM) of key-pair sign-in, such as `env:SNOWFLAKE_PRIVATE_KEY`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub private_key: Option<String>,
+    /// Reference to a programmatic access token, such as `env:SNOWFLAKE_TOKEN`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub token: Option<String>,
+    /// Database of the pipeline. Without it: the pipeline's name and environment.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub database: Option<String>,
+    /// Schema of the typed tables. What arrives is kept beside it in a schema of the same name with `_RAW`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub schema: Option<String>,
+    /// Warehouse that already exists and runs the tasks. Without it pipectl makes one, XSMALL, suspended after a minute.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub warehouse: Option<String>,
+    /// How often arrived rows are moved into the typed tables: `10 seconds`, `1 minute`, `2 hours` or `USING CRON …`.
+    #[deserr(default = "1 minute".to_owned())]
+    #[schemars(default = "every_minute")]
+    pub schedule: String,
+}
+
+fn every_minute() -> String {
+    "1 minute".to_owned()
+}
+
+/// Who hears of failures.
+#[derive(Debug, Clone, PartialEq, Default, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Alerts {
+    /// Address that gets the alarms. AWS mails it a link that must be followed once.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub email: Option<String>,
+}
+
+/// One typed table.
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Table {
+    /// Name of the table in the warehouse.
+    pub name: String,
+    /// What the table holds; it becomes the table's comment.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub description: Option<String>,
+    /// Folder in the raw bucket whose files feed this table, such as `invoices/`. Tables may share one.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub prefix: Option<String>,
+    /// JSON path of an array in each record, such as `$.lines`: each of its items becomes a row.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub flatten: Option<String>,
+    /// The columns, in order.
+    pub columns: Vec<Column>,
+}
+
+/// One column of a typed table.
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Column {
+    /// Name of the column in the warehouse.
+    pub name: String,
+    /// SQL type, such as `NUMBER(10,2)`, `VARCHAR(80)`, `TIMESTAMP_NTZ` or `VARIANT`.
+    #[deserr(rename = "type")]
+    #[schemars(rename = "type")]
+    pub data_type: String,
+    /// JSON path of the value: `$.a.b` from the record, `@.a` from the flattened item. Without it: the column's name.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub path: Option<String>,
+    /// Whether a record without a value is rejected (and kept, with its reason).
+    #[deserr(default)]
+    #[schemars(default)]
+    pub not_null: bool,
+    /// Whether the column is part of the key that rows are merged by.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub key: bool,
+    /// What the column means; it becomes the column's comment.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub description: Option<String>,
+}
