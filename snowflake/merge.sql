@@ -1,0 +1,27 @@
+MERGE INTO {{ table }} AS t
+USING (
+  SELECT *
+  FROM (
+    {{ rows|indent(4) }}
+  )
+  WHERE _REASON IS NULL
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY {{ key }}
+    ORDER BY _FILE_MODIFIED DESC, _FILE DESC, _FILE_ROW DESC, _ITEM DESC
+  ) = 1
+) AS s
+ON {{ match }}
+WHEN MATCHED AND (
+  s._FILE_MODIFIED > t._FILE_MODIFIED
+  OR (s._FILE_MODIFIED = t._FILE_MODIFIED AND s._FILE > t._FILE)
+  OR (s._FILE_MODIFIED = t._FILE_MODIFIED AND s._FILE = t._FILE AND s._FILE_ROW >= t._FILE_ROW)
+) THEN UPDATE SET
+{% for column in updated %}
+  t.{{ column }} = s.{{ column }},
+{% endfor %}
+  t._FILE = s._FILE,
+  t._FILE_ROW = s._FILE_ROW,
+  t._FILE_MODIFIED = s._FILE_MODIFIED,
+  t._LOADED_AT = CURRENT_TIMESTAMP()
+WHEN NOT MATCHED THEN INSERT ({{ inserted }}, _FILE, _FILE_ROW, _FILE_MODIFIED, _LOADED_AT)
+VALUES ({{ values }}, s._FILE, s._FILE_ROW, s._FILE_MODIFIED, CURRENT_TIMESTAMP())

@@ -1,0 +1,16 @@
+-- create
+CREATE TABLE IF NOT EXISTS {{ name }} (
+{% for column in columns %}
+  {{ column.name }} {{ column.type }}{{ column.not_null }}{{ column.comment }}{{ column.comma }}
+{% endfor %}
+{% if key %}
+  PRIMARY KEY ({{ key }}) RELY
+{% endif %}
+)
+COMMENT = {{ comment }}
+
+-- alter
+COMMENT ON TABLE {{ name }} IS {{ comment }}
+
+-- drop
+DROP TABLE IF EXISTS {{ name }}

@@ -1,0 +1,74 @@
+//! Every action of a plan, and how it is done.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow};
+
+use crate::aws::apply::Note;
+use crate::aws::runtime::Runtime;
+use crate::aws::{self, Aws};
+use crate::graph::Graph;
+use crate::graph::object::Actor;
+use crate::graph::stack::Parameter;
+use crate::model::SnowflakeTarget;
+use crate::model::names::Names;
+use crate::plan::Action;
+use crate::snowflake::client::Client;
+use crate::snowflake::ident::Name;
+
+/// What actions are done with.
+pub struct Hands {
+    /// The AWS clients.
+    pub aws: Aws,
+    /// The Snowflake client and target, where there is one.
+    pub snowflake: Option<(Client, SnowflakeTarget)>,
+    /// The graph, for templates and parameters.
+    pub graph: Graph,
+    /// The names.
+    pub names: Names,
+    /// The runtime, where one was found.
+    pub runtime: Option<Runtime>,
+}
+
+impl Hands {
+    /// Does one action.
+    pub async fn act(&self, action: &Action, note: Note<'_>) -> anyhow::Result<()> {
+        match action {
+            Action::Sql { role, sql } => self.sql(*role, sql).await.map(drop),
+            Action::DrainPipe { pipe } => self.drain_pipe(pipe, note).await,
+            Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
+            Action::ResumeGraph { root } => self.resume_graph(root).await,
+            Action::DeployStack { stack } => self.deploy_stack(stack, note).await,
+            Action::DeleteStack { stack } => aws::apply::delete(&self.aws, stack, note).await,
+            Action::DeleteBucket { bucket } => aws::buckets::delete(&self.aws, bucket, note).await,
+            Action::Upload { bucket, .. } => {
+                let runtime = self.runtime.as_ref().context("the runtime was not looked for")?;
+                runtime.upload(&self.aws, bucket, note).await
+            }
+            Action::DeleteParameters => aws::manifest::delete(&self.aws, &self.names).await,
+        }
+    }
+
+    async fn deploy_stack(&self, name: &str, note: Note<'_>) -> anyhow::Result<()> {
+        let (_, stack) = self.graph.stacks().find(|(_, stack)| stack.name == name).with_context(|| format!("no stack {name} in the graph"))?;
+        let mut parameters = BTreeMap::new();
+        for (key, parameter) in &stack.parameters {
+            let value = match parameter {
+                Parameter::RuntimeKey => self.runtime.as_ref().context("the runtime was not looked for")?.key.clone(),
+                Parameter::Integration { name, property } => self.integration_property(name, property).await?,
+            };
+            parameters.insert(key.clone(), value);
+        }
+        aws::apply::deploy(&self.aws, stack, &parameters, &self.names.bucket("artifacts"), note).await
+    }
+
+    /// The name of the Snowflake role that `actor` stands for.
+    pub(super) fn role(&self, actor: Actor) -> anyhow::Result<Name> {
+        let (_, target) = self.snowflake.as_ref().ok_or_else(|| anyhow!("the pipeline has no [snowflake]"))?;
+        Ok(match actor {
+            Actor::Deployer => target.deployer.clone(),
+            Actor::Owner => Name::account(&self.names.snowflake("OWNER")),
+            Actor::Loader => Name::account(&self.names.snowflake("LOADER")),
+        })
+    }
+}

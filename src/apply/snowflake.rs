@@ -1,0 +1,120 @@
+//! The Snowflake actions: statements, waiting for pipes, suspending and resuming a task graph.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::Hands;
+use crate::aws::apply::Note;
+use crate::graph::object::Actor;
+use crate::snowflake::client::{Client, ResultSet, SnowflakeError, Statement};
+use crate::snowflake::ident::{Name, literal};
+
+/// How long a pipe or a task graph may take to come to rest.
+const REST: Duration = Duration::from_secs(600);
+/// How long AWS may take until a fresh role or policy is seen everywhere:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>.
+const PROPAGATION: Duration = Duration::from_secs(60);
+
+impl Hands {
+    fn client(&self) -> anyhow::Result<&Client> {
+        self.snowflake.as_ref().map(|(client, _)| client).context("the pipeline has no [snowflake]")
+    }
+
+    /// Runs one statement as `actor`.
+    pub(super) async fn sql(&self, actor: Actor, sql: &str) -> anyhow::Result<ResultSet> {
+        let mut statement = Statement::new(sql).role(self.role(actor)?.last());
+        if let Some((_, target)) = self.snowflake.as_ref().filter(|_| needs_warehouse(sql)) {
+            statement = statement.warehouse(target.warehouse.last());
+        }
+        let started = Instant::now();
+        loop {
+            match self.client()?.execute(statement.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if is_propagating(sql, &error) && started.elapsed() < PROPAGATION => {
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn ask(&self, actor: Actor, sql: String) -> anyhow::Result<String> {
+        let answer = self.sql(actor, &sql).await?;
+        Ok(answer.scalar().unwrap_or_default().to_owned())
+    }
+
+    /// What DESC INTEGRATION tells of one property.
+    pub(super) async fn integration_property(&self, name: &Name, property: &str) -> anyhow::Result<String> {
+        let answer = self.sql(Actor::Deployer, &format!("DESC INTEGRATION {name}")).await?;
+        let row = answer.iter().find(|row| row.get("property").is_some_and(|found| found.eq_ignore_ascii_case(property)));
+        let value = row.and_then(|row| row.get("property_value")).map(str::to_owned);
+        value.with_context(|| format!("DESC INTEGRATION {name} does not tell {property}"))
+    }
+
+    /// Waits until a paused pipe has loaded the files it was told of:
+    /// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#recreating-pipes>.
+    pub(super) async fn drain_pipe(&self, pipe: &Name, note: Note<'_>) -> anyhow::Result<()> {
+        let started = Instant::now();
+        loop {
+            let status = self.ask(Actor::Loader, format!("SELECT SYSTEM$PIPE_STATUS({})", literal(&pipe.to_string()))).await?;
+            let status: serde_json::Value = serde_json::from_str(&status).context("reading SYSTEM$PIPE_STATUS")?;
+            let pending = status.get("pendingFileCount").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            if pending == 0 {
+                return Ok(());
+            }
+            if started.elapsed() > REST {
+                bail!("pipe {pipe} still has {pending} files to load after {} s\n  hint: see `pipectl status`, then run the same command again", REST.as_secs());
+            }
+            note(format!("waits for {pending} files"));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Suspends the root, so that no run starts, and waits for the one that is running.
+    pub(super) async fn suspend_graph(&self, root: &Name, note: Note<'_>) -> anyhow::Result<()> {
+        self.sql(Actor::Loader, &format!("ALTER TASK {root} SUSPEND")).await?;
+        let (_, target) = self.snowflake.as_ref().context("the pipeline has no [snowflake]")?;
+        let running = format!(
+            "SELECT COUNT(*) FROM TABLE({}.INFORMATION_SCHEMA.TASK_HISTORY(SCHEDULED_TIME_RANGE_START => DATEADD('HOUR', -2, CURRENT_TIMESTAMP()))) WHERE STATE = 'EXECUTING' AND SCHEMA_NAME = {}",
+            target.database,
+            literal(target.raw_schema.last()),
+        );
+        let started = Instant::now();
+        loop {
+            let count = self.ask(Actor::Loader, running.clone()).await?;
+            if count == "0" {
+                return Ok(());
+            }
+            if started.elapsed() > REST {
+                bail!("task graph {root} is still running after {} s\n  hint: wait for it, then run the same command again", REST.as_secs());
+            }
+            note("waits for the running graph".to_owned());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Resumes children first and the root last, then checks that every task is started.
+    pub(super) async fn resume_graph(&self, root: &Name) -> anyhow::Result<()> {
+        self.ask(Actor::Loader, format!("SELECT SYSTEM$TASK_DEPENDENTS_ENABLE({})", literal(&root.to_string()))).await?;
+        let (_, target) = self.snowflake.as_ref().context("the pipeline has no [snowflake]")?;
+        let tasks = self.sql(Actor::Loader, &format!("SHOW TASKS IN SCHEMA {}", target.raw_schema)).await?;
+        let asleep: Vec<&str> =
+            tasks.iter().filter(|task| task.get("state") != Some("started")).filter_map(|task| task.get("name")).collect();
+        if !asleep.is_empty() {
+            bail!("these tasks are not started after resuming {root}: {}\n  hint: run the same command again", asleep.join(", "));
+        }
+        Ok(())
+    }
+}
+
+/// DML and table functions compute; DDL and SHOW do not.
+fn needs_warehouse(sql: &str) -> bool {
+    sql.starts_with("MERGE") || sql.contains("TABLE(")
+}
+
+/// A pipe subscribes to the topic as it is made, and the topic's policy may not be seen everywhere yet.
+fn is_propagating(sql: &str, error: &SnowflakeError) -> bool {
+    let text = error.to_string();
+    sql.starts_with("CREATE PIPE") && (text.contains("not authorized to perform") || text.contains("Subscribe") || text.contains("assum"))
+}

@@ -1,0 +1,56 @@
+//! The AWS side: clients, and the verbs observe, diff and apply.
+
+pub mod apply;
+pub mod buckets;
+pub mod diff;
+mod events;
+pub mod failure;
+pub mod manifest;
+pub mod observe;
+pub mod runtime;
+pub mod session;
+pub mod status;
+
+use aws_config::SdkConfig;
+
+/// One client for each service that pipectl speaks to.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// CloudFormation.
+    pub cloudformation: aws_sdk_cloudformation::Client,
+    /// IAM, to look at trust policies.
+    pub iam: aws_sdk_iam::Client,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// SQS, to look at queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Systems Manager Parameter Store.
+    pub ssm: aws_sdk_ssm::Client,
+    /// STS, to learn whose credentials these are.
+    pub sts: aws_sdk_sts::Client,
+}
+
+impl Aws {
+    /// Clients over one configuration.
+    pub fn new(config: &SdkConfig) -> Self {
+        Aws {
+            cloudformation: aws_sdk_cloudformation::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
+            s3: aws_sdk_s3::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            ssm: aws_sdk_ssm::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
+        }
+    }
+
+    /// Refuses credentials of another account than the one the pipeline names, before anything else is read.
+    pub async fn guard_account(&self, account: &str) -> anyhow::Result<()> {
+        let identity = self.sts.get_caller_identity().send().await.map_err(|error| failure::explain("sts:GetCallerIdentity", error))?;
+        let found = identity.account().unwrap_or_default();
+        anyhow::ensure!(
+            found == account,
+            "the AWS credentials are of account {found}, the pipeline belongs to {account}\n  hint: choose the profile of account {account} (AWS_PROFILE), or correct aws.account in pipeline.toml"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! The stacks as they are: one call for all of them, one for each template.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_cloudformation::types::{Stack, TemplateStage};
+use futures::future::try_join_all;
+use serde_json::Value;
+
+use super::{Aws, failure::explain};
+use crate::model::names::Names;
+
+/// A stack as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LiveStack {
+    /// Its status.
+    pub status: String,
+    /// Its template as it was sent; null where it has none yet.
+    pub template: Value,
+    /// Its parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The pipeline's stacks by name.
+pub type LiveStacks = BTreeMap<String, LiveStack>;
+
+/// Reads the stacks in `wanted` and those that carry the pipeline's tags.
+pub async fn stacks(aws: &Aws, names: &Names, wanted: &BTreeSet<String>) -> anyhow::Result<LiveStacks> {
+    let mut found = Vec::new();
+    let mut pages = aws.cloudformation.describe_stacks().into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| explain("cloudformation:DescribeStacks", error))?;
+        found.extend(page.stacks.unwrap_or_default());
+    }
+    let ours = found.into_iter().filter(|stack| {
+        let deleted = stack.stack_status().is_some_and(|status| status.as_str() == "DELETE_COMPLETE");
+        !deleted && (stack.stack_name().is_some_and(|name| wanted.contains(name)) || tagged(stack, names))
+    });
+    let read = ours.map(|stack| live(aws, stack));
+    Ok(try_join_all(read).await?.into_iter().collect())
+}
+
+fn tagged(stack: &Stack, names: &Names) -> bool {
+    let tags = tags(stack);
+    tags.get("pipectl:pipeline") == Some(&names.pipeline) && tags.get("pipectl:environment") == Some(&names.environment)
+}
+
+fn tags(stack: &Stack) -> BTreeMap<String, String> {
+    let pair = |tag: &aws_sdk_cloudformation::types::Tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()));
+    stack.tags().iter().filter_map(pair).collect()
+}
+
+async fn live(aws: &Aws, stack: Stack) -> anyhow::Result<(String, LiveStack)> {
+    let name = stack.stack_name().unwrap_or_default().to_owned();
+    let status = stack.stack_status().map(|status| status.as_str().to_owned()).unwrap_or_default();
+    let parameters = stack
+        .parameters()
+        .iter()
+        .filter_map(|parameter| Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned())))
+        .collect();
+    let template = if status == "REVIEW_IN_PROGRESS" { Value::Null } else { template(aws, &name).await? };
+    Ok((name, LiveStack { status, template, parameters, tags: tags(&stack) }))
+}
+
+async fn template(aws: &Aws, name: &str) -> anyhow::Result<Value> {
+    let answer = aws
+        .cloudformation
+        .get_template()
+        .stack_name(name)
+        .template_stage(TemplateStage::Original)
+        .send()
+        .await
+        .map_err(|error| explain(&format!("cloudformation:GetTemplate of {name}"), error))?;
+    // A template that somebody wrote by hand may use YAML's short forms; it then differs as a whole.
+    Ok(serde_yaml::from_str(answer.template_body().unwrap_or_default()).unwrap_or(Value::Null))
+}

@@ -1,0 +1,128 @@
+//! The source `files`: raw bucket → SNS → SQS with a dead-letter queue → Lambda `copy` → curated bucket.
+
+use serde_json::{Value, json};
+
+use crate::model::{FilesSource, Model};
+
+use super::landing::{Bucket, Shared, stack};
+use super::policy::{Principal, Statement, policy, service_trust};
+use super::stack::Parameter;
+use super::{Body, Graph};
+
+/// Seconds that one batch of ten files may take.
+const TIMEOUT_SECONDS: u32 = 300;
+/// Six times the function's time-out, as AWS advises:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
+const VISIBILITY_SECONDS: u32 = 6 * TIMEOUT_SECONDS;
+
+/// Adds the ingest stack and gives the raw bucket.
+pub fn contribute(
+    model: &Model,
+    source: &FilesSource,
+    shared: &Shared,
+    graph: &mut Graph,
+) -> anyhow::Result<Vec<Bucket>> {
+    let names = &model.names;
+    let topic = names.resource("raw");
+    let topic_arn = names.arn("sns", &topic);
+    let mut ingest = stack(model, "ingest", "raw files to JSON lines", values(model, source, shared, &topic))?;
+    ingest.parameters.insert("RuntimeKey".to_owned(), Parameter::RuntimeKey);
+    let ingest = graph.add("aws:ingest", vec![shared.runtime.clone()], Body::Stack(ingest));
+    Ok(vec![Bucket {
+        logical_id: "RawBucket",
+        name: source.bucket.clone(),
+        topic: topic_arn,
+        notify_prefix: "",
+        needs: vec![ingest],
+    }])
+}
+
+fn values(model: &Model, source: &FilesSource, shared: &Shared, topic: &str) -> Value {
+    let names = &model.names;
+    let function = names.resource("copy");
+    let queue = names.resource("copy");
+    let dead_letters = names.resource("copy-dead-letters");
+    let topic_arn = names.arn("sns", topic);
+    let queue_arn = names.arn("sqs", &queue);
+    let from_bucket = Statement::allow(
+        "RawBucket",
+        Principal::Service("s3.amazonaws.com"),
+        &["sns:Publish"],
+        std::slice::from_ref(&topic_arn),
+    )
+    .on_behalf_of(json!(names.bucket_arn(&source.bucket, None)), &names.account);
+    let from_topic = Statement::allow(
+        "RawTopic",
+        Principal::Service("sns.amazonaws.com"),
+        &["sqs:SendMessage"],
+        std::slice::from_ref(&queue_arn),
+    )
+    .on_behalf_of(json!(topic_arn), &names.account);
+    json!({
+        "topic": { "name": topic, "policy": policy(&[from_bucket]) },
+        "queue": { "name": queue, "policy": policy(&[from_topic]) },
+        "dead_letters": { "name": dead_letters },
+        "visibility_seconds": VISIBILITY_SECONDS,
+        "timeout_seconds": TIMEOUT_SECONDS,
+        "max_attempts": source.max_attempts,
+        "log_group": { "name": format!("/aws/lambda/{function}") },
+        "log_retention_days": model.log_retention_days,
+        "role": {
+            "name": names.resource("copy"),
+            "trust": service_trust("lambda.amazonaws.com"),
+            "policy": copy_policy(model, source, &function, &queue_arn),
+        },
+        "function": { "name": function },
+        "architecture": model.architecture,
+        "artifact_bucket": shared.artifact_bucket,
+        "variables": {
+            "PIPECTL_RAW_BUCKET": source.bucket,
+            "PIPECTL_CURATED_BUCKET": model.landing.bucket,
+            "PIPECTL_CURATED_PREFIX": model.landing.prefix,
+            "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
+        },
+        "alert_topic": shared.alert_topic,
+        "alarms": {
+            "errors": names.resource("copy-errors"),
+            "errors_text": format!("Lambda {function} failed. Next: pipectl status --env {}", names.environment),
+            "dead_letters": names.resource("copy-dead-letter-depth"),
+            "dead_letters_text": format!(
+                "Files of {} failed {} times and lie in {dead_letters}. Next: pipectl status --env {}",
+                source.bucket, source.max_attempts, names.environment
+            ),
+        },
+    })
+}
+
+/// What the function `copy` may do, and no more.
+fn copy_policy(model: &Model, source: &FilesSource, function: &str, queue_arn: &str) -> Value {
+    let names = &model.names;
+    let curated = |prefix: &str| names.bucket_arn(&model.landing.bucket, Some(&format!("{prefix}*")));
+    let written = [curated(model.landing.prefix), curated(model.landing.error_prefix)];
+    policy(&[
+        Statement::allow(
+            "Logs",
+            Principal::Holder,
+            &["logs:CreateLogStream", "logs:PutLogEvents"],
+            &[names.arn("logs", &format!("log-group:/aws/lambda/{function}:*"))],
+        ),
+        Statement::allow(
+            "Queue",
+            Principal::Holder,
+            &["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+            &[queue_arn.to_owned()],
+        ),
+        Statement::allow(
+            "ReadRaw",
+            Principal::Holder,
+            &["s3:GetObject"],
+            &[names.bucket_arn(&source.bucket, Some("*"))],
+        ),
+        Statement::allow(
+            "WriteCurated",
+            Principal::Holder,
+            &["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+            &written,
+        ),
+    ])
+}

@@ -1,0 +1,134 @@
+//! What every pipeline has on the AWS side: artefacts, alerts, and the buckets that records land in.
+
+use serde_json::{Value, json};
+
+use crate::model::Model;
+
+use super::policy::{Principal, Statement, policy};
+use super::stack::{Stack, Upload};
+use super::{Body, Graph, NodeId, template};
+
+/// Nodes that sources and targets build on.
+pub struct Shared {
+    /// The runtime lies in the artefact bucket.
+    pub runtime: NodeId,
+    /// Name of the artefact bucket.
+    pub artifact_bucket: String,
+    /// ARN of the topic for alarms.
+    pub alert_topic: String,
+}
+
+/// A bucket of the storage stack.
+pub struct Bucket {
+    /// Its logical id in the template.
+    pub logical_id: &'static str,
+    /// Its name.
+    pub name: String,
+    /// ARN of the topic that hears of its objects.
+    pub topic: String,
+    /// Folder that the topic hears of; all when empty.
+    pub notify_prefix: &'static str,
+    /// What must be there before S3 accepts the notification.
+    pub needs: Vec<NodeId>,
+}
+
+/// Settings that every bucket has.
+pub fn bucket_settings() -> (Value, Value, Value) {
+    let encryption =
+        json!({ "ServerSideEncryptionConfiguration": [{ "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } }] });
+    let public_access_block = json!({
+        "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true,
+    });
+    let ownership = json!({ "Rules": [{ "ObjectOwnership": "BucketOwnerEnforced" }] });
+    (encryption, public_access_block, ownership)
+}
+
+/// A stack of the pipeline, with the settings all stacks share.
+pub fn stack(model: &Model, part: &'static str, about: &'static str, values: Value) -> anyhow::Result<Stack> {
+    let (encryption, public_access_block, ownership) = bucket_settings();
+    let mut all = json!({
+        "description": format!("{}: {about} ({})", model.description, model.names.mark()),
+        "encryption": encryption,
+        "public_access_block": public_access_block,
+        "ownership": ownership,
+    });
+    if let (Value::Object(all), Value::Object(values)) = (&mut all, values) {
+        all.extend(values);
+    }
+    Ok(Stack {
+        name: model.names.resource(part),
+        about,
+        template: template::render(part, all)?,
+        parameters: Default::default(),
+        tags: model.tags.clone(),
+        data_buckets: Vec::new(),
+        own_buckets: Vec::new(),
+    })
+}
+
+fn bucket_policy(model: &Model, bucket: &str) -> Value {
+    let names = &model.names;
+    policy(&[Statement::deny_plain_http(&[names.bucket_arn(bucket, None), names.bucket_arn(bucket, Some("*"))])])
+}
+
+/// Adds the stacks that stand first.
+pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
+    let names = &model.names;
+    let artifact_bucket = names.bucket("artifacts");
+    let values = json!({ "bucket": { "name": artifact_bucket, "policy": bucket_policy(model, &artifact_bucket) } });
+    let mut artifacts = stack(model, "artifacts", "code of the Lambda functions", values)?;
+    artifacts.own_buckets.push(artifact_bucket.clone());
+    let artifacts = graph.add("aws:artifacts", vec![], Body::Stack(artifacts));
+    let upload = Body::Upload(Upload { bucket: artifact_bucket.clone() });
+    let runtime = graph.add("aws:runtime", vec![artifacts], upload);
+
+    let topic = names.resource("alerts");
+    let alert_topic = names.arn("sns", &topic);
+    let alarms = names.arn("cloudwatch", &format!("alarm:{}-*", names.prefix()));
+    let publish = Statement::allow(
+        "Alarms",
+        Principal::Service("cloudwatch.amazonaws.com"),
+        &["sns:Publish"],
+        std::slice::from_ref(&alert_topic),
+    )
+    .condition("ArnLike", "aws:SourceArn", json!(alarms))
+    .condition("StringEquals", "aws:SourceAccount", json!(names.account));
+    let values = json!({
+        "topic": { "name": topic, "policy": policy(&[publish]) },
+        "email": model.alert_email,
+    });
+    graph.add("aws:alerts", vec![], Body::Stack(stack(model, "alerts", "alarms", values)?));
+    Ok(Shared { runtime, artifact_bucket, alert_topic })
+}
+
+/// Adds the buckets, last: their notifications start the flow.
+pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, graph: &mut Graph) -> anyhow::Result<()> {
+    let names = &model.names;
+    let curated = Bucket {
+        logical_id: "CuratedBucket",
+        name: model.landing.bucket.clone(),
+        topic: names.arn("sns", &model.landing.topic),
+        notify_prefix: model.landing.prefix,
+        needs: listening,
+    };
+    let mut buckets = sources;
+    buckets.push(curated);
+    let values: Vec<Value> = buckets
+        .iter()
+        .map(|bucket| {
+            json!({
+                "logical_id": bucket.logical_id,
+                "policy_id": format!("{}Policy", bucket.logical_id),
+                "name": bucket.name,
+                "topic": bucket.topic,
+                "notify_prefix": bucket.notify_prefix,
+                "policy": bucket_policy(model, &bucket.name),
+            })
+        })
+        .collect();
+    let mut stack = stack(model, "storage", "buckets", json!({ "buckets": values }))?;
+    stack.data_buckets = buckets.iter().map(|bucket| bucket.name.clone()).collect();
+    let needs = buckets.into_iter().flat_map(|bucket| bucket.needs).collect();
+    graph.add("aws:storage", needs, Body::Stack(stack));
+    Ok(())
+}

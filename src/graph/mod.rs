@@ -1,0 +1,122 @@
+//! The pipeline as typed nodes and edges: what must exist, and what each needs before it.
+//!
+//! Built from the model without any I/O. A source and a target each contribute nodes ([`build`]); adding one is adding a
+//! file beside `files.rs` or a folder beside `snowflake/`.
+
+pub mod build;
+mod files;
+mod landing;
+pub mod object;
+pub mod policy;
+pub mod snowflake;
+pub mod stack;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use object::Object;
+use stack::{Stack, Upload};
+
+/// Name of a node, such as `aws:ingest` or `snowflake:pipe:D.S.P`. Also the id of its steps in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct NodeId(pub String);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One thing that must exist.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name in the graph.
+    pub id: NodeId,
+    /// What must be ready before it is made.
+    pub needs: Vec<NodeId>,
+    /// What it is.
+    pub body: Body,
+}
+
+/// What a node is.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// A CloudFormation stack.
+    Stack(Stack),
+    /// A file in the artefact bucket.
+    Upload(Upload),
+    /// A Snowflake object.
+    Object(Object),
+}
+
+/// All nodes, each after what it needs.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// Adds a node. Nodes are added after what they need, so the order of insertion is an order of deployment.
+    pub fn add(&mut self, id: impl Into<String>, needs: Vec<NodeId>, body: Body) -> NodeId {
+        let id = NodeId(id.into());
+        self.nodes.push(Node { id: id.clone(), needs, body });
+        id
+    }
+
+    /// The nodes in an order of deployment.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The stacks in an order of deployment.
+    pub fn stacks(&self) -> impl Iterator<Item = (&Node, &Stack)> {
+        self.nodes.iter().filter_map(|node| match &node.body {
+            Body::Stack(stack) => Some((node, stack)),
+            _ => None,
+        })
+    }
+
+    /// The Snowflake objects in an order of deployment.
+    pub fn objects(&self) -> impl Iterator<Item = (&Node, &Object)> {
+        self.nodes.iter().filter_map(|node| match &node.body {
+            Body::Object(object) => Some((node, object)),
+            _ => None,
+        })
+    }
+
+    /// Edges that name a node that is not there or stands later; empty for a sound graph.
+    pub fn unsound_edges(&self) -> Vec<(NodeId, NodeId)> {
+        let mut seen = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for node in &self.nodes {
+            wrong.extend(node.needs.iter().filter(|id| !seen.contains(*id)).map(|id| (node.id.clone(), id.clone())));
+            seen.insert(node.id.clone());
+        }
+        wrong
+    }
+
+    /// The graph as a Mermaid flowchart: <https://mermaid.js.org/syntax/flowchart.html>.
+    pub fn mermaid(&self) -> String {
+        let short: BTreeMap<&NodeId, String> =
+            self.nodes.iter().enumerate().map(|(position, node)| (&node.id, format!("n{position}"))).collect();
+        let mut text = String::from("flowchart LR\n");
+        for node in &self.nodes {
+            let shape = match node.body {
+                Body::Stack(_) => ("[", "]"),
+                Body::Upload(_) => ("[/", "/]"),
+                Body::Object(_) => ("(", ")"),
+            };
+            text.push_str(&format!("  {}{}\"{}\"{}\n", short[&node.id], shape.0, node.id, shape.1));
+        }
+        for node in &self.nodes {
+            for need in node.needs.iter().filter_map(|need| short.get(need)) {
+                text.push_str(&format!("  {need} --> {}\n", short[&node.id]));
+            }
+        }
+        text
+    }
+}

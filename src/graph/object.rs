@@ -1,0 +1,150 @@
+//! Snowflake objects as the graph holds them: what is compared, and the statements that make, change and remove them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::snowflake::ident::{Ident, Name};
+
+/// Kinds of Snowflake objects that pipectl makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A role.
+    Role,
+    /// A virtual warehouse.
+    Warehouse,
+    /// The right to read a bucket through a role.
+    StorageIntegration,
+    /// The right to publish errors to a topic through a role.
+    NotificationIntegration,
+    /// A database.
+    Database,
+    /// A schema.
+    Schema,
+    /// How files are read.
+    FileFormat,
+    /// Where files are read.
+    Stage,
+    /// A table.
+    Table,
+    /// What loads files as they arrive.
+    Pipe,
+    /// The rows that arrived since the last read.
+    Stream,
+    /// Work on a schedule or after another task.
+    Task,
+}
+
+impl Kind {
+    /// The kind in the words of SQL and of people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Kind::Role => "role",
+            Kind::Warehouse => "warehouse",
+            Kind::StorageIntegration => "storage integration",
+            Kind::NotificationIntegration => "notification integration",
+            Kind::Database => "database",
+            Kind::Schema => "schema",
+            Kind::FileFormat => "file format",
+            Kind::Stage => "stage",
+            Kind::Table => "table",
+            Kind::Pipe => "pipe",
+            Kind::Stream => "stream",
+            Kind::Task => "task",
+        }
+    }
+
+    /// What is lost when an object of this kind is dropped or replaced; nothing for those that hold nothing.
+    pub fn loss(self) -> Option<&'static str> {
+        match self {
+            Kind::Database | Kind::Schema => Some("every table in it"),
+            Kind::Table => Some("its rows"),
+            Kind::Stage => Some("its pipes, which stop loading"),
+            Kind::Pipe => Some("its load history: files of the last 14 days can load again"),
+            Kind::Stream => Some("its offset: rows not yet read are skipped"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// Which of the pipeline's roles runs an object's statements, and so owns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Actor {
+    /// The role that the user deploys with.
+    Deployer,
+    /// The role that owns structure.
+    Owner,
+    /// The role that owns what moves rows: pipes and tasks.
+    Loader,
+}
+
+/// One Snowflake object.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// What it is.
+    pub kind: Kind,
+    /// Its full name.
+    pub name: Name,
+    /// Who makes it.
+    pub actor: Actor,
+    /// Hash of all statements that define it; kept in the object's COMMENT.
+    pub hash: String,
+    /// What SHOW tells of it, in canonical form; compared property by property.
+    pub properties: BTreeMap<&'static str, String>,
+    /// Properties that Snowflake cannot change in place.
+    pub fixed: &'static [&'static str],
+    /// The statements.
+    pub statements: Statements,
+    /// Columns of a table, in order.
+    pub columns: Vec<ColumnDefinition>,
+    /// Its place in a task graph.
+    pub task: Option<TaskPlace>,
+}
+
+/// The statements of an object. All may be run again without harm.
+#[derive(Debug, Clone, Default)]
+pub struct Statements {
+    /// Makes it when it is not there.
+    pub create: Vec<String>,
+    /// Brings an existing one to its definition.
+    pub alter: Vec<String>,
+    /// Grants that belong to it.
+    pub grants: Vec<String>,
+    /// Removes it.
+    pub drop: Vec<String>,
+    /// Fills columns that were added to a table from the records that were kept.
+    pub backfill: Vec<String>,
+}
+
+/// A column as it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnDefinition {
+    /// Its name.
+    pub name: Ident,
+    /// Its type in Snowflake's canonical spelling.
+    pub data_type: String,
+    /// Whether NULL is refused.
+    pub not_null: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// A task's place in its graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskPlace {
+    /// It starts the graph.
+    Root,
+    /// It runs in the graph of this root.
+    Member {
+        /// The root task.
+        root: Name,
+    },
+}

@@ -1,0 +1,194 @@
+//! Roles, warehouse, integrations, database and schemas: who may do what, and where.
+
+use minijinja::Value;
+
+use super::objects::{Blueprint, values};
+use super::{Context, HandshakeRoles};
+use crate::graph::object::{Actor, Kind};
+use crate::graph::{Body, Graph, NodeId};
+use crate::snowflake::ident::Name;
+use crate::snowflake::sql::raw;
+
+/// Nodes that the loading part builds on.
+pub struct Access {
+    /// Both integrations exist.
+    pub integrations: Vec<NodeId>,
+    /// The schema of what arrives.
+    pub raw_schema: NodeId,
+    /// The schema of the typed tables.
+    pub schema: NodeId,
+    /// The warehouse, where it is the pipeline's own.
+    pub warehouse: Option<NodeId>,
+}
+
+/// Adds a blueprint to the graph.
+pub fn add(context: &Context, blueprint: Blueprint, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
+    let object = blueprint.build(context.templates, &context.model.names)?;
+    Ok(insert(object, needs, graph))
+}
+
+/// Adds an object to the graph under its kind and name.
+pub fn insert(object: crate::graph::object::Object, needs: &[NodeId], graph: &mut Graph) -> NodeId {
+    let id = format!("snowflake:{}:{}", object.kind.label().replace(' ', "-"), object.name);
+    graph.add(id, needs.to_vec(), Body::Object(object))
+}
+
+/// Adds what all loading needs.
+pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &mut Graph) -> anyhow::Result<Access> {
+    let roles = &context.roles;
+    let deployer = raw(&context.target.deployer);
+    let mut made = Vec::new();
+    for (name, about, executes_tasks) in [
+        (&roles.owner, "Owns the pipeline's structure", false),
+        (&roles.loader, "Moves the pipeline's rows", true),
+        (&roles.reader, "Reads the pipeline's tables", false),
+    ] {
+        let blueprint = Blueprint {
+            kind: Kind::Role,
+            template: "role",
+            name: name.clone(),
+            actor: Actor::Deployer,
+            about: about.to_owned(),
+            values: values! { "deployer": deployer.clone(), "executes_tasks": executes_tasks },
+        };
+        made.push(add(context, blueprint, &[], graph)?);
+    }
+    let [owner, loader, reader] = &made[..] else { anyhow::bail!("three roles were to be made") };
+    let warehouse = warehouse(context, &[owner.clone(), loader.clone()], graph)?;
+    let integrations = integrations(context, handshake, owner, loader, graph)?;
+    let database = database(context, owner, graph)?;
+    let users = [database, loader.clone(), reader.clone()];
+    let schema = schema(context, &context.target.schema, "Typed tables", typed_grants(context), &users, graph)?;
+    let raw_schema = schema_raw(context, &users, graph)?;
+    Ok(Access { integrations, raw_schema, schema, warehouse })
+}
+
+fn warehouse(context: &Context, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<Option<NodeId>> {
+    if !context.target.own_warehouse {
+        return Ok(None);
+    }
+    let blueprint = Blueprint {
+        kind: Kind::Warehouse,
+        template: "warehouse",
+        name: context.target.warehouse.clone(),
+        actor: Actor::Deployer,
+        about: "Runs the pipeline's tasks".to_owned(),
+        values: values! { "owner": raw(&context.roles.owner), "loader": raw(&context.roles.loader) },
+    };
+    add(context, blueprint, needs, graph).map(Some)
+}
+
+fn integrations(
+    context: &Context,
+    handshake: &HandshakeRoles,
+    owner: &NodeId,
+    loader: &NodeId,
+    graph: &mut Graph,
+) -> anyhow::Result<Vec<NodeId>> {
+    let names = &context.model.names;
+    let landing = &context.model.landing;
+    let storage = Blueprint {
+        kind: Kind::StorageIntegration,
+        template: "storage_integration",
+        name: context.storage_integration.clone(),
+        actor: Actor::Deployer,
+        about: "Reads the curated files".to_owned(),
+        values: values! {
+            "role_arn": names.role_arn(&handshake.read),
+            "external_id": names.external_id(),
+            "location": format!("s3://{}/{}", landing.bucket, landing.prefix),
+            "owner": raw(&context.roles.owner),
+        },
+    };
+    let errors = Blueprint {
+        kind: Kind::NotificationIntegration,
+        template: "notification_integration",
+        name: context.error_integration.clone(),
+        actor: Actor::Deployer,
+        about: "Reports failed files and tasks".to_owned(),
+        values: values! {
+            "topic_arn": names.arn("sns", &names.resource("alerts")),
+            "role_arn": names.role_arn(&handshake.errors),
+            "loader": raw(&context.roles.loader),
+        },
+    };
+    let storage = add(context, storage, std::slice::from_ref(owner), graph)?;
+    let errors = add(context, errors, std::slice::from_ref(loader), graph)?;
+    Ok(vec![storage, errors])
+}
+
+fn database(context: &Context, owner: &NodeId, graph: &mut Graph) -> anyhow::Result<NodeId> {
+    let blueprint = Blueprint {
+        kind: Kind::Database,
+        template: "database",
+        name: context.target.database.clone(),
+        actor: Actor::Deployer,
+        about: context.model.description.clone(),
+        values: values! { "owner": raw(&context.roles.owner) },
+    };
+    add(context, blueprint, std::slice::from_ref(owner), graph)
+}
+
+/// A grant on a schema or on what will be in it.
+fn grant(privileges: &str, objects: &str, role: &Name) -> Value {
+    minijinja::context! { privileges => raw(privileges), objects => raw(objects), role => raw(role) }
+}
+
+fn typed_grants(context: &Context) -> Vec<Value> {
+    vec![
+        grant("SELECT", "TABLES", &context.roles.reader),
+        grant("SELECT, INSERT, UPDATE", "TABLES", &context.roles.loader),
+    ]
+}
+
+fn schema(
+    context: &Context,
+    name: &Name,
+    about: &str,
+    future: Vec<Value>,
+    needs: &[NodeId],
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
+    let users: Vec<Value> = vec![raw(&context.roles.loader), raw(&context.roles.reader)];
+    schema_with(context, name, about, users, future, Vec::new(), needs, graph)
+}
+
+fn schema_raw(context: &Context, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
+    let loader = &context.roles.loader;
+    let future = vec![
+        grant("SELECT, INSERT", "TABLES", loader),
+        grant("SELECT", "STREAMS", loader),
+        grant("USAGE", "STAGES", loader),
+        grant("USAGE", "FILE FORMATS", loader),
+    ];
+    let creators = vec![grant("CREATE PIPE, CREATE TASK", "", loader)];
+    let name = &context.target.raw_schema;
+    schema_with(context, name, "What arrived, as it arrived", vec![raw(loader)], future, creators, needs, graph)
+}
+
+#[expect(clippy::too_many_arguments, reason = "two callers that name each argument")]
+fn schema_with(
+    context: &Context,
+    name: &Name,
+    about: &str,
+    users: Vec<Value>,
+    future: Vec<Value>,
+    creators: Vec<Value>,
+    needs: &[NodeId],
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
+    let blueprint = Blueprint {
+        kind: Kind::Schema,
+        template: "schema",
+        name: name.clone(),
+        actor: Actor::Owner,
+        about: about.to_owned(),
+        values: values! {
+            "database": raw(&context.target.database),
+            "users": users,
+            "future": future,
+            "creators": creators,
+        },
+    };
+    add(context, blueprint, needs, graph)
+}

@@ -1,0 +1,354 @@
+//! What moves records: format, stage, raw tables, pipes, streams, typed tables and the task graph.
+
+use std::collections::BTreeMap;
+
+use minijinja::Value;
+
+use super::Context;
+use super::access::{Access, add, insert};
+use super::objects::{Blueprint, values};
+use super::rows;
+use crate::graph::object::{Actor, ColumnDefinition, Kind, Object, TaskPlace};
+use crate::graph::{Graph, NodeId};
+use crate::model::{Feed, Table};
+use crate::snowflake::ident::{Ident, Name, literal};
+use crate::snowflake::sql::{canonical, raw};
+
+/// Text without a limit of its own, as Snowflake shows it.
+const TEXT: &str = "VARCHAR(16777216)";
+
+/// Nodes and names of one feed.
+struct Raw {
+    table: Name,
+    node: NodeId,
+}
+
+/// Adds the loading part; the nodes returned must listen before the source is switched on.
+pub(super) fn contribute(
+    context: &Context,
+    access: &Access,
+    delivery: NodeId,
+    graph: &mut Graph,
+) -> anyhow::Result<Vec<NodeId>> {
+    let schema = &context.target.raw_schema;
+    let format = schema.child("JSON_LINES");
+    let format_node = file_format(context, &format, &access.raw_schema, graph)?;
+    let stage = schema.child("CURATED");
+    let mut stage_needs = vec![format_node, access.raw_schema.clone()];
+    stage_needs.extend(access.integrations.iter().cloned());
+    let stage_node = stage_object(context, &stage, &format, &stage_needs, graph)?;
+
+    let mut raws: BTreeMap<&str, Raw> = BTreeMap::new();
+    for feed in &context.model.landing.feeds {
+        raws.insert(&feed.name, raw_table(context, feed, &access.raw_schema, graph)?);
+    }
+    let mut loads = Vec::new();
+    for table in &context.model.tables {
+        let Some(raw) = raws.get(table.feed.as_str()) else { anyhow::bail!("table {} has no feed", table.name) };
+        loads.push(typed_table(context, table, raw, access, graph)?);
+    }
+    let mut listening = Vec::new();
+    for feed in &context.model.landing.feeds {
+        let Some(raw) = raws.get(feed.name.as_str()) else { continue };
+        let mut needs = vec![delivery.clone(), stage_node.clone(), raw.node.clone()];
+        // A pipe that loads before its streams exist would make rows that no stream shows.
+        needs.extend(loads.iter().map(|load| load.stream_node.clone()));
+        listening.push(pipe(context, feed, raw, &stage, &format, &needs, graph)?);
+    }
+    listening.extend(tasks(context, &loads, access, graph)?);
+    Ok(listening)
+}
+
+fn file_format(context: &Context, name: &Name, schema: &NodeId, graph: &mut Graph) -> anyhow::Result<NodeId> {
+    let blueprint = Blueprint {
+        kind: Kind::FileFormat,
+        template: "file_format",
+        name: name.clone(),
+        actor: Actor::Owner,
+        about: "One JSON document a line".to_owned(),
+        values: values! {},
+    };
+    add(context, blueprint, std::slice::from_ref(schema), graph)
+}
+
+fn stage_object(
+    context: &Context,
+    name: &Name,
+    format: &Name,
+    needs: &[NodeId],
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
+    let landing = &context.model.landing;
+    let url = format!("s3://{}/{}", landing.bucket, landing.prefix);
+    let blueprint = Blueprint {
+        kind: Kind::Stage,
+        template: "stage",
+        name: name.clone(),
+        actor: Actor::Owner,
+        about: "Curated files".to_owned(),
+        values: values! {
+            "url": url.clone(),
+            "integration": raw(&context.storage_integration),
+            "format": format.to_string(),
+        },
+    };
+    let mut stage = blueprint.build(context.templates, &context.model.names)?;
+    stage.properties.insert("url", url);
+    stage.properties.insert("storage_integration", context.storage_integration.last().to_owned());
+    // Changing either in place leaves its pipes pointing at the old one:
+    // https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition
+    stage.fixed = &["url", "storage_integration"];
+    Ok(insert(stage, needs, graph))
+}
+
+/// A table with these columns. `key` names the columns of the primary key.
+fn table(
+    context: &Context,
+    name: &Name,
+    about: &str,
+    columns: Vec<ColumnDefinition>,
+    key: &[&Ident],
+) -> anyhow::Result<Object> {
+    let last = columns.len().saturating_sub(1);
+    let keyed = !key.is_empty();
+    let shown: Vec<Value> = columns
+        .iter()
+        .enumerate()
+        .map(|(position, column)| {
+            let comment = column.comment.as_deref().map(|text| format!(" COMMENT {}", literal(text)));
+            minijinja::context! {
+                name => raw(&column.name),
+                type => raw(&column.data_type),
+                not_null => raw(if column.not_null { " NOT NULL" } else { "" }),
+                comment => raw(comment.unwrap_or_default()),
+                comma => raw(if position < last || keyed { "," } else { "" }),
+            }
+        })
+        .collect();
+    let key: Vec<String> = key.iter().map(ToString::to_string).collect();
+    let blueprint = Blueprint {
+        kind: Kind::Table,
+        template: "table",
+        name: name.clone(),
+        actor: Actor::Owner,
+        about: about.to_owned(),
+        values: values! { "columns": shown, "key": raw(key.join(", ")) },
+    };
+    let mut object = blueprint.build(context.templates, &context.model.names)?;
+    object.columns = columns;
+    Ok(object)
+}
+
+fn column(name: &str, data_type: &str, not_null: bool, comment: &str) -> ColumnDefinition {
+    ColumnDefinition {
+        name: Ident::new(name),
+        data_type: data_type.to_owned(),
+        not_null,
+        comment: Some(comment.to_owned()),
+    }
+}
+
+fn raw_table(context: &Context, feed: &Feed, schema: &NodeId, graph: &mut Graph) -> anyhow::Result<Raw> {
+    let name = context.target.raw_schema.child(&format!("RAW_{}", feed.name));
+    let columns = vec![
+        column("RECORD", "VARIANT", true, "The whole record"),
+        column("FILE_NAME", TEXT, true, "File that it came from"),
+        column("FILE_ROW", "NUMBER(38,0)", true, "Its place in that file"),
+        column("FILE_MODIFIED", "TIMESTAMP_NTZ(9)", true, "When that file was written"),
+        column("LOADED_AT", "TIMESTAMP_LTZ(9)", true, "When it was loaded"),
+    ];
+    let object = table(context, &name, &format!("Records of {}", feed.prefix), columns, &[])?;
+    let node = insert(object, std::slice::from_ref(schema), graph);
+    Ok(Raw { table: name, node })
+}
+
+/// What the task graph needs to know of one typed table.
+struct Load {
+    name: String,
+    stream: Name,
+    stream_node: NodeId,
+    nodes: Vec<NodeId>,
+    reject: String,
+    merge: String,
+}
+
+fn typed_table(
+    context: &Context,
+    spec: &Table,
+    source: &Raw,
+    access: &Access,
+    graph: &mut Graph,
+) -> anyhow::Result<Load> {
+    let target = context.target.schema.child(&spec.name);
+    let rejected = context.target.raw_schema.child(&format!("{}_REJECTED", spec.name));
+    let stream = context.target.raw_schema.child(&format!("{}_STREAM", spec.name));
+    let mut columns: Vec<ColumnDefinition> = spec
+        .columns
+        .iter()
+        .map(|column| ColumnDefinition {
+            name: column.name.clone(),
+            data_type: column.data_type.to_string(),
+            not_null: column.not_null,
+            comment: column.description.clone(),
+        })
+        .collect();
+    columns.extend(rows::technical().map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)));
+    let key: Vec<&Ident> = spec.columns.iter().filter(|column| column.key).map(|column| &column.name).collect();
+    let about = spec.description.clone().unwrap_or_default();
+    let mut typed = table(context, &target, &about, columns, &key)?;
+    typed.statements.backfill = vec![rows::merge(spec, &source.table, &target, context.templates)?];
+    let typed = insert(typed, &[access.schema.clone(), source.node.clone()], graph);
+    let rejected_node = insert(rejected_table(context, spec, &rejected)?, std::slice::from_ref(&access.raw_schema), graph);
+    let stream_node = stream_object(context, &stream, source, graph)?;
+    Ok(Load {
+        name: spec.name.clone(),
+        nodes: vec![typed, rejected_node, stream_node.clone()],
+        reject: rows::reject(spec, &stream, &rejected, context.templates)?,
+        merge: rows::merge(spec, &stream, &target, context.templates)?,
+        stream,
+        stream_node,
+    })
+}
+
+fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
+    let columns = vec![
+        column("FILE_NAME", TEXT, true, "File of the record"),
+        column("FILE_ROW", "NUMBER(38,0)", true, "Its place in that file"),
+        column("ITEM_INDEX", "NUMBER(38,0)", true, "The item's place in the record"),
+        column("REASON", TEXT, true, "Why it is no row"),
+        column("RECORD", "VARIANT", false, "The record, or the item of it"),
+        column("REJECTED_AT", "TIMESTAMP_LTZ(9)", true, "When"),
+    ];
+    table(context, name, &format!("Records that are no rows of {}", spec.name), columns, &[])
+}
+
+fn stream_object(context: &Context, name: &Name, source: &Raw, graph: &mut Graph) -> anyhow::Result<NodeId> {
+    let blueprint = Blueprint {
+        kind: Kind::Stream,
+        template: "stream",
+        name: name.clone(),
+        actor: Actor::Owner,
+        about: "Records not yet merged".to_owned(),
+        values: values! { "table": raw(&source.table) },
+    };
+    let mut stream = blueprint.build(context.templates, &context.model.names)?;
+    stream.properties.insert("table_name", source.table.to_string());
+    stream.fixed = &["table_name"];
+    Ok(insert(stream, std::slice::from_ref(&source.node), graph))
+}
+
+fn pipe(
+    context: &Context,
+    feed: &Feed,
+    source: &Raw,
+    stage: &Name,
+    format: &Name,
+    needs: &[NodeId],
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
+    let names = &context.model.names;
+    let blueprint = Blueprint {
+        kind: Kind::Pipe,
+        template: "pipe",
+        name: context.target.raw_schema.child(&format!("{}_PIPE", feed.name)),
+        actor: Actor::Loader,
+        about: format!("Loads {}", feed.prefix),
+        values: values! {
+            "topic_arn": names.arn("sns", &context.model.landing.topic),
+            "error_integration": raw(&context.error_integration),
+            "table": raw(&source.table),
+            "location": raw(location(stage, &feed.prefix)),
+            "format": format.to_string(),
+        },
+    };
+    let mut pipe = blueprint.build(context.templates, names)?;
+    let copy = pipe.statements.create.first().and_then(|sql| sql.split_once("\nAS\n")).map(|(_, copy)| canonical(copy));
+    pipe.properties.insert("definition", copy.unwrap_or_default());
+    // A pipe's COPY statement can only be changed by making the pipe anew:
+    // https://docs.snowflake.com/en/sql-reference/sql/alter-pipe
+    pipe.fixed = &["definition"];
+    Ok(insert(pipe, needs, graph))
+}
+
+/// A stage with a path, quoted as one literal where the path needs it.
+fn location(stage: &Name, prefix: &str) -> String {
+    let path = format!("@{stage}/{prefix}");
+    let plain = prefix.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.' | '='));
+    if plain { path } else { literal(&path) }
+}
+
+/// One graph: the root looks for rows, a task per table merges them, the finalizer keeps what failed.
+fn tasks(context: &Context, loads: &[Load], access: &Access, graph: &mut Graph) -> anyhow::Result<Vec<NodeId>> {
+    let schema = &context.target.raw_schema;
+    let root = schema.child("LOAD");
+    let failures = schema.child("LOAD_FAILURES");
+    let failures_node = insert(failures_table(context, &failures)?, std::slice::from_ref(&access.raw_schema), graph);
+    let mut needs: Vec<NodeId> = loads.iter().flat_map(|load| load.nodes.iter().cloned()).collect();
+    needs.extend(access.warehouse.clone());
+    needs.extend(access.integrations.iter().cloned());
+    let conditions: Vec<String> =
+        loads.iter().map(|load| format!("SYSTEM$STREAM_HAS_DATA({})", literal(&load.stream.to_string()))).collect();
+    let common = |extra: BTreeMap<&'static str, Value>| {
+        let mut values = values! {
+            "warehouse": raw(&context.target.warehouse),
+            "root": raw(&root),
+        };
+        values.extend(extra);
+        values
+    };
+    let mut nodes = Vec::new();
+    let root_values = common(values! {
+        "schedule": context.target.schedule.to_string(),
+        "error_integration": raw(&context.error_integration),
+        "condition": raw(conditions.join("\n    OR ")),
+    });
+    let node = task(context, "task_root", &root, TaskPlace::Root, "Starts a load", root_values, &needs, graph)?;
+    nodes.push(node.clone());
+    for load in loads {
+        let name = schema.child(&format!("LOAD_{}", load.name));
+        let values = common(values! {
+            "stream_text": load.stream.to_string(),
+            "reject": raw(&load.reject),
+            "merge": raw(&load.merge),
+        });
+        let place = TaskPlace::Member { root: root.clone() };
+        nodes.push(task(context, "task_load", &name, place, &format!("Merges {}", load.name), values, std::slice::from_ref(&node), graph)?);
+    }
+    let report = schema.child("LOAD_REPORT");
+    let values = common(values! { "failures": raw(&failures), "database": raw(&context.target.database) });
+    let needs = [node, failures_node];
+    let place = TaskPlace::Member { root: root.clone() };
+    nodes.push(task(context, "task_report", &report, place, "Keeps what failed", values, &needs, graph)?);
+    Ok(nodes)
+}
+
+fn failures_table(context: &Context, name: &Name) -> anyhow::Result<Object> {
+    let columns = vec![
+        column("TASK_NAME", TEXT, true, "Task that failed"),
+        column("RUN_ID", TEXT, false, "Run of the graph"),
+        column("FAILED_AT", "TIMESTAMP_LTZ(9)", false, "When"),
+        column("ERROR_CODE", TEXT, false, "Snowflake's code"),
+        column("ERROR_MESSAGE", TEXT, false, "Snowflake's message"),
+    ];
+    table(context, name, "Task runs that failed", columns, &[])
+}
+
+#[expect(clippy::too_many_arguments, reason = "one caller that names each argument")]
+fn task(
+    context: &Context,
+    template: &str,
+    name: &Name,
+    place: TaskPlace,
+    about: &str,
+    values: BTreeMap<&'static str, Value>,
+    needs: &[NodeId],
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
+    let blueprint =
+        Blueprint { kind: Kind::Task, template, name: name.clone(), actor: Actor::Loader, about: about.to_owned(), values };
+    let mut task = blueprint.build(context.templates, &context.model.names)?;
+    let body = task.statements.create.first().and_then(|sql| sql.split_once("\nAS\n")).map(|(_, body)| canonical(body));
+    task.properties.insert("definition", body.unwrap_or_default());
+    task.task = Some(place);
+    Ok(insert(task, needs, graph))
+}

@@ -1,0 +1,73 @@
+//! One object from its template: statements, hash and mark.
+
+use std::collections::BTreeMap;
+
+use minijinja::Value;
+use sha2::{Digest, Sha256};
+
+use crate::graph::object::{Actor, Kind, Object, Statements};
+use crate::model::names::Names;
+use crate::snowflake::ident::Name;
+use crate::snowflake::mark;
+use crate::snowflake::sql::{Templates, raw};
+
+/// What an object is made of.
+pub struct Blueprint<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Its template.
+    pub template: &'a str,
+    /// Its full name.
+    pub name: Name,
+    /// Who makes it.
+    pub actor: Actor,
+    /// What it is for; stands before the mark in its COMMENT.
+    pub about: String,
+    /// Values of the template besides `name` and `comment`.
+    pub values: BTreeMap<&'static str, Value>,
+}
+
+impl Blueprint<'_> {
+    /// Fills the template. The hash covers everything but the mark, which holds the hash.
+    pub fn build(self, templates: &Templates, names: &Names) -> anyhow::Result<Object> {
+        let mut values = self.values;
+        values.insert("name", raw(&self.name));
+        values.insert("comment", Value::from(self.about.as_str()));
+        let unmarked = templates.text(self.template, &values)?;
+        let hash = hash(&unmarked);
+        values.insert("comment", Value::from(mark::comment(&self.about, &names.mark(), &hash)));
+        let mut sections = templates.sections(self.template, &values)?;
+        let mut take = |section: &str| sections.remove(section).unwrap_or_default();
+        let statements = Statements {
+            create: take("create"),
+            alter: take("alter"),
+            grants: take("grants"),
+            drop: take("drop"),
+            backfill: Vec::new(),
+        };
+        Ok(Object {
+            kind: self.kind,
+            name: self.name,
+            actor: self.actor,
+            hash,
+            properties: BTreeMap::new(),
+            fixed: &[],
+            statements,
+            columns: Vec::new(),
+            task: None,
+        })
+    }
+}
+
+/// The first 16 hexadecimal digits of a text's SHA-256.
+pub fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Shorthand for the values of a template.
+macro_rules! values {
+    ($($key:literal: $value:expr),* $(,)?) => {
+        std::collections::BTreeMap::from([$(($key, minijinja::Value::from($value))),*])
+    };
+}
+pub(super) use values;

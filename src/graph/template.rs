@@ -1,0 +1,32 @@
+//! CloudFormation templates: YAML skeletons in which every value is inserted as JSON, so no text can break out.
+
+use anyhow::Context;
+use minijinja::{AutoEscape, Environment, Value as Jinja};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The skeletons, by the part of the pipeline they make.
+const SKELETONS: [(&str, &str); 5] = [
+    ("artifacts", include_str!("../../templates/cloudformation/artifacts.yaml")),
+    ("alerts", include_str!("../../templates/cloudformation/alerts.yaml")),
+    ("ingest", include_str!("../../templates/cloudformation/ingest.yaml")),
+    ("delivery", include_str!("../../templates/cloudformation/delivery.yaml")),
+    ("storage", include_str!("../../templates/cloudformation/storage.yaml")),
+];
+
+/// Fills the skeleton `part` and reads it back as data.
+pub fn render(part: &str, values: impl Serialize) -> anyhow::Result<Value> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Json);
+    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    // A logical id is a key of the template: letters and digits only, by CloudFormation's rule.
+    environment.add_filter("key", |text: String| {
+        Jinja::from_safe_string(text.chars().filter(char::is_ascii_alphanumeric).collect())
+    });
+    for (name, text) in SKELETONS {
+        environment.add_template(name, text)?;
+    }
+    let skeleton = environment.get_template(part).with_context(|| format!("no CloudFormation skeleton `{part}`"))?;
+    let text = skeleton.render(values).with_context(|| format!("filling the CloudFormation skeleton `{part}`"))?;
+    serde_yaml::from_str(&text).with_context(|| format!("the filled CloudFormation skeleton `{part}` is not YAML"))
+}

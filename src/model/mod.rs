@@ -1,0 +1,149 @@
+//! The pipeline resolved: every name, default and reference settled, nothing looked up.
+
+pub mod names;
+mod resolve;
+
+use std::collections::BTreeMap;
+
+use crate::snowflake::ident::{Ident, Name};
+use crate::spec::jsonpath::JsonPath;
+use crate::spec::schedule::Schedule;
+use crate::spec::sqltype::SqlType;
+use names::Names;
+
+pub use resolve::{LOCAL, resolve};
+
+/// A pipeline in one environment.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What all names are made of.
+    pub names: Names,
+    /// One line for people.
+    pub description: String,
+    /// Tags of every AWS resource.
+    pub tags: BTreeMap<String, String>,
+    /// Processor of the Lambda functions, as AWS names it.
+    pub architecture: &'static str,
+    /// Days that logs are kept.
+    pub log_retention_days: i64,
+    /// Who gets the alarms by e-mail.
+    pub alert_email: Option<String>,
+    /// Where the data comes from.
+    pub source: Source,
+    /// Where it lands in S3.
+    pub landing: Landing,
+    /// The typed tables.
+    pub tables: Vec<Table>,
+    /// Where it goes.
+    pub targets: Vec<Target>,
+}
+
+/// Where the data comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Files that arrive in a bucket.
+    Files(FilesSource),
+}
+
+/// Files that arrive in a bucket.
+#[derive(Debug, Clone)]
+pub struct FilesSource {
+    /// The raw bucket.
+    pub bucket: String,
+    /// Times that a file is tried.
+    pub max_attempts: i64,
+}
+
+/// Where records lie as JSON lines, ready to load.
+#[derive(Debug, Clone)]
+pub struct Landing {
+    /// The curated bucket.
+    pub bucket: String,
+    /// Folder of the records.
+    pub prefix: &'static str,
+    /// Folder of what could not become records.
+    pub error_prefix: &'static str,
+    /// The topic that tells of new objects.
+    pub topic: String,
+    /// The folders that are loaded apart.
+    pub feeds: Vec<Feed>,
+}
+
+/// One folder of records that are loaded together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// Its name, fit for an identifier.
+    pub name: String,
+    /// Its path below the landing's prefix; ends in `/` or is empty.
+    pub prefix: String,
+}
+
+/// A typed table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub description: Option<String>,
+    /// Name of the feed that fills it.
+    pub feed: String,
+    /// The array in each record whose items are the rows.
+    pub flatten: Option<JsonPath>,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+}
+
+/// A column of a typed table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: Ident,
+    /// Its type.
+    pub data_type: SqlType,
+    /// Where its value lies.
+    pub path: JsonPath,
+    /// Whether a row without it is rejected.
+    pub not_null: bool,
+    /// Whether rows are merged by it.
+    pub key: bool,
+    /// What it means.
+    pub description: Option<String>,
+}
+
+/// Where the data goes.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A Snowflake database.
+    Snowflake(SnowflakeTarget),
+}
+
+/// A Snowflake database.
+#[derive(Debug, Clone)]
+pub struct SnowflakeTarget {
+    /// The role that the user deploys with.
+    pub deployer: Name,
+    /// The database.
+    pub database: Name,
+    /// Schema of the typed tables.
+    pub schema: Name,
+    /// Schema of what arrives.
+    pub raw_schema: Name,
+    /// The warehouse that runs the tasks.
+    pub warehouse: Name,
+    /// Whether the warehouse is the pipeline's own.
+    pub own_warehouse: bool,
+    /// How often the tasks run.
+    pub schedule: Schedule,
+}
+
+impl Model {
+    /// The Snowflake target, where there is one.
+    pub fn snowflake(&self) -> Option<&SnowflakeTarget> {
+        self.targets.iter().map(|Target::Snowflake(target)| target).next()
+    }
+
+    /// Whether this is the environment that runs on the local cloud.
+    pub fn is_local(&self) -> bool {
+        self.names.environment == LOCAL
+    }
+}

@@ -1,0 +1,194 @@
+//! From what the user wrote to the model.
+
+use crate::snowflake::ident::{Ident, Name};
+use crate::spec::jsonpath::{JsonPath, Root, Step};
+use crate::spec::schedule::Schedule;
+use crate::spec::source::Source as SourceSpec;
+use crate::spec::sqltype::SqlType;
+use crate::spec::types::{Architecture, Column as ColumnSpec, Snowflake, Spec, Table as TableSpec};
+use crate::spec::{Fault, Path, code};
+
+use super::names::Names;
+use super::{Column, Feed, FilesSource, Landing, Model, SnowflakeTarget, Source, Table, Target};
+
+/// The environment that needs no account.
+pub const LOCAL: &str = "local";
+/// The account that the local cloud has: <https://pypi.org/project/ministack/>.
+const LOCAL_ACCOUNT: &str = "000000000000";
+/// The region that the local cloud has when the file names none.
+const LOCAL_REGION: &str = "us-east-1";
+
+/// Settles every name. Problems carry the place in the file that they come from.
+pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
+    let names = names(spec, environment);
+    let mut problems: Vec<Fault> = names
+        .too_long(&["curated", "artifacts"], &["snowflake-errors", "copy-dead-letter-depth"])
+        .into_iter()
+        .map(|long| Fault::new(code::NAME, Path::root().key("pipeline").key("name"), long.to_string()).hint("choose a shorter name for the pipeline or the environment"))
+        .collect();
+    let tables: Vec<Table> =
+        spec.tables.iter().enumerate().filter_map(|(index, table)| resolve_table(table, index, &mut problems)).collect();
+    let schedule = spec.snowflake.as_ref().map_or_else(|| "1 minute".to_owned(), |snowflake| snowflake.schedule.clone());
+    let schedule = match schedule.parse::<Schedule>() {
+        Ok(schedule) => Some(schedule),
+        Err(error) => {
+            problems.push(Fault::new(code::SCHEDULE, Path::root().key("snowflake").key("schedule"), error.to_string()));
+            None
+        }
+    };
+    let (Some(schedule), true) = (schedule, problems.is_empty()) else { return Err(problems) };
+    Ok(Model {
+        description: spec.pipeline.description.clone().unwrap_or_else(|| format!("Pipeline {}", spec.pipeline.name)),
+        tags: tags(spec, &names),
+        architecture: architecture(spec, environment),
+        log_retention_days: spec.aws.log_retention_days,
+        alert_email: spec.alerts.email.clone(),
+        source: source(&spec.source, &names),
+        landing: landing(&spec.tables, &names),
+        tables,
+        targets: spec.snowflake.iter().map(|target| Target::Snowflake(snowflake(target, &names, schedule.clone()))).collect(),
+        names,
+    })
+}
+
+fn names(spec: &Spec, environment: &str) -> Names {
+    let local = environment == LOCAL;
+    let or_local = |value: &Option<String>, fallback: &str| match value {
+        Some(value) if !local => value.clone(),
+        _ if local => fallback.to_owned(),
+        _ => String::new(),
+    };
+    Names {
+        pipeline: spec.pipeline.name.clone(),
+        environment: environment.to_owned(),
+        account: or_local(&spec.aws.account, LOCAL_ACCOUNT),
+        region: or_local(&spec.aws.region, LOCAL_REGION),
+    }
+}
+
+fn tags(spec: &Spec, names: &Names) -> std::collections::BTreeMap<String, String> {
+    let mut tags = spec.pipeline.tags.clone();
+    tags.insert("pipectl:pipeline".to_owned(), names.pipeline.clone());
+    tags.insert("pipectl:environment".to_owned(), names.environment.clone());
+    tags
+}
+
+/// The local cloud runs functions as processes of this machine, so there the machine's own processor counts.
+fn architecture(spec: &Spec, environment: &str) -> &'static str {
+    match spec.aws.architecture {
+        _ if environment == LOCAL && cfg!(target_arch = "aarch64") => "arm64",
+        _ if environment == LOCAL => "x86_64",
+        Some(Architecture::X86_64) => "x86_64",
+        Some(Architecture::Arm64) | None => "arm64",
+    }
+}
+
+fn source(spec: &SourceSpec, names: &Names) -> Source {
+    match spec {
+        SourceSpec::Files(files) => Source::Files(FilesSource {
+            bucket: files.bucket.clone().unwrap_or_else(|| names.bucket("raw")),
+            max_attempts: files.max_attempts,
+        }),
+    }
+}
+
+fn landing(tables: &[TableSpec], names: &Names) -> Landing {
+    let mut feeds: Vec<Feed> = Vec::new();
+    for table in tables {
+        let feed = feed(table);
+        if !feeds.contains(&feed) {
+            feeds.push(feed);
+        }
+    }
+    Landing {
+        bucket: names.bucket("curated"),
+        prefix: "data/",
+        error_prefix: "errors/",
+        topic: names.resource("curated"),
+        feeds,
+    }
+}
+
+/// The feed of a table: its prefix, with a name made of the letters and digits in it.
+fn feed(table: &TableSpec) -> Feed {
+    let prefix = table.prefix.clone().unwrap_or_default();
+    let words: Vec<String> = prefix
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_uppercase)
+        .collect();
+    let name = if words.is_empty() { "ALL".to_owned() } else { words.join("_") };
+    Feed { name, prefix }
+}
+
+fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> Option<Table> {
+    let at = Path::root().key("table").index(index);
+    let flatten = match spec.flatten.as_deref().map(str::parse::<JsonPath>).transpose() {
+        Ok(flatten) => flatten,
+        Err(error) => {
+            problems.push(Fault::new(code::JSON_PATH, at.key("flatten"), error.to_string()));
+            return None;
+        }
+    };
+    let columns: Vec<Column> = spec
+        .columns
+        .iter()
+        .enumerate()
+        .filter_map(|(position, column)| {
+            let at = at.key("columns").index(position);
+            resolve_column(column, flatten.is_some(), at, problems)
+        })
+        .collect();
+    (columns.len() == spec.columns.len()).then(|| Table {
+        name: spec.name.clone(),
+        description: spec.description.clone(),
+        feed: feed(spec).name,
+        flatten,
+        columns,
+    })
+}
+
+fn resolve_column(spec: &ColumnSpec, flattened: bool, at: Path, problems: &mut Vec<Fault>) -> Option<Column> {
+    let data_type = spec.data_type.parse::<SqlType>();
+    let path = match &spec.path {
+        Some(path) => path.parse::<JsonPath>(),
+        None => Ok(by_name(flattened, &spec.name)),
+    };
+    match (data_type, path) {
+        (Ok(data_type), Ok(path)) => Some(Column {
+            name: Ident::new(&spec.name),
+            data_type,
+            path,
+            not_null: spec.not_null || spec.key,
+            key: spec.key,
+            description: spec.description.clone(),
+        }),
+        (data_type, path) => {
+            problems.extend(data_type.err().map(|error| Fault::new(code::SQL_TYPE, at.key("type"), error.to_string())));
+            problems.extend(path.err().map(|error| Fault::new(code::JSON_PATH, at.key("path"), error.to_string())));
+            None
+        }
+    }
+}
+
+/// Without a path the value is the field that is called like the column.
+fn by_name(flattened: bool, name: &str) -> JsonPath {
+    let root = if flattened { Root::Item } else { Root::Record };
+    JsonPath { root, steps: vec![Step::Field(name.to_owned())] }
+}
+
+fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTarget {
+    let local = names.environment == LOCAL;
+    let default_role = if local { "ACCOUNTADMIN" } else { "SYSADMIN" };
+    let database = Name::account(&spec.database.clone().unwrap_or_else(|| names.snowflake("")));
+    let schema = spec.schema.clone().unwrap_or_else(|| "MAIN".to_owned());
+    SnowflakeTarget {
+        deployer: Name::account(spec.role.as_deref().filter(|_| !local).unwrap_or(default_role)),
+        schema: database.child(&schema),
+        raw_schema: database.child(&format!("{schema}_RAW")),
+        database,
+        warehouse: Name::account(&spec.warehouse.clone().filter(|_| !local).unwrap_or_else(|| names.snowflake("WH"))),
+        own_warehouse: spec.warehouse.is_none() || local,
+        schedule,
+    }
+}

@@ -1,0 +1,179 @@
+//! The plan: what will be done, why, and what is lost. A value; it does no I/O.
+
+pub mod make;
+pub mod remove;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::graph::NodeId;
+use crate::graph::object::Actor;
+use crate::snowflake::ident::Name;
+
+/// Steps that bring the clouds to the file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Name of the environment.
+    pub environment: String,
+    /// The steps, each after those it needs.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// Its id; also the id for `--allow-loss`.
+    pub id: NodeId,
+    /// What it does.
+    pub kind: StepKind,
+    /// What it does it to, in words.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+    /// What differs.
+    pub changes: Vec<PropertyChange>,
+    /// What is lost, where something is.
+    pub loss: Option<String>,
+    /// Steps that must be done before.
+    pub needs: Vec<NodeId>,
+    /// What is done, in order. Each action may be done again without harm.
+    pub actions: Vec<Action>,
+}
+
+/// One thing that apply does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Action {
+    /// Runs a statement in the given role.
+    Sql {
+        /// Who runs it.
+        role: Actor,
+        /// The statement.
+        sql: String,
+    },
+    /// Waits until a pipe has loaded what it was told of.
+    DrainPipe {
+        /// The pipe.
+        pipe: Name,
+    },
+    /// Suspends a task graph and waits until its running run has ended.
+    SuspendGraph {
+        /// The root task.
+        root: Name,
+    },
+    /// Resumes a task graph, children first, and checks that every task is started.
+    ResumeGraph {
+        /// The root task.
+        root: Name,
+    },
+    /// Creates or updates a stack through a change set, after bringing it out of a status that forbids it.
+    DeployStack {
+        /// The stack.
+        stack: String,
+    },
+    /// Deletes a stack.
+    DeleteStack {
+        /// The stack.
+        stack: String,
+    },
+    /// Deletes every object and version in a bucket, then the bucket.
+    DeleteBucket {
+        /// The bucket.
+        bucket: String,
+    },
+    /// Puts the runtime's zip into the artefact bucket.
+    Upload {
+        /// The artefact bucket.
+        bucket: String,
+        /// Its key there.
+        key: String,
+    },
+    /// Deletes the pipeline's parameters.
+    DeleteParameters,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// Makes what is not there.
+    Create,
+    /// Changes it in place.
+    Alter,
+    /// Removes it and makes it anew.
+    Replace,
+    /// Removes it.
+    Drop,
+    /// Does something that is no change of definition.
+    Run,
+}
+
+impl StepKind {
+    /// The sign of a step in a text.
+    pub fn sign(self) -> &'static str {
+        match self {
+            StepKind::Create => "+",
+            StepKind::Alter => "~",
+            StepKind::Replace => "±",
+            StepKind::Drop => "-",
+            StepKind::Run => ">",
+        }
+    }
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            StepKind::Create => "create",
+            StepKind::Alter => "alter",
+            StepKind::Replace => "replace",
+            StepKind::Drop => "drop",
+            StepKind::Run => "run",
+        }
+    }
+}
+
+/// One property that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PropertyChange {
+    /// Its path.
+    pub property: String,
+    /// What it is.
+    pub before: Option<String>,
+    /// What it must be.
+    pub after: Option<String>,
+}
+
+impl PropertyChange {
+    /// A change of `property`.
+    pub fn new(property: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
+        PropertyChange { property: property.into(), before, after }
+    }
+}
+
+impl fmt::Display for PropertyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |side: &Option<String>| side.as_deref().map_or_else(|| "(none)".to_owned(), shorten);
+        write!(f, "{}: {} → {}", self.property, side(&self.before), side(&self.after))
+    }
+}
+
+/// Long values are shown by their start, on one line.
+fn shorten(text: &str) -> String {
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= 100 { line } else { line.chars().take(99).chain(['…']).collect() }
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Steps that lose something and are not among the consented ids.
+    pub fn unconsented<'a>(&'a self, consented: &'a [String]) -> impl Iterator<Item = &'a Step> {
+        self.steps.iter().filter(|step| step.loss.is_some() && !consented.iter().any(|id| *id == step.id.0))
+    }
+}

@@ -1,0 +1,178 @@
+//! The plan of a destroy: everything that is the pipeline's, in reverse order. Pure.
+//!
+//! It goes by what is there, not by the file: stacks by their tags, objects by their marks. Buckets that hold objects
+//! and tables that hold rows stay unless their deletion is asked for; so does what they need to be used.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Plan, Step, StepKind};
+use crate::aws::observe::LiveStacks;
+use crate::graph::object::{Actor, Kind};
+use crate::graph::{Graph, NodeId};
+use crate::model::names::Names;
+use crate::snowflake::ident::Name;
+use crate::snowflake::observe::LiveObjects;
+
+/// What a destroy finds.
+pub struct Found {
+    /// The stacks.
+    pub stacks: LiveStacks,
+    /// The Snowflake objects.
+    pub objects: LiveObjects,
+    /// Objects and versions in the buckets that hold data, by bucket; a bucket that is gone is absent.
+    pub buckets: BTreeMap<String, u64>,
+    /// Whether the pipeline has parameters.
+    pub parameters: bool,
+}
+
+/// What stays, and why.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Kept {
+    /// What it is.
+    pub target: String,
+    /// Why it stays.
+    pub reason: String,
+}
+
+/// The keyword after DROP.
+pub fn sql_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::StorageIntegration | Kind::NotificationIntegration => "INTEGRATION",
+        Kind::Role => "ROLE",
+        Kind::Warehouse => "WAREHOUSE",
+        Kind::Database => "DATABASE",
+        Kind::Schema => "SCHEMA",
+        Kind::FileFormat => "FILE FORMAT",
+        Kind::Stage => "STAGE",
+        Kind::Table => "TABLE",
+        Kind::Pipe => "PIPE",
+        Kind::Stream => "STREAM",
+        Kind::Task => "TASK",
+    }
+}
+
+/// Who owns objects of a kind, and so drops them.
+pub fn actor(kind: Kind) -> Actor {
+    match kind {
+        Kind::Role | Kind::Warehouse | Kind::StorageIntegration | Kind::NotificationIntegration => Actor::Deployer,
+        Kind::Pipe | Kind::Task => Actor::Loader,
+        Kind::Database | Kind::Schema | Kind::FileFormat | Kind::Stage | Kind::Table | Kind::Stream => Actor::Owner,
+    }
+}
+
+/// Plans the removal.
+pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (Plan, Vec<Kept>) {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut kept = Vec::new();
+    let mut last: Vec<NodeId> = Vec::new();
+    let mut add = |wave: Vec<Step>| {
+        if !wave.is_empty() {
+            let ids = wave.iter().map(|step| step.id.clone()).collect();
+            steps.extend(wave.into_iter().map(|step| Step { needs: last.clone(), ..step }));
+            last = ids;
+        }
+    };
+    add(suspend(graph, found));
+    let stacks: Vec<_> = graph.stacks().map(|(node, stack)| (node.id.clone(), stack.clone())).collect();
+    // Sources go first, so that nothing arrives while the rest is taken away.
+    for (id, stack) in stacks.iter().rev() {
+        if id.0 == "aws:delivery" {
+            for wave in objects(found, names, delete_data, &mut kept) {
+                add(wave);
+            }
+        }
+        add(stack_step(id, stack, found, delete_data, &mut kept).into_iter().collect());
+    }
+    if found.parameters {
+        let id = NodeId("aws:parameters".to_owned());
+        add(vec![drop_step(id, "parameters".to_owned(), vec![Action::DeleteParameters])]);
+    }
+    (Plan { pipeline: names.pipeline.clone(), environment: names.environment.clone(), steps }, kept)
+}
+
+fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
+    let reason = "the pipeline is removed".to_owned();
+    Step { id, kind: StepKind::Drop, target, reason, changes: vec![], loss: None, needs: vec![], actions }
+}
+
+fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
+    let root = graph.objects().find(|(_, object)| object.task == Some(crate::graph::object::TaskPlace::Root));
+    let Some((_, root)) = root.filter(|(_, root)| found.objects.contains_key(&(Kind::Task, root.name.clone()))) else {
+        return Vec::new();
+    };
+    let actions = vec![Action::SuspendGraph { root: root.name.clone() }];
+    let id = NodeId("snowflake:graph:suspend".to_owned());
+    let step = drop_step(id, format!("suspend task graph {}", root.name), actions);
+    vec![Step { kind: StepKind::Run, ..step }]
+}
+
+fn stack_step(
+    id: &NodeId,
+    stack: &crate::graph::stack::Stack,
+    found: &Found,
+    delete_data: bool,
+    kept: &mut Vec<Kept>,
+) -> Option<Step> {
+    let holding: Vec<String> = stack
+        .data_buckets
+        .iter()
+        .filter_map(|bucket| found.buckets.get(bucket).filter(|count| **count > 0).map(|count| format!("{bucket} ({count} objects)")))
+        .collect();
+    if !holding.is_empty() && !delete_data {
+        let target = format!("stack {}", stack.name);
+        kept.push(Kept { target, reason: format!("its buckets hold data: {}", holding.join(", ")) });
+        return None;
+    }
+    let exists = found.stacks.contains_key(&stack.name);
+    let buckets = stack.data_buckets.iter().chain(&stack.own_buckets).filter(|bucket| found.buckets.contains_key(*bucket));
+    let mut actions: Vec<Action> = Vec::new();
+    // The stack goes before its buckets: it retains them, and their policies and notifications are its own.
+    actions.extend(exists.then(|| Action::DeleteStack { stack: stack.name.clone() }));
+    actions.extend(buckets.map(|bucket| Action::DeleteBucket { bucket: bucket.clone() }));
+    (!actions.is_empty()).then(|| drop_step(id.clone(), format!("stack {}", stack.name), actions))
+}
+
+/// The Snowflake objects in waves: each wave needs the one before gone.
+fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>) -> Vec<Vec<Step>> {
+    let owner = names.mark();
+    let ours = |kind: Kind| {
+        let owner = owner.clone();
+        found
+            .objects
+            .iter()
+            .filter(move |((found, _), live)| *found == kind && live.mark().is_some_and(|(by, _)| by == owner))
+            .map(|((_, name), live)| (name, live))
+    };
+    let full: Vec<&Name> = ours(Kind::Table)
+        .filter(|(_, live)| !matches!(live.property("rows"), "0"))
+        .map(|(name, _)| name)
+        .collect();
+    let keep = !full.is_empty() && !delete_data;
+    let mut waves = Vec::new();
+    for kind in [Kind::Task, Kind::Pipe, Kind::Stream, Kind::Stage, Kind::FileFormat, Kind::Table] {
+        let wave = ours(kind).filter(|(name, _)| !keep || !full.contains(name)).map(|(name, _)| drop_object(kind, name));
+        waves.push(wave.collect());
+    }
+    if keep {
+        let list: Vec<String> = full.iter().map(ToString::to_string).collect();
+        let reason = format!("these tables hold rows: {}", list.join(", "));
+        for kind in [Kind::Database, Kind::Role] {
+            kept.extend(ours(kind).map(|(name, _)| Kept { target: format!("{kind} {name}"), reason: reason.clone() }));
+        }
+    } else {
+        waves.push(ours(Kind::Schema).map(|(name, _)| drop_object(Kind::Schema, name)).collect());
+        waves.push(ours(Kind::Database).map(|(name, _)| drop_object(Kind::Database, name)).collect());
+    }
+    let mut account = vec![Kind::StorageIntegration, Kind::NotificationIntegration, Kind::Warehouse];
+    account.extend((!keep).then_some(Kind::Role));
+    for kind in account {
+        waves.push(ours(kind).map(|(name, _)| drop_object(kind, name)).collect());
+    }
+    waves
+}
+
+fn drop_object(kind: Kind, name: &Name) -> Step {
+    let id = NodeId(format!("snowflake:{}:{name}", kind.label().replace(' ', "-")));
+    let sql = format!("DROP {} IF EXISTS {name}", sql_kind(kind));
+    drop_step(id, format!("{kind} {name}"), vec![Action::Sql { role: actor(kind), sql }])
+}

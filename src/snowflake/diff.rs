@@ -1,0 +1,184 @@
+//! What differs between an object as it is and as it must be, and the statements that close the gap. No I/O.
+
+use super::ident::{Ident, Name, literal};
+use super::observe::{LiveColumn, LiveObject};
+use super::types;
+use crate::graph::object::{ColumnDefinition, Kind, Object};
+use crate::plan::{PropertyChange, StepKind};
+
+/// What must be done to one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// How it is done.
+    pub kind: StepKind,
+    /// Why.
+    pub reason: String,
+    /// What differs.
+    pub changes: Vec<PropertyChange>,
+    /// What is lost.
+    pub loss: Option<String>,
+    /// The statements, in order.
+    pub statements: Vec<String>,
+}
+
+/// Why an object cannot be brought to its definition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// It belongs to somebody else.
+    #[error("{kind} {name} exists and is not this pipeline's (its comment is {comment:?})\n  hint: choose another name in pipeline.toml, or rename the existing {kind}")]
+    Foreign {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+        /// Its comment.
+        comment: String,
+    },
+    /// A column's type cannot change in place.
+    #[error("column {column} of table {table} is {old} and cannot become {new} in place\n  hint: add a column of the new type under another name; it is filled from the records that were kept")]
+    Type {
+        /// The table.
+        table: Name,
+        /// The column.
+        column: String,
+        /// Its type.
+        old: String,
+        /// The type in the file.
+        new: String,
+    },
+}
+
+/// Compares one object. `owner` is the pipeline's mark.
+pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result<Option<Difference>, Obstacle> {
+    let Some(live) = live else { return Ok(Some(creation(wanted))) };
+    let Some((_, hash)) = live.mark().filter(|(found, _)| *found == owner) else {
+        return Err(Obstacle::Foreign { kind: wanted.kind, name: wanted.name.clone(), comment: live.comment.clone() });
+    };
+    let mut changes = properties(wanted, live);
+    if changes.iter().any(|change| wanted.fixed.contains(&change.property.as_str())) {
+        return Ok(Some(replacement(wanted, changes)));
+    }
+    let (columns, mut statements, loss) = columns(wanted, live)?;
+    changes.extend(columns);
+    if changes.is_empty() && hash == wanted.hash {
+        return Ok(None);
+    }
+    if hash != wanted.hash && changes.is_empty() {
+        changes.push(PropertyChange::new("definition", Some(hash.to_owned()), Some(wanted.hash.clone())));
+    }
+    // CREATE OR ALTER brings a task to its definition; other kinds have statements of their own for it.
+    let alter = if wanted.kind == Kind::Task { &wanted.statements.create } else { &wanted.statements.alter };
+    statements.extend(alter.iter().cloned());
+    statements.extend(wanted.statements.grants.iter().cloned());
+    let reason = if hash == wanted.hash { "it was changed by hand" } else { "the file changed" };
+    Ok(Some(Difference { kind: StepKind::Alter, reason: reason.to_owned(), changes, loss, statements }))
+}
+
+fn creation(wanted: &Object) -> Difference {
+    let statements = wanted.statements.create.iter().chain(&wanted.statements.grants).cloned().collect();
+    Difference { kind: StepKind::Create, reason: "it does not exist".to_owned(), changes: vec![], loss: None, statements }
+}
+
+fn replacement(wanted: &Object, changes: Vec<PropertyChange>) -> Difference {
+    let all = &wanted.statements;
+    let statements = all.drop.iter().chain(&all.create).chain(&all.grants).cloned().collect();
+    let fixed: Vec<&str> = changes.iter().map(|change| change.property.as_str()).collect();
+    let reason = format!("Snowflake cannot change {} of a {} in place", fixed.join(" and "), wanted.kind);
+    let loss = wanted.kind.loss().map(str::to_owned);
+    Difference { kind: StepKind::Replace, reason, changes, loss, statements }
+}
+
+fn properties(wanted: &Object, live: &LiveObject) -> Vec<PropertyChange> {
+    let differs = |(name, new): (&&'static str, &String)| {
+        let old = live.properties.get(name)?;
+        (old != new).then(|| PropertyChange::new(*name, Some(old.clone()), Some(new.clone())))
+    };
+    wanted.properties.iter().filter_map(differs).collect()
+}
+
+type Columns = (Vec<PropertyChange>, Vec<String>, Option<String>);
+
+fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
+    let table = &wanted.name;
+    let (mut changes, mut statements, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    let mut added = false;
+    for column in &wanted.columns {
+        match live.columns.iter().find(|found| found.name == column.name.as_str()) {
+            None => {
+                added = true;
+                changes.push(PropertyChange::new(format!("column {}", column.name), None, Some(described(column))));
+                statements.push(addition(table, column));
+                if column.not_null {
+                    after.push(format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", column.name));
+                }
+            }
+            Some(found) => alteration(table, column, found, &mut changes, &mut statements)?,
+        }
+    }
+    let gone: Vec<&LiveColumn> = if wanted.columns.is_empty() {
+        Vec::new()
+    } else {
+        let kept = |found: &&LiveColumn| !wanted.columns.iter().any(|column| column.name.as_str() == found.name);
+        live.columns.iter().filter(kept).collect()
+    };
+    for column in &gone {
+        let name = Name::from_shown(&[column.name.as_str()]);
+        changes.push(PropertyChange::new(format!("column {name}"), Some(column.data_type.clone()), None));
+        statements.push(format!("ALTER TABLE {table} DROP COLUMN {name}"));
+    }
+    // The comment with the new hash comes last, so a deploy that is cut off fills the column when it is run again.
+    if added {
+        statements.extend(wanted.statements.backfill.iter().cloned());
+    }
+    statements.extend(after);
+    let names: Vec<&str> = gone.iter().map(|column| column.name.as_str()).collect();
+    let loss = (!gone.is_empty()).then(|| format!("the values of {}", names.join(", ")));
+    Ok((changes, statements, loss))
+}
+
+fn described(column: &ColumnDefinition) -> String {
+    format!("{}{}", column.data_type, if column.not_null { " NOT NULL" } else { "" })
+}
+
+fn addition(table: &Name, column: &ColumnDefinition) -> String {
+    let comment = column.comment.as_deref().map(|text| format!(" COMMENT {}", literal(text))).unwrap_or_default();
+    format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {} {}{comment}", column.name, column.data_type)
+}
+
+fn alteration(
+    table: &Name,
+    column: &ColumnDefinition,
+    live: &LiveColumn,
+    changes: &mut Vec<PropertyChange>,
+    statements: &mut Vec<String>,
+) -> Result<(), Obstacle> {
+    let name: &Ident = &column.name;
+    let mut change = |property: &str, old: &str, new: &str, sql: String| {
+        changes.push(PropertyChange::new(format!("column {name} {property}"), Some(old.to_owned()), Some(new.to_owned())));
+        statements.push(sql);
+    };
+    if live.data_type != column.data_type {
+        if !types::widens(&live.data_type, &column.data_type) {
+            return Err(Obstacle::Type {
+                table: table.clone(),
+                column: name.to_string(),
+                old: live.data_type.clone(),
+                new: column.data_type.clone(),
+            });
+        }
+        let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {}", column.data_type);
+        change("type", &live.data_type, &column.data_type, sql);
+    }
+    if live.not_null != column.not_null {
+        let words = |not_null: bool| if not_null { "NOT NULL" } else { "NULL" };
+        let verb = if column.not_null { "SET" } else { "DROP" };
+        let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} {verb} NOT NULL");
+        change("nullability", words(live.not_null), words(column.not_null), sql);
+    }
+    let comment = column.comment.as_deref().unwrap_or_default();
+    if live.comment != comment {
+        let sql = format!("COMMENT ON COLUMN {table}.{name} IS {}", literal(comment));
+        change("comment", &live.comment, comment, sql);
+    }
+    Ok(())
+}

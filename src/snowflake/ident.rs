@@ -1,0 +1,113 @@
+//! Snowflake identifiers and literals: the only ways that text becomes SQL.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One identifier, as Snowflake stores it: upper case unless it was quoted.
+///
+/// Displays quoted only when it must be: <https://docs.snowflake.com/en/sql-reference/identifiers-syntax>.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Ident(String);
+
+impl Ident {
+    /// Folds `name` as Snowflake folds an unquoted identifier.
+    pub fn new(name: &str) -> Self {
+        if plain(&name.to_uppercase()) { Ident(name.to_uppercase()) } else { Ident(name.to_owned()) }
+    }
+
+    /// The name as Snowflake stores and shows it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn plain(name: &str) -> bool {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+    starts_well && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == '$')
+}
+
+impl fmt::Display for Ident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if plain(&self.0) { f.write_str(&self.0) } else { write!(f, "\"{}\"", self.0.replace('"', "\"\"")) }
+    }
+}
+
+/// A name of one to three identifiers: `ROLE`, `DATABASE.SCHEMA` or `DATABASE.SCHEMA.OBJECT`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Name(Vec<Ident>);
+
+impl Name {
+    /// An object of the account, such as a role.
+    pub fn account(name: &str) -> Self {
+        Name(vec![Ident::new(name)])
+    }
+
+    /// The object `name` inside this one.
+    pub fn child(&self, name: &str) -> Self {
+        let mut parts = self.0.clone();
+        parts.push(Ident::new(name));
+        Name(parts)
+    }
+
+    /// From the parts as Snowflake shows them.
+    pub fn from_shown(parts: &[&str]) -> Self {
+        Name(parts.iter().map(|part| Ident((*part).to_owned())).collect())
+    }
+
+    /// The last part, as Snowflake stores it.
+    pub fn last(&self) -> &str {
+        self.0.last().map(Ident::as_str).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, part) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str(".")?;
+            }
+            part.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// `text` as a string literal. Backslash is an escape in Snowflake's literals, so it is doubled too:
+/// <https://docs.snowflake.com/en/sql-reference/data-types-text#single-quoted-string-constants>.
+pub fn literal(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    for character in text.chars() {
+        match character {
+            '\'' => quoted.push_str("''"),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\0' => quoted.push_str("\\0"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted_only_when_they_must_be() {
+        assert_eq!(Ident::new("invoice_id").to_string(), "INVOICE_ID");
+        assert_eq!(Ident::new("odd name").to_string(), "\"odd name\"");
+        assert_eq!(Ident::new("a\"b").to_string(), "\"a\"\"b\"");
+        assert_eq!(Name::account("d").child("s").child("1t").to_string(), "D.S.\"1t\"");
+    }
+
+    #[test]
+    fn literals_escape_what_ends_them() {
+        assert_eq!(literal("it's \\ x\ny"), r"'it''s \\ x\ny'");
+    }
+}
