@@ -1,0 +1,6 @@
+use super::*;
+
+#[test]
+fn print_schema() {
+    println!("\n{}", schema::json_schema());
+}
