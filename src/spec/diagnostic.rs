@@ -86,6 +86,7 @@ impl Report {
     pub(crate) fn new(mut diagnostics: Vec<Diagnostic>, source: SourceText) -> Self {
         for diagnostic in &mut diagnostics {
             diagnostic.span = source.clip(&diagnostic.span);
+            diagnostic.path = diagnostic.path.map_keys(|key| source.redact(key));
             diagnostic.message = source.redact(&diagnostic.message);
             diagnostic.hint = diagnostic.hint.as_deref().map(|hint| source.redact(hint));
         }
@@ -200,7 +201,7 @@ impl Serialize for Located<'_> {
         object.serialize_field("end_line", &end.line)?;
         object.serialize_field("end_column", &end.column)?;
         object.serialize_field("code", diagnostic.code)?;
-        object.serialize_field("path", &source.redact(&diagnostic.path.to_string()))?;
+        object.serialize_field("path", &diagnostic.path.to_string())?;
         object.serialize_field("message", &diagnostic.message)?;
         object.serialize_field("text", &source.excerpt(&diagnostic.span))?;
         object.serialize_field("hint", &diagnostic.hint)?;

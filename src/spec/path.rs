@@ -57,6 +57,15 @@ impl Path {
         Self(segments)
     }
 
+    /// The path with each of its keys changed.
+    pub(crate) fn map_keys(&self, change: impl Fn(&str) -> String) -> Self {
+        let changed = |segment: &Segment| match segment {
+            Segment::Key(key) => Segment::Key(change(key)),
+            Segment::Index(index) => Segment::Index(*index),
+        };
+        self.0.iter().map(changed).collect()
+    }
+
     fn push(&self, segment: Segment) -> Self {
         let mut segments = self.0.clone();
         segments.push(segment);

@@ -10,13 +10,18 @@ use super::code;
 use super::diagnostic::Fault;
 use super::node::{Node, Value};
 use super::path::{Path, Segment};
+use super::source::Source;
 use super::suggest;
 use super::types::Spec;
 
 /// The document as its type, or what keeps it from being one.
 pub(crate) fn spec(tree: &Node) -> Result<Spec, Vec<Fault>> {
     deserr::deserialize::<Spec, Node, Problems>(tree.clone())
-        .map_err(|problems| problems.0.into_iter().map(|problem| problem.into_fault(tree)).collect())
+        .map_err(|problems| {
+            let all = problems.0;
+            let causes = all.iter().filter(|problem| !all.iter().any(|other| other.explains(problem)));
+            causes.map(|problem| problem.fault(tree)).collect()
+        })
 }
 
 /// All that deserr found; it goes on after each.
@@ -91,22 +96,29 @@ fn path_of(location: ValuePointerRef<'_>) -> Path {
 }
 
 impl Problem {
-    fn into_fault(self, tree: &Node) -> Fault {
-        let Self { path, kind } = self;
-        match kind {
-            Kind::Unknown { known } => unknown_key(path, &words(&known)),
-            Kind::Missing => missing_key(path, tree),
-            Kind::Wrong { accepted } => wrong_kind(path, &accepted, tree),
+    /// Whether this is a misspelt key and `other` only misses that key.
+    fn explains(&self, other: &Problem) -> bool {
+        let (Kind::Unknown { known }, Kind::Missing) = (&self.kind, &other.kind) else { return false };
+        let meant = suggest::nearest(self.path.last_key().unwrap_or_default(), words(known));
+        self.path.parent() == other.path.parent() && meant.is_some() && meant == other.path.last_key()
+    }
+
+    fn fault(&self, tree: &Node) -> Fault {
+        let path = self.path.clone();
+        match &self.kind {
+            Kind::Unknown { known } => unknown_key(path, &words(known)),
+            Kind::Missing => missing_key(path),
+            Kind::Wrong { accepted } => wrong_kind(path, accepted, tree),
             Kind::Word { word, known } => {
-                let known = words(&known);
+                let known = words(known);
                 let message = format!("`{word}` is not known here");
-                let hint = match suggest::nearest(&word, known.iter().copied()) {
+                let hint = match suggest::nearest(word, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("one of {}", suggest::quoted(&known)),
                 };
                 Fault::new(code::UNKNOWN_VALUE, path, message).hint(hint)
             }
-            Kind::Other(message) => Fault::new(code::RANGE, path, message),
+            Kind::Other(message) => Fault::new(code::RANGE, path, message.clone()),
         }
     }
 }
@@ -121,7 +133,7 @@ fn unknown_key(path: Path, known: &[&str]) -> Fault {
     Fault::new(code::UNKNOWN_KEY, path, format!("unknown key `{key}`")).hint(hint).on_key()
 }
 
-fn missing_key(path: Path, tree: &Node) -> Fault {
+fn missing_key(path: Path) -> Fault {
     let key = path.last_key().unwrap_or_default().to_owned();
     let parent = path.parent();
     let message = if parent.segments().is_empty() {
@@ -133,9 +145,9 @@ fn missing_key(path: Path, tree: &Node) -> Fault {
         "pipeline" => "add `[pipeline]` with `name = \"…\"`".to_owned(),
         "source" => "add `[source]` with `type = \"files\"`".to_owned(),
         "columns" => "add `columns = [{ name = \"id\", type = \"NUMBER\", key = true }]`".to_owned(),
+        "type" if parent == Path::root().key("source") => format!("add `type = {:?}`", Source::KINDS.first().unwrap_or(&"…")),
         _ => format!("add `{key} = \"…\"`"),
     };
-    debug_assert!(tree.at(&path).is_none());
     Fault::new(code::MISSING_KEY, path, message).hint(hint)
 }
 
@@ -147,23 +159,26 @@ fn wrong_kind(path: Path, accepted: &[ValueKind], tree: &Node) -> Fault {
     }
     let expected = accepted.first().map_or("another value", |kind| expected_name(*kind));
     let found = node.map_or("nothing", Node::kind_name);
-    let key = path.last_key().unwrap_or_default().to_owned();
+    let hint = kind_hint(path.last_key().unwrap_or_default(), accepted.first().copied(), node);
     let mut fault = Fault::new(code::WRONG_KIND, path, format!("expected {expected}, found {found}"));
-    fault.hint = match (accepted.first(), node.map(|node| &node.value)) {
-        (Some(ValueKind::String), Some(Value::Integer(_) | Value::HugeInteger | Value::Boolean(_) | Value::Float(_) | Value::Datetime)) => {
-            Some("put it in quotes".to_owned())
-        }
-        (Some(ValueKind::Integer), Some(Value::String(text))) if text.parse::<i64>().is_ok() => {
+    fault.hint = hint;
+    fault
+}
+
+fn kind_hint(key: &str, expected: Option<ValueKind>, found: Option<&Node>) -> Option<String> {
+    match (expected?, found.map(|node| &node.value)) {
+        (ValueKind::String, Some(Value::Array(_) | Value::Table(_))) => None,
+        (ValueKind::String, Some(_)) => Some("put it in quotes".to_owned()),
+        (ValueKind::Integer, Some(Value::String(text))) if text.parse::<i64>().is_ok() => {
             Some("leave out the quotes".to_owned())
         }
-        (Some(ValueKind::Boolean), _) => Some("write `true` or `false`, without quotes".to_owned()),
-        (Some(ValueKind::Sequence), Some(Value::Table(_))) if !key.is_empty() => {
+        (ValueKind::Boolean, _) => Some("write `true` or `false`, without quotes".to_owned()),
+        (ValueKind::Sequence, Some(Value::Table(_))) if !key.is_empty() => {
             Some(format!("write `[[{key}]]`, or put it in `[…]`"))
         }
-        (Some(ValueKind::Map), _) if !key.is_empty() => Some(format!("write `[{key}]`, and its keys below it")),
+        (ValueKind::Map, _) if !key.is_empty() => Some(format!("write `[{key}]`, and its keys below it")),
         _ => None,
-    };
-    fault
+    }
 }
 
 fn expected_name(kind: ValueKind) -> &'static str {

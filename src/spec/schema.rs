@@ -21,6 +21,7 @@ pub fn json_schema() -> String {
 fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<Spec>().to_value();
+    forget_null(&mut schema);
     close_tagged(&mut schema);
     let partial = partial_root(&schema);
     let partials = partial_definitions(&schema);
@@ -42,6 +43,36 @@ fn schema() -> Value {
         root.insert("title".to_owned(), json!("pipeline.toml"));
     }
     schema
+}
+
+/// TOML has no null: a key that may be missing is of its one type.
+fn forget_null(schema: &mut Value) {
+    let is_null = |option: &Value| option == "null" || option.get("type").is_some_and(|kind| kind == "null");
+    let Value::Object(object) = schema else {
+        if let Value::Array(items) = schema {
+            items.iter_mut().for_each(forget_null);
+        }
+        return;
+    };
+    if object.get("default").is_some_and(Value::is_null) {
+        object.remove("default");
+    }
+    for key in ["type", "anyOf"] {
+        let Some(Value::Array(options)) = object.get_mut(key) else { continue };
+        options.retain(|option| !is_null(option));
+        if let [single] = options.as_slice() {
+            match (key, single.clone()) {
+                ("anyOf", Value::Object(only)) => {
+                    object.remove(key);
+                    object.extend(only);
+                }
+                (_, only) => {
+                    object.insert(key.to_owned(), only);
+                }
+            }
+        }
+    }
+    object.values_mut().for_each(forget_null);
 }
 
 /// A tag beside a reference to a closed table must be part of what is evaluated, or the table would refuse it.

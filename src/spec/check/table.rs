@@ -55,7 +55,7 @@ fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
         faults.push(at.fault(code::TABLE, message).hint("add `{ name = \"id\", type = \"NUMBER\", key = true }`"));
     } else if !columns.iter().any(|column| column.key("key").boolean() == Some(true)) {
         let message = format!("`{name}` has no key, so its rows cannot be merged");
-        faults.push(table.key("key").fault(code::TABLE, message).hint("add `key = true` to the columns that make a row unique"));
+        faults.push(at.fault(code::TABLE, message).on_key().hint("add `key = true` to the columns that make a row unique"));
     }
     unique(&columns, "column", faults);
     for column in &columns {

@@ -1,6 +1,0 @@
-use super::*;
-
-#[test]
-fn print_schema() {
-    println!("\n{}", schema::json_schema());
-}
