@@ -63,7 +63,7 @@ pub struct Pipeline {
 }
 
 /// The AWS account and region.
-#[derive(Debug, Clone, PartialEq, Default, Deserr, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
 #[deserr(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
 pub struct Aws {
@@ -83,6 +83,13 @@ pub struct Aws {
     #[deserr(default)]
     #[schemars(default)]
     pub architecture: Option<Architecture>,
+}
+
+/// A file without `[aws]` says the same as one with an empty `[aws]`.
+impl Default for Aws {
+    fn default() -> Self {
+        Self { account: None, region: None, log_retention_days: thirty(), architecture: None }
+    }
 }
 
 fn thirty() -> i64 {
@@ -176,6 +183,7 @@ pub struct Table {
     #[schemars(default)]
     pub description: Option<String>,
     /// Folder in the raw bucket whose files feed this table, such as `invoices/`. Tables may share one.
+    /// Without it: every file of the bucket.
     #[deserr(default)]
     #[schemars(default)]
     pub prefix: Option<String>,

@@ -1,0 +1,174 @@
+//! `[[table]]`: names, columns, types, paths, folders.
+
+use std::collections::BTreeMap;
+
+use crate::spec::code;
+use crate::spec::cursor::Cursor;
+use crate::spec::diagnostic::Fault;
+use crate::spec::jsonpath::{JsonPath, Root};
+use crate::spec::sqltype::SqlType;
+
+use super::name;
+
+/// Longest key of an S3 object.
+const LONGEST_KEY: usize = 1024;
+
+pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    let at = root.key("table");
+    let tables = at.items().unwrap_or_default();
+    if tables.is_empty() && (at.items().is_some() || !at.is_present()) {
+        let hint = "add `[[table]]` with `name` and `columns`";
+        faults.push(at.fault(code::TABLE, "the pipeline has no table").hint(hint));
+    }
+    unique(&tables, "table", faults);
+    for table in &tables {
+        name::identifier(&table.key("name"), "table", faults);
+        prefix(&table.key("prefix"), faults);
+        let flattens = flatten(&table.key("flatten"), faults);
+        columns(table, flattens, faults);
+    }
+    nested_prefixes(&tables, faults);
+}
+
+/// Snowflake folds names without quotes to upper case, so names that differ only in case are the same.
+fn unique(named: &[Cursor<'_>], what: &str, faults: &mut Vec<Fault>) {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for item in named {
+        let at = item.key("name");
+        let Some(name) = at.text() else { continue };
+        if let Some(first) = seen.get(&name.to_uppercase()) {
+            let message = format!("there is already a {what} `{first}`");
+            let hint = if *first == name { "give it another name" } else { "names that differ only in case are the same in Snowflake" };
+            faults.push(at.fault(code::DUPLICATE, message).hint(hint));
+        } else {
+            seen.insert(name.to_uppercase(), name);
+        }
+    }
+}
+
+fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
+    let at = table.key("columns");
+    let Some(columns) = at.items() else { return };
+    let name = table.key("name").text().unwrap_or("this table");
+    if columns.is_empty() {
+        let message = format!("`{name}` has no columns");
+        faults.push(at.fault(code::TABLE, message).hint("add `{ name = \"id\", type = \"NUMBER\", key = true }`"));
+    } else if !columns.iter().any(|column| column.key("key").boolean() == Some(true)) {
+        let message = format!("`{name}` has no key, so its rows cannot be merged");
+        faults.push(at.fault(code::TABLE, message).on_key().hint("add `key = true` to the columns that make a row unique"));
+    }
+    unique(&columns, "column", faults);
+    for column in &columns {
+        self::column(column, flattens, faults);
+    }
+}
+
+fn column(column: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
+    name::identifier(&column.key("name"), "column", faults);
+    let is_key = column.key("key").boolean() == Some(true);
+    let not_null = column.key("not_null");
+    if is_key && not_null.boolean() == Some(false) {
+        let message = "a key column cannot be null";
+        faults.push(not_null.fault(code::TABLE, message).hint("remove `not_null`; it follows from `key = true`"));
+    }
+    data_type(&column.key("type"), is_key, faults);
+    column_path(&column.key("path"), flattens, faults);
+}
+
+fn data_type(at: &Cursor<'_>, is_key: bool, faults: &mut Vec<Fault>) {
+    match at.text().map(str::parse::<SqlType>) {
+        Some(Err(error)) => {
+            let fault = at.fault(code::SQL_TYPE, error.message).hint(error.hint);
+            faults.push(if error.at.is_empty() { fault } else { fault.within(error.at) });
+        }
+        Some(Ok(parsed)) if is_key && !parsed.is_comparable() => {
+            let message = format!("a key column cannot be of type {parsed}");
+            faults.push(at.fault(code::SQL_TYPE, message).hint("take a value out of it with `path`, and give it a plain type"));
+        }
+        _ => {}
+    }
+}
+
+fn column_path(at: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
+    if let Some(path) = json_path(at, faults)
+        && path.root == Root::Item
+        && !flattens
+    {
+        let message = "`@` is the item of a flattened array, and this table flattens none";
+        let hint = "start with `$`, or add `flatten = \"$.…\"` to the table";
+        faults.push(at.fault(code::JSON_PATH, message).within(0..1).hint(hint));
+    }
+}
+
+/// Whether the table flattens, also when it says so wrongly: then its columns are not to blame.
+fn flatten(at: &Cursor<'_>, faults: &mut Vec<Fault>) -> bool {
+    if let Some(path) = json_path(at, faults) {
+        if path.root == Root::Item {
+            let fault = at.fault(code::JSON_PATH, "`flatten` names an array of the record").within(0..1);
+            faults.push(fault.hint("start with `$`"));
+        } else if path.steps.is_empty() {
+            let fault = at.fault(code::JSON_PATH, "`$` is the whole record, not an array in it");
+            faults.push(fault.hint("such as `$.lines`; without `flatten` every record is a row"));
+        }
+    }
+    at.is_present()
+}
+
+fn json_path(at: &Cursor<'_>, faults: &mut Vec<Fault>) -> Option<JsonPath> {
+    match at.text()?.parse::<JsonPath>() {
+        Ok(path) => Some(path),
+        Err(error) => {
+            faults.push(at.fault(code::JSON_PATH, error.message).within(error.at).hint(error.hint));
+            None
+        }
+    }
+}
+
+fn prefix(at: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    let Some(prefix) = at.text() else { return };
+    // The longest file name must still fit behind the folder, or no file could be put there.
+    let reason = if prefix.is_empty() {
+        Some(("a folder has a name", "leave out `prefix` to take every file of the bucket".to_owned()))
+    } else if prefix.starts_with('/') {
+        Some(("a folder in S3 does not start with `/`", format!("write `{}`", prefix.trim_start_matches('/'))))
+    } else if prefix.split('/').any(|part| part == ".." || part == ".") {
+        Some(("S3 has no `.` and `..`", "write the whole path of the folder".to_owned()))
+    } else if !prefix.ends_with('/') {
+        Some(("a folder ends with `/`", format!("write `{prefix}/`")))
+    } else if prefix.contains("//") {
+        Some(("a folder between two `/` has a name", "write one `/`".to_owned()))
+    } else if prefix == "errors/" || prefix.starts_with("errors/") {
+        Some(("`errors/` is where rejected files go", "choose another folder".to_owned()))
+    } else if prefix.len() > LONGEST_KEY / 2 {
+        Some(("this folder is too long for the key of a file in it", format!("at most {} bytes", LONGEST_KEY / 2)))
+    } else if prefix.chars().any(|c| c.is_control() || "\\{}^%`[]\"<>~#|*?'".contains(c)) {
+        Some(("a character of this folder is not safe in an S3 key", "letters, digits and `! - _ . ( ) = + @ : , & $`".to_owned()))
+    } else {
+        None
+    };
+    if let Some((message, hint)) = reason {
+        faults.push(at.fault(code::PREFIX, message).hint(hint));
+    }
+}
+
+/// A file in a nested folder would load through both. A table without a folder takes the whole bucket.
+fn nested_prefixes(tables: &[Cursor<'_>], faults: &mut Vec<Fault>) {
+    let folder = |table: &Cursor<'_>| match (table.key("prefix").is_present(), table.key("prefix").text()) {
+        (true, text) => text.map(str::to_owned),
+        (false, _) => Some(String::new()),
+    };
+    for (position, inner) in tables.iter().enumerate() {
+        let Some(below) = folder(inner) else { continue };
+        let outer = tables.iter().enumerate().find(|(other, table)| {
+            *other != position && folder(table).is_some_and(|above| above != below && below.starts_with(&above))
+        });
+        let Some((_, outer)) = outer else { continue };
+        let other = outer.key("name").text().unwrap_or("another table");
+        let message = match outer.key("prefix").text() {
+            Some(above) => format!("files in this folder are also in `{above}` of `{other}`, and would load twice"),
+            None => format!("files in this folder would load twice: `{other}` has no `prefix`, so it takes every file"),
+        };
+        let hint = "use the same folder for both, or folders beside each other";
+        faults.push(inner.key("prefix").fault(code::PREFIX, message).hint(hint));
+    }
+}

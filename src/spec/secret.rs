@@ -1,0 +1,220 @@
+//! Secrets: references to them are read, literals are found, and neither is ever shown.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use super::code;
+use super::diagnostic::{Diagnostic, Fault};
+use super::node::{Node, Value};
+use super::path::Path;
+use super::suggest;
+
+const FORMS: &str = "`env:NAME`, `secretsmanager:NAME` or `ssm:NAME`";
+/// Keys that take a reference to a secret.
+const REFERENCES: [&str; 2] = ["private_key", "token"];
+/// Words that make a key the key of a secret.
+const WORDS: [&str; 9] =
+    ["password", "passwd", "passphrase", "secret", "privatekey", "apikey", "accesskey", "credential", "token"];
+const PEM: &str = "-----BEGIN ";
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SecretReference {
+    /// In AWS Secrets Manager, under this name or ARN.
+    SecretsManager(String),
+    /// In AWS Systems Manager Parameter Store, under this name.
+    Ssm(String),
+    /// In this environment variable of the process that deploys.
+    Env(String),
+}
+
+/// A text that is no reference to a secret. It does not repeat the text, which may be the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a reference to a secret; write {FORMS}")]
+pub struct NotAReference;
+
+impl FromStr for SecretReference {
+    type Err = NotAReference;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (scheme, name) = text.split_once(':').ok_or(NotAReference)?;
+        let made_of = |extra: &str| {
+            !name.is_empty() && name.len() <= 512 && name.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+        };
+        match scheme {
+            "secretsmanager" if made_of("/_+=.@-:") => Ok(Self::SecretsManager(name.to_owned())),
+            "ssm" if made_of("/_.-") => Ok(Self::Ssm(name.to_owned())),
+            "env" if made_of("_") && !name.starts_with(|c: char| c.is_ascii_digit()) => Ok(Self::Env(name.to_owned())),
+            _ => Err(NotAReference),
+        }
+    }
+}
+
+impl fmt::Display for SecretReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretsManager(name) => write!(f, "secretsmanager:{name}"),
+            Self::Ssm(name) => write!(f, "ssm:{name}"),
+            Self::Env(name) => write!(f, "env:{name}"),
+        }
+    }
+}
+
+/// Secrets that stand in a document, and the bytes that must not be shown.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) hidden: Vec<Range<usize>>,
+}
+
+/// Finds literal secrets by the key they stand under and by what they look like.
+pub(crate) fn find(tree: &Node) -> Found {
+    let mut found = Found::default();
+    visit(tree, &Path::root(), false, &mut found);
+    found
+}
+
+fn visit(node: &Node, path: &Path, sensitive: bool, found: &mut Found) {
+    match &node.value {
+        Value::Table(table) => {
+            for (key, entry) in &table.0 {
+                let path = path.key(key);
+                let sensitive = !is_tag(&path) && (sensitive || is_sensitive(key));
+                visit(&entry.node, &path, sensitive, found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                visit(item, &path.index(index), sensitive, found);
+            }
+        }
+        Value::String(text) => visit_text(node, text, path, sensitive, found),
+        _ if sensitive => found.hidden.push(node.span.clone()),
+        _ => {}
+    }
+}
+
+fn is_tag(path: &Path) -> bool {
+    path.parent() == Path::root().key("pipeline").key("tags")
+}
+
+fn visit_text(node: &Node, text: &str, path: &Path, sensitive: bool, found: &mut Found) {
+    let looks_secret = !patterns(text).is_empty();
+    if (!sensitive || text.parse::<SecretReference>().is_ok()) && !looks_secret {
+        return;
+    }
+    found.hidden.push(node.span.clone());
+    let takes_reference = path.last_key().is_some_and(|key| REFERENCES.contains(&key));
+    let attempted = ["env:", "ssm:", "secretsmanager:"].iter().any(|scheme| text.starts_with(scheme));
+    let fault = if attempted && !looks_secret {
+        Fault::new(code::SECRET_REFERENCE, path.clone(), "this reference to a secret cannot be followed")
+            .hint(format!("write {FORMS}"))
+    } else if takes_reference {
+        Fault::new(code::LITERAL_SECRET, path.clone(), "a secret stands in the file")
+            .hint(format!("keep it elsewhere and write {FORMS}"))
+    } else {
+        Fault::new(code::LITERAL_SECRET, path.clone(), "a secret stands in the file")
+            .hint("remove it from the file and from its history, and make a new one")
+    };
+    found.faults.push(fault);
+}
+
+/// Whether a key names a secret, also when it is misspelt.
+fn is_sensitive(key: &str) -> bool {
+    let plain: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    if plain.ends_with("path") || plain.ends_with("file") {
+        return false;
+    }
+    plain == "pwd"
+        || WORDS.iter().any(|word| plain.contains(word))
+        || suggest::nearest(&plain, WORDS).is_some()
+}
+
+/// Secrets that the text shows by their form alone, also in comments and in a file that cannot be parsed.
+pub(crate) fn in_text(text: &str) -> Vec<Range<usize>> {
+    let mut hidden = patterns(text);
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(value) = sensitive_value(line) {
+            hidden.push(start + value.start..start + value.end);
+        }
+        start += line.len();
+    }
+    hidden
+}
+
+/// The rest of a line after `key =` where the key names a secret and the rest is no reference.
+fn sensitive_value(line: &str) -> Option<Range<usize>> {
+    let mut from = 0;
+    while let Some(equals) = line.get(from..)?.find('=').map(|at| at + from) {
+        let before = line.get(..equals)?.trim_end().trim_end_matches(['"', '\'']);
+        let key = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next().unwrap_or_default();
+        let rest = line.get(equals + 1..)?;
+        if is_sensitive(key) && !starts_with_reference(rest) {
+            let value = rest.trim_start();
+            let start = line.len() - value.len();
+            let end = line.trim_end().len();
+            return (start < end).then_some(start..end);
+        }
+        from = equals + 1;
+    }
+    None
+}
+
+fn starts_with_reference(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else { return false };
+    let inner = rest.get(1..).unwrap_or_default();
+    inner.split_once(quote).is_some_and(|(value, _)| value.parse::<SecretReference>().is_ok())
+}
+
+/// AWS access key ids, PEM private keys and signed web tokens, wherever they stand.
+fn patterns(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for prefix in ["AKIA", "ASIA"] {
+        found.extend(text.match_indices(prefix).filter_map(|(at, _)| access_key(text, at)));
+    }
+    for (at, _) in text.match_indices(PEM) {
+        let rest = text.get(at..).unwrap_or_default();
+        let header = rest.lines().next().unwrap_or_default();
+        if header.contains("PRIVATE KEY") {
+            let end = rest.find("-----END").map_or(rest.len(), |end| end + "-----END".len());
+            found.push(at..at + end);
+        }
+    }
+    found.extend(text.match_indices("eyJ").filter_map(|(at, _)| web_token(text, at)));
+    found
+}
+
+fn access_key(text: &str, at: usize) -> Option<Range<usize>> {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    let inside = text.get(..at)?.ends_with(is_part);
+    let rest = text.get(at..)?;
+    let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    (!inside && end == 20).then_some(at..at + end)
+}
+
+fn web_token(text: &str, at: usize) -> Option<Range<usize>> {
+    let rest = text.get(at..)?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    let token = rest.get(..end)?;
+    let parts: Vec<&str> = token.split('.').collect();
+    (parts.len() == 3 && parts.iter().all(|part| part.len() >= 8)).then_some(at..at + end)
+}
+
+/// Secrets that stand outside every value, such as in a comment.
+pub(crate) fn outside_values(text: &str, hidden: &[Range<usize>]) -> Vec<Diagnostic> {
+    patterns(text)
+        .into_iter()
+        .filter(|span| !hidden.iter().any(|known| known.start <= span.start && span.end <= known.end))
+        .map(|span| Diagnostic {
+            code: code::LITERAL_SECRET,
+            path: Path::root(),
+            span,
+            message: "a secret stands in the file".to_owned(),
+            hint: Some("remove it from the file and from its history, and make a new one".to_owned()),
+        })
+        .collect()
+}
