@@ -1,8 +1,9 @@
 //! The bytes of an object through the converter into an upload.
 
+use std::sync::Arc;
+
 use crate::runtime::json_lines::{Converter, Invalid};
 use crate::runtime::store::{Body, Place, Store, StoreError, Upload};
-use std::sync::Arc;
 
 /// Bytes of a part. Larger than S3's minimum of 5 MiB, small enough that two of each message fit in memory; 10,000 of
 /// them hold 78 GiB, more than a function can convert in its 15 minutes.
@@ -54,16 +55,15 @@ impl Run {
                 if let Err(invalid) = self.converter.push(piece) {
                     return Ok(Err(invalid));
                 }
-                if self.converter.ready() < PART {
-                    continue;
+                while self.converter.ready() >= PART {
+                    if self.upload.is_full() {
+                        return Ok(Err(Invalid::whole("the file has more than 78 GiB of JSON lines: split it")));
+                    }
+                    // Exactly a part, so that a replay makes the same parts and so the same entity tag.
+                    let part = self.converter.take_part(PART);
+                    self.bytes += part.len() as u64;
+                    self.upload.part(part).await?;
                 }
-                // One part is kept for the rest.
-                if self.upload.is_full() {
-                    return Ok(Err(Invalid::whole("the file has more than 78 GiB of JSON lines: split it")));
-                }
-                let part = self.converter.take();
-                self.bytes += part.len() as u64;
-                self.upload.part(part).await?;
             }
         }
         Ok(Ok(()))

@@ -118,6 +118,13 @@ impl Converter {
         self.compactor().map(|compactor| std::mem::take(&mut compactor.out)).unwrap_or_default()
     }
 
+    /// Takes the first `size` bytes of the output that waits, or all of it if there is less.
+    pub fn take_part(&mut self, size: usize) -> Vec<u8> {
+        let Some(compactor) = self.compactor() else { return Vec::new() };
+        let rest = compactor.out.split_off(size.min(compactor.out.len()));
+        std::mem::replace(&mut compactor.out, rest)
+    }
+
     /// Cuts a chunk into pieces that are safe to push one by one, taking the output between them.
     pub fn pieces(chunk: &[u8]) -> impl Iterator<Item = &[u8]> {
         chunk.chunks(SLICE)

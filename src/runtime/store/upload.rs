@@ -83,9 +83,9 @@ impl Upload {
         Self { store: Arc::clone(store), place: place.clone(), content_type, sending: JoinSet::new(), open: None, sent: Vec::new(), begun: 0 }
     }
 
-    /// Whether S3 takes no more parts.
+    /// Whether S3 takes no more parts but a last one.
     pub fn is_full(&self) -> bool {
-        self.begun >= MAX_PARTS
+        self.begun + 1 >= MAX_PARTS
     }
 
     /// Sends a part of at least 5 MiB (or the last one).
