@@ -1,0 +1,108 @@
+//! The handler `copy`: raw files to JSON lines that the warehouse can load.
+//!
+//! Raw bucket → (S3 event → SNS →) SQS → here → curated bucket. Every object of any layout of JSON becomes one object
+//! of JSON lines under the curated prefix; what is not JSON goes to the error prefix with its reason beside it. Nothing
+//! else is kept anywhere: replaying a message finds what is there and changes nothing.
+//!
+//! Rights (least privilege): see `systems`' stack; `s3:GetObject` and `s3:ListBucket` on the raw bucket (without the
+//! latter an absent object is a 403, and a stale event would look like a missing right), `s3:GetObject`, `s3:PutObject`
+//! and `s3:AbortMultipartUpload` below the two prefixes of the curated bucket.
+
+mod batch;
+mod convert;
+mod names;
+mod record;
+mod reject;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::deadline::Deadline;
+use super::settings::{SettingError, Settings};
+use super::sqs::Batch;
+use super::store::{COPY_LIMIT, Store};
+use super::{Handler, aws};
+use names::Names;
+
+/// Where from, where to, and how large.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    raw_bucket: String,
+    curated_bucket: String,
+    names: Names,
+    convert_max: u64,
+}
+
+impl Plan {
+    fn read(settings: &Settings) -> Result<Self, SettingError> {
+        let raw_bucket = settings.required("PIPECTL_RAW_BUCKET")?.to_owned();
+        let curated_bucket = settings.required("PIPECTL_CURATED_BUCKET")?.to_owned();
+        if raw_bucket == curated_bucket {
+            // Every object written would be an event again, for ever.
+            return Err(SettingError::Wrong { name: "PIPECTL_CURATED_BUCKET".into(), found: curated_bucket, wanted: "another bucket than PIPECTL_RAW_BUCKET" });
+        }
+        let names = Names { curated: settings.prefix("PIPECTL_CURATED_PREFIX", "data/")?, errors: settings.prefix("PIPECTL_ERROR_PREFIX", "errors/")? };
+        if names.errors.starts_with(&names.curated) || names.curated.starts_with(&names.errors) {
+            return Err(SettingError::Wrong { name: "PIPECTL_ERROR_PREFIX".into(), found: names.errors, wanted: "outside of PIPECTL_CURATED_PREFIX, which is loaded" });
+        }
+        Ok(Self { raw_bucket, curated_bucket, names, convert_max: settings.number("PIPECTL_CONVERT_MAX_BYTES", COPY_LIMIT)? })
+    }
+}
+
+/// The handler with all it needs.
+struct Copy {
+    store: Arc<Store>,
+    plan: Plan,
+}
+
+/// Makes the handler.
+pub fn start(settings: Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>> {
+    async move {
+        let plan = Plan::read(&settings)?;
+        let client = aws::s3(&aws::load().await, &settings);
+        Ok(Arc::new(Copy { store: Store::new(client), plan }) as Arc<dyn Handler>)
+    }
+    .boxed()
+}
+
+impl Handler for Copy {
+    fn handle(self: Arc<Self>, event: Value, deadline: Deadline) -> BoxFuture<'static, anyhow::Result<Value>> {
+        async move {
+            let batch: Batch = serde_json::from_value(event).context("the event is not a batch of SQS messages")?;
+            let answer = batch::run(batch.messages, deadline, |message| {
+                let copy = Arc::clone(&self);
+                async move { copy.message(&message).await }
+            })
+            .await;
+            self.store.settle(deadline.end).await;
+            Ok(serde_json::to_value(answer)?)
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_names_what_is_missing_or_wrong() {
+        let wrong = |settings| Plan::read(&settings).unwrap_err().to_string();
+        assert!(wrong(Settings::from([])).contains("PIPECTL_RAW_BUCKET"));
+        assert!(wrong(Settings::from([("PIPECTL_RAW_BUCKET", "r")])).contains("PIPECTL_CURATED_BUCKET"));
+        assert!(wrong(Settings::from([("PIPECTL_RAW_BUCKET", "r"), ("PIPECTL_CURATED_BUCKET", "r")])).contains("another bucket"));
+        let nested = [("PIPECTL_RAW_BUCKET", "r"), ("PIPECTL_CURATED_BUCKET", "c"), ("PIPECTL_ERROR_PREFIX", "data/errors/")];
+        assert!(wrong(Settings::from(nested)).contains("PIPECTL_ERROR_PREFIX"));
+    }
+
+    #[test]
+    fn the_plan_has_defaults() {
+        let plan = Plan::read(&Settings::from([("PIPECTL_RAW_BUCKET", "r"), ("PIPECTL_CURATED_BUCKET", "c")])).unwrap();
+        assert_eq!(plan.names, Names { curated: "data/".into(), errors: "errors/".into() });
+        assert_eq!(plan.convert_max, 5 << 30);
+    }
+}

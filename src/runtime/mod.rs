@@ -1,0 +1,90 @@
+//! The data plane: what runs inside AWS Lambda.
+//!
+//! One binary serves every function of a pipeline. Lambda passes the function's handler name in `_HANDLER`
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>), and [`HANDLERS`] says what that name
+//! means. A new handler is a new file and one line in that table.
+//!
+//! Panics are caught per message, so the binary must not be built with `panic = "abort"`.
+
+mod aws;
+mod copy;
+mod deadline;
+mod json_lines;
+mod log;
+mod s3_event;
+mod settings;
+mod sqs;
+mod store;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+use deadline::Deadline;
+use log::Line;
+use settings::Settings;
+
+/// What answers one invocation.
+trait Handler: Send + Sync {
+    /// Answers one event. An error makes the whole invocation fail, so that its event comes again.
+    fn handle(self: Arc<Self>, event: Value, deadline: Deadline) -> BoxFuture<'static, anyhow::Result<Value>>;
+}
+
+/// Makes a handler from its settings, once per process.
+type Start = fn(Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>>;
+
+/// Every handler by the name that `_HANDLER` holds.
+const HANDLERS: &[(&str, Start)] = &[("copy", copy::start)];
+
+/// Serves invocations until Lambda ends the process.
+pub async fn main() -> ExitCode {
+    match serve(Settings::from_process()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            Line::error("start").detail(format!("{error:#}")).write();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let start = find(settings.required("_HANDLER")?)?;
+    // lambda_runtime panics when one of these is absent; naming it is kinder.
+    for name in ["AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"] {
+        settings.required(name)?;
+    }
+    let handler = start(settings).await?;
+    let service = service_fn(move |event: LambdaEvent<Value>| {
+        let deadline = Deadline::at(event.context.deadline());
+        let handler = Arc::clone(&handler);
+        async move {
+            handler.handle(event.payload, deadline).await.map_err(|error| {
+                Line::error("invocation").detail(format!("{error:#}")).write();
+                lambda_runtime::Error::from(format!("{error:#}"))
+            })
+        }
+    });
+    lambda_runtime::run(service).await.map_err(|error| anyhow::anyhow!("the Lambda runtime API: {error}"))
+}
+
+fn find(name: &str) -> anyhow::Result<Start> {
+    HANDLERS.iter().find(|(known, _)| *known == name).map(|(_, start)| *start).ok_or_else(|| {
+        let known: Vec<&str> = HANDLERS.iter().map(|(name, _)| *name).collect();
+        anyhow::anyhow!("_HANDLER is `{name}`, which this binary does not have; it has: {}", known.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_are_found_by_name() {
+        assert!(find("copy").is_ok());
+        let error = find("cpoy").map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("`cpoy`") && error.contains("copy"), "{error}");
+    }
+}
