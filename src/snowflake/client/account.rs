@@ -39,7 +39,7 @@ impl Account {
         let name = match self.0.split_once('.') {
             None => self.0.clone(),
             // Replication URLs: the part before the hyphen names the account.
-            Some((first, rest)) if rest == "global" => first.split('-').next().unwrap_or(first).to_owned(),
+            Some((first, "global")) => first.split('-').next().unwrap_or(first).to_owned(),
             Some((organisation, account)) if names_account(account) => format!("{organisation}-{account}"),
             Some((locator, _region)) => locator.to_owned(),
         };
