@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change is good, cheapest first. Stops at the first step that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+python=.venv/bin/python
+results=target/cargo-test.log
+summary=()
+
+step() {
+    local name=$1 started=$SECONDS
+    shift
+    printf '\n=== %s\n' "$name"
+    if ! "$@"; then
+        printf '=== %s: FAILED after %d s\n' "$name" "$((SECONDS - started))"
+        exit 1
+    fi
+    summary+=("$(printf '%-28s %4d s' "$name" "$((SECONDS - started))")")
+}
+
+# RustSec's database comes from GitHub, which not every network reaches: `make advisories` asks for it.
+dependencies() {
+    echo "Licences, bans and sources; 'make advisories' checks for vulnerabilities where github.com can be reached."
+    target/tools/cargo-deny --locked check --hide-inclusion-graph licenses bans sources
+}
+
+# What each example renders, judged by cfn-lint and sqlfluff.
+judges() {
+    local example folder
+    for example in examples/*/pipeline.toml; do
+        folder="target/judged/$(basename "$(dirname "$example")")"
+        rm -rf "$folder"
+        target/debug/pipectl render --file "$example" --output "$folder" >/dev/null || return
+        echo "$example:"
+        "$python" tests/judges/judge.py "$folder" || return
+    done
+}
+
+documentation() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
+}
+
+cargo_test() {
+    cargo test --locked 2>&1 | tee "$results"
+}
+
+step "setup" scripts/setup.sh
+step "format" cargo fmt --check
+step "dependencies" dependencies
+step "clippy" cargo clippy --quiet --locked --all-targets -- -D warnings
+step "documentation" documentation
+step "build" cargo build --quiet --locked
+step "local cloud (pytest)" "$python" -m pytest -q -p no:cacheprovider local/tests
+step "example data and judges" "$python" -m pytest -q -p no:cacheprovider tests/judges
+step "judges on what is rendered" judges
+step "cargo test" cargo_test
+
+printf '\n=== All steps passed in %d s\n' "$SECONDS"
+printf '%s\n' "${summary[@]}"
+grep '^test result' "$results"
