@@ -1,5 +1,10 @@
 //! The Snowflake side: identifiers, SQL, client, and the verbs observe, diff and apply.
 
+pub mod client;
+pub mod credentials;
+pub mod diff;
 pub mod ident;
 pub mod mark;
+pub mod observe;
 pub mod sql;
+pub mod types;
