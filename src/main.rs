@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `pipectl`: parse, run, exit.
+
+fn main() -> std::process::ExitCode {
+    pipectl::command::main()
+}

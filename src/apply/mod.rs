@@ -107,7 +107,7 @@ impl Run<'_> {
         self.give_up_the_hopeless();
         // A need that no step of the plan has is met already.
         let is_met = |need: &NodeId| !self.planned.contains(need) || self.outcomes.get(need) == Some(&Outcome::Done);
-        let is_ready = |step: &&Step| step.needs.iter().all(is_met);
+        let is_ready = |step: &&&Step| step.needs.iter().all(is_met);
         let (ready, waiting): (Vec<&Step>, Vec<&Step>) = self.waiting.iter().partition(is_ready);
         let room = AT_ONCE.saturating_sub(running.len());
         for step in ready.iter().take(room) {

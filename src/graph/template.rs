@@ -1,8 +1,8 @@
 //! CloudFormation templates: YAML skeletons in which every value is inserted as JSON, so no text can break out.
 
 use anyhow::Context;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value as Jinja};
-use serde::Serialize;
 use serde_json::Value;
 
 /// The skeletons, by the part of the pipeline they make.
@@ -15,7 +15,7 @@ const SKELETONS: [(&str, &str); 5] = [
 ];
 
 /// Fills the skeleton `part` and reads it back as data.
-pub fn render(part: &str, values: impl Serialize) -> anyhow::Result<Value> {
+pub fn render(part: &str, values: Value) -> anyhow::Result<Value> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Json);
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
@@ -27,6 +27,6 @@ pub fn render(part: &str, values: impl Serialize) -> anyhow::Result<Value> {
         environment.add_template(name, text)?;
     }
     let skeleton = environment.get_template(part).with_context(|| format!("no CloudFormation skeleton `{part}`"))?;
-    let text = skeleton.render(values).with_context(|| format!("filling the CloudFormation skeleton `{part}`"))?;
+    let text = skeleton.render(Serde(values)).with_context(|| format!("filling the CloudFormation skeleton `{part}`"))?;
     serde_yaml::from_str(&text).with_context(|| format!("the filled CloudFormation skeleton `{part}` is not YAML"))
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use minijinja::value::ValueKind;
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
-use serde::Serialize;
 
 use super::ident::literal;
 
@@ -50,8 +50,7 @@ impl Templates {
     /// Parses the templates.
     pub fn new() -> anyhow::Result<Self> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         environment.set_formatter(format_value);
         environment.add_filter("indent", |text: Value, width: usize| {
@@ -64,7 +63,7 @@ impl Templates {
     }
 
     /// Fills a template and gives its whole text.
-    pub fn text(&self, name: &str, values: impl Serialize) -> anyhow::Result<String> {
+    pub fn text(&self, name: &str, values: impl Into<Value>) -> anyhow::Result<String> {
         let template = self.0.get_template(name).with_context(|| format!("no SQL template `{name}`"))?;
         let text = template.render(values).with_context(|| format!("filling the SQL template `{name}`"))?;
         Ok(text.trim_end().to_owned())
@@ -72,7 +71,7 @@ impl Templates {
 
     /// Fills a template and gives its statements by section (`-- create`, `-- alter`, …). Statements of a section are
     /// parted by empty lines.
-    pub fn sections(&self, name: &str, values: impl Serialize) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    pub fn sections(&self, name: &str, values: impl Into<Value>) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
         let text = self.text(name, values)?;
         let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut current = String::new();
@@ -93,7 +92,7 @@ impl Templates {
     }
 }
 
-fn format_value(out: &mut Output, _: &State, value: &Value) -> Result<(), Error> {
+fn format_value(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
     let write = |out: &mut Output, text: &str| {
         out.write_str(text).map_err(|error| Error::new(ErrorKind::WriteFailure, error.to_string()))
     };

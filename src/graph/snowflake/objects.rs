@@ -33,10 +33,10 @@ impl Blueprint<'_> {
         let mut values = self.values;
         values.insert("name", raw(&self.name));
         values.insert("comment", Value::from(self.about.as_str()));
-        let unmarked = templates.text(self.template, &values)?;
+        let unmarked = templates.text(self.template, Value::from(values.clone()))?;
         let hash = hash(&unmarked);
         values.insert("comment", Value::from(mark::comment(&self.about, &names.mark(), &hash)));
-        let mut sections = templates.sections(self.template, &values)?;
+        let mut sections = templates.sections(self.template, Value::from(values))?;
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let statements = Statements {
             create: take("create"),

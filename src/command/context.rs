@@ -1,0 +1,140 @@
+//! What commands share: the file read and resolved, and the way to the clouds.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::Global;
+use crate::aws::Aws;
+use crate::aws::session::{AwsTarget, CallCounter, LocalAws, session};
+use crate::graph::{Graph, build::build};
+use crate::local;
+use crate::model::{LOCAL, Model, resolve};
+use crate::report::style::Style;
+use crate::snowflake::client::Client;
+use crate::snowflake::credentials;
+use crate::spec::{self, Document, Report};
+
+/// Why a command failed.
+pub enum Failure {
+    /// Errors in the file.
+    File(Box<Report>),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::Other(error)
+    }
+}
+
+impl From<Report> for Failure {
+    fn from(report: Report) -> Self {
+        Failure::File(Box::new(report))
+    }
+}
+
+impl Failure {
+    /// For people.
+    pub fn text(&self, style: &Style) -> String {
+        match self {
+            Failure::File(report) => {
+                let mut text = String::new();
+                // Writing to a String does not fail.
+                let _ = report.write(&mut text, style.is_on());
+                text
+            }
+            Failure::Other(error) => format!("{} {error:#}\n", style.error("error:")),
+        }
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        match self {
+            Failure::File(report) => json!({ "errors": report }),
+            Failure::Other(error) => json!({ "errors": [{ "message": format!("{error:#}") }] }),
+        }
+    }
+}
+
+/// A file read for one environment.
+pub struct Loaded {
+    /// What the user wrote.
+    pub document: Document,
+    /// What it means.
+    pub model: Model,
+    /// What must exist.
+    pub graph: Graph,
+}
+
+/// Reads and resolves the file.
+pub fn load(global: &Global) -> Result<Loaded, Failure> {
+    let text = read(&global.file)?;
+    let document = spec::parse(&text, &global.file.display().to_string(), &global.env)?;
+    let model = match resolve(&document.spec, &global.env) {
+        Ok(model) => model,
+        Err(faults) => {
+            return Err(match document.positions.report(faults) {
+                Some(report) => report.into(),
+                None => anyhow::anyhow!("the file cannot be resolved").into(),
+            });
+        }
+    };
+    let graph = build(&model)?;
+    Ok(Loaded { document, model, graph })
+}
+
+/// The text of the file.
+pub fn read(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| {
+        format!("reading {}\n  hint: `pipectl init` writes a first one; `-f FILE` names another", file.display())
+    })
+}
+
+/// The way to the clouds.
+pub struct Clouds {
+    /// AWS.
+    pub aws: Aws,
+    /// Requests made to AWS.
+    pub aws_calls: CallCounter,
+    /// Snowflake, where the pipeline goes there.
+    pub snowflake: Option<Client>,
+}
+
+impl Clouds {
+    /// How many calls were made, for `-v`.
+    pub fn calls(&self) -> String {
+        let statements = self.snowflake.as_ref().map(Client::statements).unwrap_or(0);
+        format!("{} AWS calls, {statements} Snowflake statements", self.aws_calls.count())
+    }
+}
+
+/// Connects to the clouds of the environment; the local one is started when it is not up.
+pub async fn connect(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<Clouds> {
+    let names = &loaded.model.names;
+    let local = if names.environment == LOCAL {
+        Some(local::up(&local::UpOptions { region: Some(names.region.clone()), ..Default::default() }, say).await?)
+    } else {
+        None
+    };
+    let target = AwsTarget {
+        region: Some(names.region.clone()),
+        local: local.as_ref().map(|state| LocalAws {
+            url: state.aws_url.clone(),
+            access_key_id: state.aws_access_key_id.clone(),
+            secret_access_key: state.aws_secret_access_key.clone(),
+        }),
+        ..Default::default()
+    };
+    let aws_calls = target.calls.clone();
+    let aws = Aws::new(&session(&target).await);
+    aws.guard_account(&names.account).await?;
+    let snowflake = match (&loaded.document.spec.snowflake, &local) {
+        (Some(_), Some(state)) => Some(local::snowflake(state)?),
+        (Some(section), None) => Some(credentials::client(section).await?),
+        (None, _) => None,
+    };
+    Ok(Clouds { aws, aws_calls, snowflake })
+}

@@ -1,0 +1,44 @@
+//! `pipectl init`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+
+use super::context::Failure;
+use crate::spec::template::templates;
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Folder of the new pipeline
+    #[arg(default_value = ".")]
+    directory: PathBuf,
+    /// What kind of pipeline
+    #[arg(long, value_name = "NAME", default_value = "files")]
+    template: String,
+}
+
+/// Writes a first pipeline.toml.
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let known = templates();
+    let template = known.iter().find(|template| template.name == options.template).ok_or_else(|| {
+        let names: Vec<String> = known.iter().map(|template| format!("{} ({})", template.name, template.about)).collect();
+        anyhow!("there is no template `{}`\n  hint: choose one of: {}", options.template, names.join(", "))
+    })?;
+    let directory = &options.directory;
+    std::fs::create_dir_all(directory).with_context(|| format!("making the folder {}", directory.display()))?;
+    let file = directory.join("pipeline.toml");
+    let mut options = std::fs::OpenOptions::new();
+    // `create_new` is what never overwrites, even when two runs meet.
+    let mut out = options.write(true).create_new(true).open(&file).with_context(|| {
+        format!("writing {}\n  hint: an existing file is never overwritten; name another folder", file.display())
+    })?;
+    out.write_all(template.text.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
+    println!("wrote {}", file.display());
+    println!("next: pipectl -f {} validate", file.display());
+    println!("then: pipectl -f {} deploy --env local --yes", file.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,144 @@
+//! The command line: what can be asked, and the exit code of each answer. One file for each command.
+
+mod completions;
+mod context;
+mod deploy;
+mod destroy;
+mod diff;
+mod init;
+mod local;
+mod render;
+mod schema;
+mod status;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::style::Style;
+use context::Failure;
+
+/// One pipeline.toml becomes a running data pipeline across AWS and Snowflake.
+///
+/// `pipectl init` writes a first file, `pipectl deploy --env local --yes` runs it on this machine without any account,
+/// `pipectl diff` shows what a deploy would change, and `pipectl destroy` takes everything away again.
+#[derive(Debug, Parser)]
+#[command(name = "pipectl", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// The pipeline's file
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "pipeline.toml")]
+    file: PathBuf,
+    /// The environment; `local` runs on this machine and needs no account
+    #[arg(long, global = true, value_name = "NAME", default_value = "dev")]
+    env: String,
+    /// How results are printed; `json` prints exactly one document to stdout
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Print without colour (as does NO_COLOR)
+    #[arg(long, global = true)]
+    no_color: bool,
+    /// Say more: each event of a stack, and how many calls were made
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For pull requests (`diff` only)
+    Markdown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented pipeline.toml that validates; never overwrites
+    Init(init::Options),
+    /// Find every error in the file at once, each with its place and a hint
+    Validate,
+    /// Write the CloudFormation templates and the SQL, without any account
+    Render(render::Options),
+    /// Show what a deploy would change, property by property, and what would be lost
+    ///
+    /// Exit code 0: nothing. 2: changes. 1: an error.
+    Diff,
+    /// Make the clouds what the file says; a second run changes nothing
+    Deploy(deploy::Options),
+    /// Remove the pipeline; buckets with objects and tables with rows stay
+    Destroy(destroy::Options),
+    /// Show the state of every hop
+    ///
+    /// Exit code 0: healthy. 2: not. 1: an error.
+    Status,
+    /// The local cloud: AWS and Snowflake on this machine, for development and tests
+    #[command(subcommand)]
+    Local(local::Command),
+    /// Print the JSON Schema of pipeline.toml, for editors
+    Schema,
+    /// Print completions for a shell
+    Completions(completions::Options),
+}
+
+/// Parses the command line, runs the command and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that closed the pipe wants no more output, which is no failure of ours.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+        }
+    };
+    let global = cli.global.clone();
+    if global.format == Format::Markdown && !matches!(cli.command, Command::Diff) {
+        return fail(&global, &Failure::from(anyhow::anyhow!("markdown is a format of `pipectl diff` only")));
+    }
+    let answer = match cli.command {
+        Command::Init(options) => init::run(&options),
+        Command::Validate => validate::run(&global),
+        Command::Render(options) => render::run(&global, &options),
+        Command::Schema => schema::run(),
+        Command::Completions(options) => completions::run::<Cli>(&options),
+        command => run_async(&global, command),
+    };
+    answer.unwrap_or_else(|failure| fail(&global, &failure))
+}
+
+fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
+    let answer = runtime.block_on(async {
+        match command {
+            Command::Diff => diff::run(global).await,
+            Command::Deploy(options) => deploy::run(global, &options).await,
+            Command::Destroy(options) => destroy::run(global, &options).await,
+            Command::Status => status::run(global).await,
+            Command::Local(command) => local::run(global, &command).await,
+            // The commands without any network ran before a runtime was needed.
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    });
+    runtime.shutdown_background();
+    answer
+}
+
+fn fail(global: &Global, failure: &Failure) -> ExitCode {
+    match global.format {
+        Format::Json => println!("{:#}", failure.json()),
+        Format::Text | Format::Markdown => eprint!("{}", failure.text(&Style::of_stderr(global.no_color))),
+    }
+    ExitCode::from(1)
+}

@@ -1,0 +1,8 @@
+//! What people and programs get to see: plans, progress, results, rendered files.
+
+pub mod plan;
+pub mod progress;
+pub mod render;
+pub mod result;
+pub mod style;
+pub mod table;

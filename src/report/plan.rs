@@ -1,0 +1,91 @@
+//! A plan for people and for pull requests. For programs it is serialised as it is.
+
+use std::fmt::Write;
+
+use super::style::Style;
+use crate::plan::remove::Kept;
+use crate::plan::{Plan, Step, StepKind};
+
+/// The plan as text.
+pub fn text(plan: &Plan, style: &Style) -> String {
+    let title = format!("{}/{}", plan.pipeline, plan.environment);
+    if plan.is_empty() {
+        return format!("{title}: no change\n");
+    }
+    let mut out = format!("{} {}\n\n", style.bold(&title), summary(plan));
+    for step in &plan.steps {
+        // Writing to a String does not fail, here and below.
+        let _ = writeln!(out, "  {} {}", sign(step, style), step.target);
+        if step.kind != StepKind::Create || !step.changes.is_empty() {
+            let _ = writeln!(out, "      {}", style.dim(&step.reason));
+        }
+        for change in &step.changes {
+            let _ = writeln!(out, "      {change}");
+        }
+        if let Some(loss) = &step.loss {
+            let _ = writeln!(out, "      {} {loss} {}", style.error("loses"), style.dim(&format!("(--allow-loss {})", step.id)));
+        }
+    }
+    out
+}
+
+fn sign(step: &Step, style: &Style) -> String {
+    match step.kind {
+        _ if step.loss.is_some() => style.error(step.kind.sign()),
+        StepKind::Create => style.good(step.kind.sign()),
+        StepKind::Alter | StepKind::Replace => style.change(step.kind.sign()),
+        StepKind::Drop => style.error(step.kind.sign()),
+        StepKind::Run => style.dim(step.kind.sign()),
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let count = |kind: StepKind| plan.steps.iter().filter(|step| step.kind == kind).count();
+    let kinds = [StepKind::Create, StepKind::Alter, StepKind::Replace, StepKind::Drop, StepKind::Run];
+    let parts: Vec<String> =
+        kinds.iter().filter(|kind| count(**kind) > 0).map(|kind| format!("{} to {}", count(*kind), kind.word())).collect();
+    parts.join(", ")
+}
+
+/// What a destroy leaves, as text.
+pub fn kept(kept: &[Kept], style: &Style) -> String {
+    let mut out = String::new();
+    for item in kept {
+        let _ = writeln!(out, "  {} {}\n      {}", style.good("="), item.target, style.dim(&item.reason));
+    }
+    if !kept.is_empty() {
+        let _ = writeln!(out, "\nkept because of their data; `pipectl destroy --delete-data` removes them too");
+    }
+    out
+}
+
+/// The plan as Markdown that fits a pull-request comment: losses first, details folded.
+pub fn markdown(plan: &Plan) -> String {
+    let mut out = format!("### pipectl: {}/{}\n\n", cell(&plan.pipeline), cell(&plan.environment));
+    if plan.is_empty() {
+        out.push_str("No change.\n");
+        return out;
+    }
+    let _ = writeln!(out, "{}\n", summary(plan));
+    let losses: Vec<&Step> = plan.steps.iter().filter(|step| step.loss.is_some()).collect();
+    if !losses.is_empty() {
+        out.push_str("| loses | what | consent |\n|---|---|---|\n");
+        for step in &losses {
+            let loss = step.loss.as_deref().unwrap_or_default();
+            let _ = writeln!(out, "| {} | {} | `--allow-loss {}` |", cell(loss), cell(&step.target), step.id);
+        }
+        out.push('\n');
+    }
+    out.push_str("<details><summary>Steps</summary>\n\n| | what | why | changes |\n|---|---|---|---|\n");
+    for step in &plan.steps {
+        let changes: Vec<String> = step.changes.iter().map(|change| cell(&change.to_string())).collect();
+        let _ = writeln!(out, "| {} | {} | {} | {} |", step.kind.word(), cell(&step.target), cell(&step.reason), changes.join("<br>"));
+    }
+    out.push_str("\n</details>\n");
+    out
+}
+
+/// Text that can stand in a cell of a table: nothing in it ends the cell, the row or the folded part.
+fn cell(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('|', "\\|").replace('\n', " ")
+}
