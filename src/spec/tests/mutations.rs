@@ -11,13 +11,32 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % bound.max(1)
     }
 }
 
-const INSERTED: [&str; 16] =
-    ["\"", "'", "[", "]", "[[", "{", "}", "=", ",", "\n", "\\", "\u{0}", "é", "名", "\"\"\"", "99999999999999999999"];
+const INSERTED: [&str; 16] = [
+    "\"",
+    "'",
+    "[",
+    "]",
+    "[[",
+    "{",
+    "}",
+    "=",
+    ",",
+    "\n",
+    "\\",
+    "\u{0}",
+    "é",
+    "名",
+    "\"\"\"",
+    "99999999999999999999",
+];
 
 /// The pieces of a text that a person would move: words, blanks, and single signs.
 fn tokens(text: &str) -> Vec<String> {
@@ -47,17 +66,32 @@ fn mutate(mut parts: Vec<String>, chance: &mut Chance) -> String {
 
 fn assert_sound(text: &str, env: &str) {
     let lines = text.split('\n').count() as u64;
-    for result in [parse(text, "pipeline.toml", env).map(drop), check_every_env(text, "pipeline.toml", env)] {
+    for result in [
+        parse(text, "pipeline.toml", env).map(drop),
+        check_every_env(text, "pipeline.toml", env),
+    ] {
         let Err(report) = result else { continue };
         assert!(!report.diagnostics().is_empty());
         assert!(!report.to_string().is_empty());
         let json = serde_json::to_value(&report).expect("a report is JSON");
         for fault in json.as_array().expect("a report is a list") {
             let number = |key: &str| fault[key].as_u64().expect("a number");
-            assert!((1..=lines).contains(&number("line")) && (1..=lines).contains(&number("end_line")), "{fault}");
-            let line = text.split('\n').nth(number("line") as usize - 1).expect("a line of the file");
-            assert!((1..=line.chars().count() as u64 + 1).contains(&number("column")), "{fault}");
-            assert!((number("line"), number("column")) <= (number("end_line"), number("end_column")), "{fault}");
+            assert!(
+                (1..=lines).contains(&number("line")) && (1..=lines).contains(&number("end_line")),
+                "{fault}"
+            );
+            let line = text
+                .split('\n')
+                .nth(number("line") as usize - 1)
+                .expect("a line of the file");
+            assert!(
+                (1..=line.chars().count() as u64 + 1).contains(&number("column")),
+                "{fault}"
+            );
+            assert!(
+                (number("line"), number("column")) <= (number("end_line"), number("end_column")),
+                "{fault}"
+            );
         }
     }
 }
@@ -87,7 +121,14 @@ fn every_prefix_of_the_file_has_a_place() {
 
 #[test]
 fn deep_and_large_files_are_refused_in_peace() {
-    for text in ["[".repeat(100_000), "a.".repeat(100_000), format!("a = {}", "{ a = ".repeat(50_000)), format!("a = {}", "[".repeat(100_000)), format!("[{}a]", "a.".repeat(50_000)), "x".repeat(5 << 20)] {
+    for text in [
+        "[".repeat(100_000),
+        "a.".repeat(100_000),
+        format!("a = {}", "{ a = ".repeat(50_000)),
+        format!("a = {}", "[".repeat(100_000)),
+        format!("[{}a]", "a.".repeat(50_000)),
+        "x".repeat(5 << 20),
+    ] {
         assert!(parse(&text, "pipeline.toml", "dev").is_err());
     }
 }
