@@ -92,6 +92,9 @@ const RESERVED_COLUMNS: [&str; 8] = [
 const RESERVED_TABLES: [&str; 9] = [
     "CROSS", "FULL", "INNER", "JOIN", "LATERAL", "LEFT", "NATURAL", "RIGHT", "USING",
 ];
+/// Words that cannot follow `SHOW … IN`, which is how pipectl looks into a database or schema.
+const RESERVED_CONTAINERS: [&str; 8] =
+    ["ACCOUNT", "CONNECTION", "DATABASE", "GSCLUSTER", "ISSUE", "ORGANIZATION", "SCHEMA", "VIEW"];
 /// Columns that pipectl adds to what arrives.
 const TECHNICAL_COLUMNS: [&str; 5] = ["_FILE", "_FILE_ROW", "_FILE_MODIFIED", "_LOADED_AT", "_ITEM"];
 
@@ -127,6 +130,7 @@ pub(super) fn identifier(at: &Cursor<'_>, what: &str, faults: &mut Vec<Fault>) {
     let specific: &[&str] = match what {
         "column" => &RESERVED_COLUMNS,
         "table" => &RESERVED_TABLES,
+        "database" | "schema" => &RESERVED_CONTAINERS,
         _ => &[],
     };
     if RESERVED.contains(&upper.as_str()) || specific.contains(&upper.as_str()) {

@@ -113,6 +113,20 @@ fn five_hundred_mutations_of_the_template_never_panic_and_always_have_a_place() 
 }
 
 #[test]
+fn however_broken_the_rest_is_a_secret_is_not_shown() {
+    let (before, after) = SOUND.split_once("[source]").expect("SOUND has a source");
+    let pieces = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+    let mut chance = Chance(7);
+    for _ in 0..300 {
+        let (before, after) = (mutate(pieces(before), &mut chance), mutate(pieces(after), &mut chance));
+        let text = format!("{before}\nprivate_key = \"hunter22hunter\"\n[source]{after}");
+        let Err(report) = parse(&text, "pipeline.toml", "dev") else { panic!("a secret was taken:\n{text}") };
+        let json = serde_json::to_string(&report).expect("a report is JSON");
+        assert!(!format!("{report}{json}").contains("hunter22"), "{report}");
+    }
+}
+
+#[test]
 fn every_prefix_of_the_file_has_a_place() {
     for (end, _) in SOUND.char_indices() {
         assert_sound(&SOUND[..end], "dev");
