@@ -93,8 +93,16 @@ const RESERVED_TABLES: [&str; 9] = [
     "CROSS", "FULL", "INNER", "JOIN", "LATERAL", "LEFT", "NATURAL", "RIGHT", "USING",
 ];
 /// Words that cannot follow `SHOW … IN`, which is how pipectl looks into a database or schema.
-const RESERVED_CONTAINERS: [&str; 8] =
-    ["ACCOUNT", "CONNECTION", "DATABASE", "GSCLUSTER", "ISSUE", "ORGANIZATION", "SCHEMA", "VIEW"];
+const RESERVED_CONTAINERS: [&str; 8] = [
+    "ACCOUNT",
+    "CONNECTION",
+    "DATABASE",
+    "GSCLUSTER",
+    "ISSUE",
+    "ORGANIZATION",
+    "SCHEMA",
+    "VIEW",
+];
 /// Columns that pipectl adds to what arrives.
 const TECHNICAL_COLUMNS: [&str; 5] = ["_FILE", "_FILE_ROW", "_FILE_MODIFIED", "_LOADED_AT", "_ITEM"];
 

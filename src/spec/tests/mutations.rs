@@ -120,7 +120,9 @@ fn however_broken_the_rest_is_a_secret_is_not_shown() {
     for _ in 0..300 {
         let (before, after) = (mutate(pieces(before), &mut chance), mutate(pieces(after), &mut chance));
         let text = format!("{before}\nprivate_key = \"hunter22hunter\"\n[source]{after}");
-        let Err(report) = parse(&text, "pipeline.toml", "dev") else { panic!("a secret was taken:\n{text}") };
+        let Err(report) = parse(&text, "pipeline.toml", "dev") else {
+            panic!("a secret was taken:\n{text}")
+        };
         let json = serde_json::to_string(&report).expect("a report is JSON");
         assert!(!format!("{report}{json}").contains("hunter22"), "{report}");
     }
