@@ -13,11 +13,17 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn root(tree: &'a Node) -> Self {
-        Self { node: Some(tree), path: Path::root() }
+        Self {
+            node: Some(tree),
+            path: Path::root(),
+        }
     }
 
     pub(crate) fn key(&self, key: &str) -> Self {
-        Self { node: self.node.and_then(|node| node.get(key)), path: self.path.key(key) }
+        Self {
+            node: self.node.and_then(|node| node.get(key)),
+            path: self.path.key(key),
+        }
     }
 
     pub(crate) fn is_present(&self) -> bool {
@@ -49,7 +55,10 @@ impl<'a> Cursor<'a> {
                 items
                     .iter()
                     .enumerate()
-                    .map(|(index, node)| Cursor { node: Some(node), path: self.path.index(index) })
+                    .map(|(index, node)| Cursor {
+                        node: Some(node),
+                        path: self.path.index(index),
+                    })
                     .collect(),
             ),
             _ => None,
@@ -59,7 +68,11 @@ impl<'a> Cursor<'a> {
     /// Keys and values, if this is a table.
     pub(crate) fn entries(&self) -> Vec<(&'a str, Cursor<'a>)> {
         let table = self.node.and_then(Node::table);
-        table.into_iter().flatten().map(|(key, _)| (key.as_str(), self.key(key))).collect()
+        table
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| (key.as_str(), self.key(key)))
+            .collect()
     }
 
     pub(crate) fn fault(&self, code: &'static str, message: impl Into<String>) -> Fault {

@@ -35,7 +35,13 @@ pub struct Fault {
 impl Fault {
     /// A fault of the value at `path`, or of the nearest table around it when there is no such value.
     pub fn new(code: &'static str, path: Path, message: impl Into<String>) -> Self {
-        Self { code, path, message: message.into(), hint: None, part: Part::Value }
+        Self {
+            code,
+            path,
+            message: message.into(),
+            hint: None,
+            part: Part::Value,
+        }
     }
 
     /// Says what would be right.
@@ -120,7 +126,11 @@ impl Report {
         }
         let count = self.diagnostics.len();
         let noun = if count == 1 { "error" } else { "errors" };
-        writeln!(out, "{}", style.error(&format!("{count} {noun} in {}", self.source.file())))
+        writeln!(
+            out,
+            "{}",
+            style.error(&format!("{count} {noun} in {}", self.source.file()))
+        )
     }
 
     fn write_one(&self, out: &mut impl fmt::Write, diagnostic: &Diagnostic, style: &Style) -> fmt::Result {
@@ -132,18 +142,38 @@ impl Report {
         let label = style.error(&format!("error[{}]", diagnostic.code));
         let arrow = style.frame("-->");
         writeln!(out, "{label}: {}", diagnostic.message)?;
-        writeln!(out, "{gutter}{arrow} {}:{}:{}", self.source.file(), start.line, start.column)?;
+        writeln!(
+            out,
+            "{gutter}{arrow} {}:{}:{}",
+            self.source.file(),
+            start.line,
+            start.column
+        )?;
         writeln!(out, "{gutter} {bar}")?;
         writeln!(out, "{} {bar} {}", style.frame(&number), snippet.line)?;
         let carets = style.error(&"^".repeat(snippet.width));
-        let hint = diagnostic.hint.as_deref().map(|hint| format!(" {hint}")).unwrap_or_default();
-        writeln!(out, "{gutter} {bar} {}{carets}{}", " ".repeat(snippet.indent), style.error(&hint))?;
+        let hint = diagnostic
+            .hint
+            .as_deref()
+            .map(|hint| format!(" {hint}"))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "{gutter} {bar} {}{carets}{}",
+            " ".repeat(snippet.indent),
+            style.error(&hint)
+        )?;
         writeln!(out)
     }
 }
 
 fn order(diagnostic: &Diagnostic) -> (usize, usize, &'static str, &str) {
-    (diagnostic.span.start, diagnostic.span.end, diagnostic.code, &diagnostic.message)
+    (
+        diagnostic.span.start,
+        diagnostic.span.end,
+        diagnostic.code,
+        &diagnostic.message,
+    )
 }
 
 /// Escape codes of a terminal, or none.
@@ -161,7 +191,11 @@ impl Style {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.on && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.on && !text.is_empty() {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -178,7 +212,10 @@ impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.diagnostics.len()))?;
         for diagnostic in &self.diagnostics {
-            list.serialize_element(&Located { diagnostic, source: &self.source })?;
+            list.serialize_element(&Located {
+                diagnostic,
+                source: &self.source,
+            })?;
         }
         list.end()
     }

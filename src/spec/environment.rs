@@ -17,54 +17,74 @@ const LONGEST: usize = 16;
 
 /// Names of the environments that the document declares.
 pub(crate) fn declared(document: &Node) -> Vec<String> {
-    document.get("env").and_then(Node::table).map(|table| table.keys().cloned().collect()).unwrap_or_default()
+    document
+        .get("env")
+        .and_then(Node::table)
+        .map(|table| table.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
-/// Takes `[env]` out of the document and lays the chosen environment over it.
-pub(crate) fn apply(document: &mut Node, name: &str, faults: &mut Vec<Fault>) {
-    let names = declared(document);
-    let Some(root) = document.table_mut() else { return };
-    let section = root.remove("env");
-    check_name(name, &names, faults);
-    let Some(section) = section else { return };
+/// Takes `[env]` out of the document and lays the chosen environment over it. The faults are of the document as it was.
+pub(crate) fn apply(document: &mut Node, name: &str) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = name_fault(name, &declared(document)).into_iter().collect();
+    let Some(section) = document.table_mut().and_then(|root| root.remove("env")) else {
+        return faults;
+    };
     let at = Path::root().key("env");
     let kind = section.node.kind_name();
     let Value::Table(mut environments) = section.node.value else {
-        faults.push(
-            Fault::new(code::WRONG_KIND, at, format!("`env` must be a table of environments, found {kind}"))
-                .hint(format!("write `[env.{name}]` and below it the keys that differ")),
-        );
-        return;
+        let message = format!("`env` must be a table of environments, found {kind}");
+        let hint = format!("write `[env.{name}]` and below it the keys that differ");
+        faults.push(Fault::new(code::WRONG_KIND, at, message).hint(hint));
+        return faults;
     };
-    let Some(chosen) = environments.0.remove(name) else { return };
-    if chosen.node.table().is_none() {
-        let message = format!("environment `{name}` must be a table, found {}", chosen.node.kind_name());
+    let Some(chosen) = environments.0.remove(name) else {
+        return faults;
+    };
+    if chosen.node.table().is_some() {
+        lay_over(document, chosen.node, &Path::root());
+    } else {
+        let message = format!(
+            "environment `{name}` must be a table, found {}",
+            chosen.node.kind_name()
+        );
         faults.push(Fault::new(code::WRONG_KIND, at.key(name), message).hint(format!("write `[env.{name}]`")));
-        return;
     }
-    lay_over(document, chosen.node, &Path::root());
+    faults
 }
 
-fn check_name(name: &str, declared: &[String], faults: &mut Vec<Fault>) {
+fn name_fault(name: &str, declared: &[String]) -> Option<Fault> {
     let at = Path::root().key("env").key(name);
     let first = name.chars().next().is_some_and(|c| c.is_ascii_lowercase());
-    let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let rest = name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !first || !rest || name.len() > LONGEST || name.ends_with('-') || name.contains("--") {
-        faults.push(
-            Fault::new(code::ENVIRONMENT, at, format!("`{name}` cannot name an environment")).on_key().hint(format!(
-                "lower-case letters, digits and single hyphens, starting with a letter, at most {LONGEST} characters"
-            )),
+        let message = format!("`{name}` cannot name an environment");
+        let hint = format!(
+            "lower-case letters, digits and single hyphens, starting with a letter, at most {LONGEST} characters"
         );
-    } else if name != LOCAL && name != DEFAULT && !declared.iter().any(|other| other == name) {
-        let known: Vec<&str> = declared.iter().map(String::as_str).chain([DEFAULT, LOCAL]).collect();
-        let hint = match suggest::nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("declare it as `[env.{name}]`, or use one of {}", suggest::quoted(&known)),
-        };
-        faults.push(
-            Fault::new(code::ENVIRONMENT, at, format!("environment `{name}` is not declared in this file")).hint(hint),
-        );
+        return Some(Fault::new(code::ENVIRONMENT, at, message).on_key().hint(hint));
     }
+    if name == LOCAL || name == DEFAULT || declared.iter().any(|other| other == name) {
+        return None;
+    }
+    let known: Vec<&str> = declared.iter().map(String::as_str).chain([DEFAULT, LOCAL]).collect();
+    let hint = match suggest::nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "declare it as `[env.{name}]`, or use one of {}",
+            suggest::quoted(&known)
+        ),
+    };
+    Some(
+        Fault::new(
+            code::ENVIRONMENT,
+            at,
+            format!("environment `{name}` is not declared in this file"),
+        )
+        .hint(hint),
+    )
 }
 
 /// Tables merge, arrays of named tables merge by name, everything else is replaced.
@@ -99,7 +119,8 @@ fn lay_over(base: &mut Node, over: Node, path: &Path) {
 
 /// A source of another type shares nothing with the one below it.
 fn is_other_kind(below: &BTreeMap<String, Entry>, above: &BTreeMap<String, Entry>, path: &Path) -> bool {
-    let kind = |table: &BTreeMap<String, Entry>| table.get("type").and_then(|entry| entry.node.text().map(str::to_owned));
+    let kind =
+        |table: &BTreeMap<String, Entry>| table.get("type").and_then(|entry| entry.node.text().map(str::to_owned));
     path.last_key() == Some("source")
         && path.segments().len() == 1
         && kind(above).is_some_and(|above| kind(below).is_some_and(|below| below != above))
@@ -122,9 +143,11 @@ fn merge_by_name(below: &mut Vec<Node>, above: Vec<Node>, path: &Path) {
     let mut taken = vec![false; below.len()];
     for item in above {
         let name = name_of(&item).map(str::to_lowercase);
-        let found = taken.iter_mut().zip(below.iter_mut()).enumerate().find(|(_, (taken, present))| {
-            !**taken && name_of(present).map(str::to_lowercase) == name
-        });
+        let found = taken
+            .iter_mut()
+            .zip(below.iter_mut())
+            .enumerate()
+            .find(|(_, (taken, present))| !**taken && name_of(present).map(str::to_lowercase) == name);
         match found {
             Some((index, (taken, present))) => {
                 *taken = true;

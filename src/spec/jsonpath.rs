@@ -126,7 +126,11 @@ impl<'a> Reader<'a> {
             Some(c) => (self.at + c.len_utf8(), format!("{expected}, found `{c}`")),
             None => (self.at, format!("{expected}, but the path ends")),
         };
-        JsonPathError { at: self.at..end, message, hint: hint.to_owned() }
+        JsonPathError {
+            at: self.at..end,
+            message,
+            hint: hint.to_owned(),
+        }
     }
 
     fn root(&mut self) -> Result<Root, JsonPathError> {
@@ -147,12 +151,18 @@ impl<'a> Reader<'a> {
     fn field(&mut self) -> Result<Step, JsonPathError> {
         self.take();
         if !self.peek().is_some_and(starts_name) {
-            return Err(self.unexpected("expected a name after `.`", "put a name with other characters in `[\"…\"]`"));
+            return Err(self.unexpected(
+                "expected a name after `.`",
+                "put a name with other characters in `[\"…\"]`",
+            ));
         }
         let name = self.take_while(continues_name).to_owned();
         match self.peek() {
             None | Some('.' | '[') => Ok(Step::Field(name)),
-            Some(_) => Err(self.unexpected("this cannot stand in a name", "put a name with other characters in `[\"…\"]`")),
+            Some(_) => Err(self.unexpected(
+                "this cannot stand in a name",
+                "put a name with other characters in `[\"…\"]`",
+            )),
         }
     }
 
@@ -162,9 +172,17 @@ impl<'a> Reader<'a> {
             Some(quote @ ('"' | '\'')) => self.quoted(quote)?,
             Some(c) if c.is_ascii_digit() => self.index()?,
             Some('*') => {
-                return Err(self.unexpected("a path leads to one value", "for a row per item, name the array in `flatten`"));
+                return Err(self.unexpected(
+                    "a path leads to one value",
+                    "for a row per item, name the array in `flatten`",
+                ));
             }
-            _ => return Err(self.unexpected("expected a quoted name or an index after `[`", "such as `[\"odd name\"]` or `[0]`")),
+            _ => {
+                return Err(self.unexpected(
+                    "expected a quoted name or an index after `[`",
+                    "such as `[\"odd name\"]` or `[0]`",
+                ));
+            }
         };
         if self.peek() != Some(']') {
             return Err(self.unexpected("expected `]`", "close the bracket"));
@@ -195,7 +213,12 @@ impl<'a> Reader<'a> {
                         self.take();
                         name.push(c);
                     }
-                    _ => return Err(self.unexpected("a backslash comes before a quote or a backslash", "write `\\\\` for a backslash")),
+                    _ => {
+                        return Err(self.unexpected(
+                            "a backslash comes before a quote or a backslash",
+                            "write `\\\\` for a backslash",
+                        ));
+                    }
                 },
                 Some(c) => name.push(c),
                 None => {
@@ -217,7 +240,10 @@ mod tests {
     use super::*;
 
     fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![any::<String>().prop_map(Step::Field), any::<u32>().prop_map(Step::Index)]
+        prop_oneof![
+            any::<String>().prop_map(Step::Field),
+            any::<u32>().prop_map(Step::Index)
+        ]
     }
 
     proptest! {
@@ -238,11 +264,26 @@ mod tests {
 
     #[test]
     fn the_bad_character_is_named() {
-        let error = |text: &str| text.parse::<JsonPath>().map_err(|error| (error.at.start, error.message));
-        assert_eq!(error("$.a..b"), Err((4, "expected a name after `.`, found `.`".to_owned())));
-        assert_eq!(error("$.a-b"), Err((3, "this cannot stand in a name, found `-`".to_owned())));
-        assert_eq!(error("a.b"), Err((0, "a JSON path starts with `$` or `@`, found `a`".to_owned())));
-        assert_eq!(error("$.a[*]"), Err((4, "a path leads to one value, found `*`".to_owned())));
+        let error = |text: &str| {
+            text.parse::<JsonPath>()
+                .map_err(|error| (error.at.start, error.message))
+        };
+        assert_eq!(
+            error("$.a..b"),
+            Err((4, "expected a name after `.`, found `.`".to_owned()))
+        );
+        assert_eq!(
+            error("$.a-b"),
+            Err((3, "this cannot stand in a name, found `-`".to_owned()))
+        );
+        assert_eq!(
+            error("a.b"),
+            Err((0, "a JSON path starts with `$` or `@`, found `a`".to_owned()))
+        );
+        assert_eq!(
+            error("$.a[*]"),
+            Err((4, "a path leads to one value, found `*`".to_owned()))
+        );
         assert_eq!(error("$.a[0"), Err((5, "expected `]`, but the path ends".to_owned())));
     }
 
@@ -255,6 +296,12 @@ mod tests {
             Step::Index(3),
             Step::Field("b".into()),
         ];
-        assert_eq!(path, Ok(JsonPath { root: Root::Record, steps }));
+        assert_eq!(
+            path,
+            Ok(JsonPath {
+                root: Root::Record,
+                steps
+            })
+        );
     }
 }

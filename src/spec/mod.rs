@@ -83,32 +83,53 @@ fn declared_environments(text: &str) -> Vec<String> {
 fn read_environment(text: &str, file: &str, env: &str, demands: Demands) -> Result<Document, Report> {
     let mut source = SourceText::new(file, text);
     if text.len() > LARGEST {
-        let message = format!("the file has {} bytes; no pipeline needs more than {LARGEST}", text.len());
-        let diagnostic = Diagnostic { code: code::TOO_LARGE, path: Path::root(), span: 0..0, message, hint: None };
+        let message = format!(
+            "the file has {} bytes; no pipeline needs more than {LARGEST}",
+            text.len()
+        );
+        let diagnostic = Diagnostic {
+            code: code::TOO_LARGE,
+            path: Path::root(),
+            span: 0..0,
+            message,
+            hint: None,
+        };
         return Err(Report::new(vec![diagnostic], source));
     }
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut tree = Node::document(table.get_ref());
     // Secrets are hidden before anything else is said about the file, those of other environments too.
     let mut diagnostics = find_secrets(&tree, &mut source);
+    let written = Positions {
+        tree: tree.clone(),
+        source: source.clone(),
+    };
+    let misplaced = environment::apply(&mut tree, env);
+    diagnostics.extend(misplaced.into_iter().map(|fault| written.diagnostic(fault)));
 
     let mut faults = Vec::new();
-    environment::apply(&mut tree, env, &mut faults);
     let secrets = secret::find(&tree).faults;
     check::run(&tree, env, demands, &mut faults);
     let spec = read::spec(&tree);
     if let Err(problems) = &spec {
         // A secret under an unknown key is one fault, and the worse one.
-        faults.extend(problems.iter().filter(|problem| !secrets.iter().any(|s| s.path == problem.path)).cloned());
+        faults.extend(
+            problems
+                .iter()
+                .filter(|problem| !secrets.iter().any(|s| s.path == problem.path))
+                .cloned(),
+        );
     }
     faults.extend(secrets);
     let positions = Positions { tree, source };
     diagnostics.extend(faults.into_iter().map(|fault| positions.diagnostic(fault)));
     let diagnostics = syntax::join(diagnostics, &errors, &positions.source);
     match spec {
-        Ok(spec) if diagnostics.is_empty() => {
-            Ok(Document { spec: completed(spec), environment: env.to_owned(), positions })
-        }
+        Ok(spec) if diagnostics.is_empty() => Ok(Document {
+            spec: completed(spec),
+            environment: env.to_owned(),
+            positions,
+        }),
         _ => Err(Report::new(diagnostics, positions.source)),
     }
 }
@@ -120,9 +141,18 @@ fn find_secrets(tree: &Node, source: &mut SourceText) -> Vec<Diagnostic> {
     source.hide(&found.hidden);
     let mut diagnostics = secret::outside_values(source.text(), &found.hidden);
     source.hide(&secret::in_text(source.text()));
-    let positions = Positions { tree: tree.clone(), source: source.clone() };
+    let positions = Positions {
+        tree: tree.clone(),
+        source: source.clone(),
+    };
     let elsewhere = |fault: &Fault| fault.path.segments().first() == Some(&Segment::Key("env".to_owned()));
-    diagnostics.extend(found.faults.into_iter().filter(elsewhere).map(|fault| positions.diagnostic(fault)));
+    diagnostics.extend(
+        found
+            .faults
+            .into_iter()
+            .filter(elsewhere)
+            .map(|fault| positions.diagnostic(fault)),
+    );
     diagnostics
 }
 

@@ -44,7 +44,10 @@ pub(crate) struct Entry {
 impl Node {
     /// The tree of a whole document.
     pub(crate) fn document(table: &DeTable<'_>) -> Self {
-        Self { span: 0..0, value: Value::Table(convert_table(table)) }
+        Self {
+            span: 0..0,
+            value: Value::Table(convert_table(table)),
+        }
     }
 
     pub(crate) fn table(&self) -> Option<&BTreeMap<String, Entry>> {
@@ -75,9 +78,7 @@ impl Node {
 
     fn step(&self, segment: &Segment) -> Option<(Option<&Range<usize>>, &Node)> {
         match (segment, &self.value) {
-            (Segment::Key(key), Value::Table(table)) => {
-                table.0.get(key).map(|entry| (Some(&entry.key), &entry.node))
-            }
+            (Segment::Key(key), Value::Table(table)) => table.0.get(key).map(|entry| (Some(&entry.key), &entry.node)),
             (Segment::Index(index), Value::Array(items)) => items.get(*index).map(|node| (None, node)),
             _ => None,
         }
@@ -85,7 +86,9 @@ impl Node {
 
     /// The value at a path.
     pub(crate) fn at(&self, path: &Path) -> Option<&Node> {
-        path.segments().iter().try_fold(self, |node, segment| node.step(segment).map(|(_, node)| node))
+        path.segments()
+            .iter()
+            .try_fold(self, |node, segment| node.step(segment).map(|(_, node)| node))
     }
 
     /// The bytes of the value at a path, or of the nearest table or array around it.
@@ -130,7 +133,10 @@ fn convert(value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Array(items) => Value::Array(items.iter().map(convert).collect()),
         DeValue::Table(table) => Value::Table(convert_table(table)),
     };
-    Node { span: value.span(), value: converted }
+    Node {
+        span: value.span(),
+        value: converted,
+    }
 }
 
 fn convert_integer(integer: &DeInteger<'_>) -> Value {
@@ -141,7 +147,15 @@ fn convert_table(table: &DeTable<'_>) -> Table {
     Table(
         table
             .iter()
-            .map(|(key, value)| (key.get_ref().to_string(), Entry { key: key.span(), node: convert(value) }))
+            .map(|(key, value)| {
+                (
+                    key.get_ref().to_string(),
+                    Entry {
+                        key: key.span(),
+                        node: convert(value),
+                    },
+                )
+            })
             .collect(),
     )
 }

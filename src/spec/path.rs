@@ -87,7 +87,11 @@ impl fmt::Display for Path {
                     if position > 0 {
                         f.write_str(".")?;
                     }
-                    if is_bare(key) { f.write_str(key)? } else { write!(f, "{key:?}")? }
+                    if is_bare(key) {
+                        f.write_str(key)?
+                    } else {
+                        write!(f, "{key:?}")?
+                    }
                 }
                 Segment::Index(index) => write!(f, "[{index}]")?,
             }

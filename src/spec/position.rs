@@ -41,16 +41,33 @@ impl Positions {
     pub(crate) fn diagnostic(&self, fault: Fault) -> Diagnostic {
         let span = match &fault.part {
             Part::Value => self.locate(&fault.path),
-            Part::Key => self.tree.key_span(&fault.path).unwrap_or_else(|| self.locate(&fault.path)),
+            Part::Key => self
+                .tree
+                .key_span(&fault.path)
+                .unwrap_or_else(|| self.locate(&fault.path)),
             Part::Within(bytes) => self.inside(&fault.path, bytes),
         };
-        let Fault { code, path, message, hint, .. } = fault;
-        Diagnostic { code, path, span, message, hint }
+        let Fault {
+            code,
+            path,
+            message,
+            hint,
+            ..
+        } = fault;
+        Diagnostic {
+            code,
+            path,
+            span,
+            message,
+            hint,
+        }
     }
 
     fn inside(&self, path: &Path, bytes: &Range<usize>) -> Range<usize> {
         let whole = self.locate(path);
-        let Some(text) = self.tree.at(path).and_then(Node::text) else { return whole };
+        let Some(text) = self.tree.at(path).and_then(Node::text) else {
+            return whole;
+        };
         let offsets = written_offsets(self.source.slice(&whole), text);
         let place = |at: usize| offsets.get(at).map(|offset| whole.start + offset);
         match (place(bytes.start), place(bytes.end)) {
@@ -64,7 +81,9 @@ impl Positions {
 /// For each byte of a string's value (and its end) the byte of its literal that it was written as; empty when the
 /// literal is of a kind that is not worth following (several lines).
 fn written_offsets(literal: &str, value: &str) -> Vec<usize> {
-    let Some(body) = literal.get(1..literal.len().saturating_sub(1)) else { return Vec::new() };
+    let Some(body) = literal.get(1..literal.len().saturating_sub(1)) else {
+        return Vec::new();
+    };
     if body == value {
         return (1..=body.len() + 1).collect();
     }

@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use deserr::{
-    DeserializeError, ErrorKind, IntoValue, MergeWithError, ValueKind, ValuePointerRef,
-};
+use deserr::{DeserializeError, ErrorKind, IntoValue, MergeWithError, ValueKind, ValuePointerRef};
 
 use super::code;
 use super::diagnostic::Fault;
@@ -16,12 +14,13 @@ use super::types::Spec;
 
 /// The document as its type, or what keeps it from being one.
 pub(crate) fn spec(tree: &Node) -> Result<Spec, Vec<Fault>> {
-    deserr::deserialize::<Spec, Node, Problems>(tree.clone())
-        .map_err(|problems| {
-            let all = problems.0;
-            let causes = all.iter().filter(|problem| !all.iter().any(|other| other.explains(problem)));
-            causes.map(|problem| problem.fault(tree)).collect()
-        })
+    deserr::deserialize::<Spec, Node, Problems>(tree.clone()).map_err(|problems| {
+        let all = problems.0;
+        let causes = all
+            .iter()
+            .filter(|problem| !all.iter().any(|other| other.explains(problem)));
+        causes.map(|problem| problem.fault(tree)).collect()
+    })
 }
 
 /// All that deserr found; it goes on after each.
@@ -57,20 +56,35 @@ impl DeserializeError for Problems {
         let path = path_of(location);
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let problem = match error {
-            ErrorKind::IncorrectValueKind { accepted, .. } => {
-                Problem { path, kind: Kind::Wrong { accepted: accepted.to_vec() } }
-            }
-            ErrorKind::MissingField { field } => Problem { path: path.key(field), kind: Kind::Missing },
-            ErrorKind::UnknownKey { key, accepted } => {
-                Problem { path: path.key(key), kind: Kind::Unknown { known: owned(accepted) } }
-            }
-            ErrorKind::UnknownValue { value, accepted } => {
-                Problem { path, kind: Kind::Word { word: value.to_owned(), known: owned(accepted) } }
-            }
-            ErrorKind::BadSequenceLen { expected, .. } => {
-                Problem { path, kind: Kind::Other(format!("expected {expected} items")) }
-            }
-            ErrorKind::Unexpected { msg } => Problem { path, kind: Kind::Other(msg) },
+            ErrorKind::IncorrectValueKind { accepted, .. } => Problem {
+                path,
+                kind: Kind::Wrong {
+                    accepted: accepted.to_vec(),
+                },
+            },
+            ErrorKind::MissingField { field } => Problem {
+                path: path.key(field),
+                kind: Kind::Missing,
+            },
+            ErrorKind::UnknownKey { key, accepted } => Problem {
+                path: path.key(key),
+                kind: Kind::Unknown { known: owned(accepted) },
+            },
+            ErrorKind::UnknownValue { value, accepted } => Problem {
+                path,
+                kind: Kind::Word {
+                    word: value.to_owned(),
+                    known: owned(accepted),
+                },
+            },
+            ErrorKind::BadSequenceLen { expected, .. } => Problem {
+                path,
+                kind: Kind::Other(format!("expected {expected} items")),
+            },
+            ErrorKind::Unexpected { msg } => Problem {
+                path,
+                kind: Kind::Other(msg),
+            },
         };
         Self::merge(found, Problems(vec![problem]), location)
     }
@@ -98,7 +112,9 @@ fn path_of(location: ValuePointerRef<'_>) -> Path {
 impl Problem {
     /// Whether this is a misspelt key and `other` only misses that key.
     fn explains(&self, other: &Problem) -> bool {
-        let (Kind::Unknown { known }, Kind::Missing) = (&self.kind, &other.kind) else { return false };
+        let (Kind::Unknown { known }, Kind::Missing) = (&self.kind, &other.kind) else {
+            return false;
+        };
         let meant = suggest::nearest(self.path.last_key().unwrap_or_default(), words(known));
         self.path.parent() == other.path.parent() && meant.is_some() && meant == other.path.last_key()
     }
@@ -130,7 +146,9 @@ fn words(owned: &[String]) -> Vec<&str> {
 fn unknown_key(path: Path, known: &[&str]) -> Fault {
     let key = path.last_key().unwrap_or_default().to_owned();
     let hint = suggest::hint(&key, known);
-    Fault::new(code::UNKNOWN_KEY, path, format!("unknown key `{key}`")).hint(hint).on_key()
+    Fault::new(code::UNKNOWN_KEY, path, format!("unknown key `{key}`"))
+        .hint(hint)
+        .on_key()
 }
 
 fn missing_key(path: Path) -> Fault {
@@ -145,7 +163,9 @@ fn missing_key(path: Path) -> Fault {
         "pipeline" => "add `[pipeline]` with `name = \"…\"`".to_owned(),
         "source" => "add `[source]` with `type = \"files\"`".to_owned(),
         "columns" => "add `columns = [{ name = \"id\", type = \"NUMBER\", key = true }]`".to_owned(),
-        "type" if parent == Path::root().key("source") => format!("add `type = {:?}`", Source::KINDS.first().unwrap_or(&"…")),
+        "type" if parent == Path::root().key("source") => {
+            format!("add `type = {:?}`", Source::KINDS.first().unwrap_or(&"…"))
+        }
         _ => format!("add `{key} = \"…\"`"),
     };
     Fault::new(code::MISSING_KEY, path, message).hint(hint)

@@ -44,7 +44,10 @@ pub struct ScheduleError {
 }
 
 fn error(message: impl Into<String>, hint: impl Into<String>) -> ScheduleError {
-    ScheduleError { message: message.into(), hint: hint.into() }
+    ScheduleError {
+        message: message.into(),
+        hint: hint.into(),
+    }
 }
 
 impl Unit {
@@ -81,16 +84,24 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let words: Vec<&str> = text.split_whitespace().collect();
         match words.as_slice() {
-            [using, cron, rest @ ..] if using.eq_ignore_ascii_case("using") && cron.eq_ignore_ascii_case("cron") => parse_cron(rest),
+            [using, cron, rest @ ..] if using.eq_ignore_ascii_case("using") && cron.eq_ignore_ascii_case("cron") => {
+                parse_cron(rest)
+            }
             [amount, unit] => every(amount, unit),
-            _ => Err(error("this is not a schedule", "such as `10 seconds`, `1 minute`, `2 hours` or `USING CRON 0 9 * * MON-FRI Europe/Berlin`")),
+            _ => Err(error(
+                "this is not a schedule",
+                "such as `10 seconds`, `1 minute`, `2 hours` or `USING CRON 0 9 * * MON-FRI Europe/Berlin`",
+            )),
         }
     }
 }
 
 fn every(amount: &str, unit: &str) -> Result<Schedule, ScheduleError> {
     let Some(unit) = Unit::parse(unit) else {
-        return Err(error("the unit of a schedule is seconds, minutes or hours", "such as `1 minute`"));
+        return Err(error(
+            "the unit of a schedule is seconds, minutes or hours",
+            "such as `1 minute`",
+        ));
     };
     let limits = unit.limits();
     let hint = format!("{} to {} {}S", limits.start(), limits.end(), unit.singular());
@@ -114,15 +125,25 @@ fn parse_cron(words: &[&str]) -> Result<Schedule, ScheduleError> {
     check_field("month", month, 1, 12, &MONTHS)?;
     check_field("day of week", weekday, 0, 6, &DAYS)?;
     let is_zone = zone.starts_with(|c: char| c.is_ascii_alphabetic())
-        && zone.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+'));
+        && zone
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+'));
     if !is_zone {
-        return Err(error(format!("`{zone}` is not the name of a time zone"), "such as `UTC` or `Europe/Berlin`"));
+        return Err(error(
+            format!("`{zone}` is not the name of a time zone"),
+            "such as `UTC` or `Europe/Berlin`",
+        ));
     }
     let fields = [minute, hour, day, month, weekday].map(|field| field.to_uppercase());
-    Ok(Schedule::Cron { fields, zone: (*zone).to_owned() })
+    Ok(Schedule::Cron {
+        fields,
+        zone: (*zone).to_owned(),
+    })
 }
 
-const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// A list of `*`, `n`, `n-m`, each with an optional `/step`; the last day is `L` or `nL`.
@@ -141,13 +162,18 @@ fn check_field(name: &str, field: &str, low: u32, high: u32, words: &[&str]) -> 
             Some((from, to)) => number(from).zip(number(to)).is_some_and(|(from, to)| from <= to),
             None => range == "*" || number(range).is_some(),
         };
-        let last = name.starts_with("day") && (text == "L" || (name == "day of week" && text.strip_suffix('L').is_some_and(|day| number(day).is_some())));
+        let last = name.starts_with("day")
+            && (text == "L"
+                || (name == "day of week" && text.strip_suffix('L').is_some_and(|day| number(day).is_some())));
         (in_range && step) || last
     };
     if upper.split(',').all(item) {
         return Ok(());
     }
-    Err(error(format!("`{field}` is not a {name} of a cron expression"), format!("`*`, or {low} to {high}, with `-`, `,` and `/`")))
+    Err(error(
+        format!("`{field}` is not a {name} of a cron expression"),
+        format!("`*`, or {low} to {high}, with `-`, `,` and `/`"),
+    ))
 }
 
 impl fmt::Display for Schedule {
@@ -167,20 +193,40 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<String, String> {
-        text.parse::<Schedule>().map(|schedule| schedule.to_string()).map_err(|error| error.message)
+        text.parse::<Schedule>()
+            .map(|schedule| schedule.to_string())
+            .map_err(|error| error.message)
     }
 
     #[test]
     fn schedules_are_spelled_as_snowflake_does() {
         assert_eq!(read("1 minute"), Ok("1 MINUTE".into()));
         assert_eq!(read("10 SECONDS"), Ok("10 SECONDS".into()));
-        assert_eq!(read("using cron 0 9-17/2 L * mon-fri Europe/Berlin"), Ok("USING CRON 0 9-17/2 L * MON-FRI Europe/Berlin".into()));
-        assert_eq!(read("USING CRON 0 9 * JAN,JUN 5L UTC"), Ok("USING CRON 0 9 * JAN,JUN 5L UTC".into()));
+        assert_eq!(
+            read("using cron 0 9-17/2 L * mon-fri Europe/Berlin"),
+            Ok("USING CRON 0 9-17/2 L * MON-FRI Europe/Berlin".into())
+        );
+        assert_eq!(
+            read("USING CRON 0 9 * JAN,JUN 5L UTC"),
+            Ok("USING CRON 0 9 * JAN,JUN 5L UTC".into())
+        );
     }
 
     #[test]
     fn what_snowflake_refuses_is_refused() {
-        for text in ["9 seconds", "0 minutes", "193 hours", "1 day", "often", "", "-1 minute", "USING CRON * * * * UTC", "USING CRON 60 * * * * UTC", "USING CRON * * 0 * * UTC", "USING CRON 5-1 * * * * UTC"] {
+        for text in [
+            "9 seconds",
+            "0 minutes",
+            "193 hours",
+            "1 day",
+            "often",
+            "",
+            "-1 minute",
+            "USING CRON * * * * UTC",
+            "USING CRON 60 * * * * UTC",
+            "USING CRON * * 0 * * UTC",
+            "USING CRON 5-1 * * * * UTC",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

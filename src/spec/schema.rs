@@ -58,7 +58,9 @@ fn forget_null(schema: &mut Value) {
         object.remove("default");
     }
     for key in ["type", "anyOf"] {
-        let Some(Value::Array(options)) = object.get_mut(key) else { continue };
+        let Some(Value::Array(options)) = object.get_mut(key) else {
+            continue;
+        };
         options.retain(|option| !is_null(option));
         if let [single] = options.as_slice() {
             match (key, single.clone()) {
@@ -77,10 +79,16 @@ fn forget_null(schema: &mut Value) {
 
 /// A tag beside a reference to a closed table must be part of what is evaluated, or the table would refuse it.
 fn close_tagged(schema: &mut Value) {
-    let Some(definitions) = schema.get(DEFINITIONS).and_then(Value::as_object).cloned() else { return };
-    let Some(variants) = schema.pointer_mut("/$defs/Source/oneOf").and_then(Value::as_array_mut) else { return };
+    let Some(definitions) = schema.get(DEFINITIONS).and_then(Value::as_object).cloned() else {
+        return;
+    };
+    let Some(variants) = schema.pointer_mut("/$defs/Source/oneOf").and_then(Value::as_array_mut) else {
+        return;
+    };
     for variant in variants.iter_mut().filter_map(Value::as_object_mut) {
-        let target = variant.remove("$ref").and_then(|target| target.as_str().map(str::to_owned));
+        let target = variant
+            .remove("$ref")
+            .and_then(|target| target.as_str().map(str::to_owned));
         let settings = target.and_then(|target| definitions.get(target.trim_start_matches(REFERENCE)).cloned());
         for (key, value) in settings.as_ref().and_then(Value::as_object).into_iter().flatten() {
             merge_keyword(variant, key, value);
@@ -147,7 +155,10 @@ mod tests {
     #[test]
     fn the_shipped_schema_is_current() {
         let shipped = include_str!("../../schema/pipeline.schema.json");
-        assert!(shipped == json_schema(), "out of date: run `pipectl schema > schema/pipeline.schema.json`");
+        assert!(
+            shipped == json_schema(),
+            "out of date: run `pipectl schema > schema/pipeline.schema.json`"
+        );
     }
 
     #[test]

@@ -14,8 +14,17 @@ const FORMS: &str = "`env:NAME`, `secretsmanager:NAME` or `ssm:NAME`";
 /// Keys that take a reference to a secret.
 const REFERENCES: [&str; 2] = ["private_key", "token"];
 /// Words that make a key the key of a secret.
-const WORDS: [&str; 9] =
-    ["password", "passwd", "passphrase", "secret", "privatekey", "apikey", "accesskey", "credential", "token"];
+const WORDS: [&str; 9] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "privatekey",
+    "apikey",
+    "accesskey",
+    "credential",
+    "token",
+];
 const PEM: &str = "-----BEGIN ";
 
 /// Where a secret is kept.
@@ -40,7 +49,9 @@ impl FromStr for SecretReference {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (scheme, name) = text.split_once(':').ok_or(NotAReference)?;
         let made_of = |extra: &str| {
-            !name.is_empty() && name.len() <= 512 && name.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+            !name.is_empty()
+                && name.len() <= 512
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
         };
         match scheme {
             "secretsmanager" if made_of("/_+=.@-:") => Ok(Self::SecretsManager(name.to_owned())),
@@ -90,7 +101,11 @@ fn visit(node: &Node, path: &Path, sensitive: bool, found: &mut Found) {
             }
         }
         Value::String(text) => visit_text(node, text, path, sensitive, found),
-        _ if sensitive => found.hidden.push(node.span.clone()),
+        // Numbers are passwords too; `true` and dates are not.
+        Value::Integer(_) | Value::HugeInteger | Value::Float(_) if sensitive => {
+            found.hidden.push(node.span.clone());
+            found.faults.push(literal(path));
+        }
         _ => {}
     }
 }
@@ -105,30 +120,41 @@ fn visit_text(node: &Node, text: &str, path: &Path, sensitive: bool, found: &mut
         return;
     }
     found.hidden.push(node.span.clone());
-    let takes_reference = path.last_key().is_some_and(|key| REFERENCES.contains(&key));
-    let attempted = ["env:", "ssm:", "secretsmanager:"].iter().any(|scheme| text.starts_with(scheme));
-    let fault = if attempted && !looks_secret {
-        Fault::new(code::SECRET_REFERENCE, path.clone(), "this reference to a secret cannot be followed")
-            .hint(format!("write {FORMS}"))
-    } else if takes_reference {
-        Fault::new(code::LITERAL_SECRET, path.clone(), "a secret stands in the file")
-            .hint(format!("keep it elsewhere and write {FORMS}"))
+    let attempted = ["env:", "ssm:", "secretsmanager:"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    found.faults.push(if attempted && !looks_secret {
+        Fault::new(
+            code::SECRET_REFERENCE,
+            path.clone(),
+            "this reference to a secret cannot be followed",
+        )
+        .hint(format!("write {FORMS}"))
     } else {
-        Fault::new(code::LITERAL_SECRET, path.clone(), "a secret stands in the file")
-            .hint("remove it from the file and from its history, and make a new one")
-    };
-    found.faults.push(fault);
+        literal(path)
+    });
+}
+
+fn literal(path: &Path) -> Fault {
+    let fault = Fault::new(code::LITERAL_SECRET, path.clone(), "a secret stands in the file");
+    if path.last_key().is_some_and(|key| REFERENCES.contains(&key)) {
+        fault.hint(format!("keep it elsewhere and write {FORMS}"))
+    } else {
+        fault.hint("remove it from the file and from its history, and make a new one")
+    }
 }
 
 /// Whether a key names a secret, also when it is misspelt.
 fn is_sensitive(key: &str) -> bool {
-    let plain: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let plain: String = key
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect();
     if plain.ends_with("path") || plain.ends_with("file") {
         return false;
     }
-    plain == "pwd"
-        || WORDS.iter().any(|word| plain.contains(word))
-        || suggest::nearest(&plain, WORDS).is_some()
+    plain == "pwd" || WORDS.iter().any(|word| plain.contains(word)) || suggest::nearest(&plain, WORDS).is_some()
 }
 
 /// Secrets that the text shows by their form alone, also in comments and in a file that cannot be parsed.
@@ -149,7 +175,10 @@ fn sensitive_value(line: &str) -> Option<Range<usize>> {
     let mut from = 0;
     while let Some(equals) = line.get(from..)?.find('=').map(|at| at + from) {
         let before = line.get(..equals)?.trim_end().trim_end_matches(['"', '\'']);
-        let key = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next().unwrap_or_default();
+        let key = before
+            .rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
+            .next()
+            .unwrap_or_default();
         let rest = line.get(equals + 1..)?;
         if is_sensitive(key) && !starts_with_reference(rest) {
             let value = rest.trim_start();
@@ -164,9 +193,13 @@ fn sensitive_value(line: &str) -> Option<Range<usize>> {
 
 fn starts_with_reference(rest: &str) -> bool {
     let rest = rest.trim_start();
-    let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else { return false };
+    let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
+        return false;
+    };
     let inner = rest.get(1..).unwrap_or_default();
-    inner.split_once(quote).is_some_and(|(value, _)| value.parse::<SecretReference>().is_ok())
+    inner
+        .split_once(quote)
+        .is_some_and(|(value, _)| value.parse::<SecretReference>().is_ok())
 }
 
 /// AWS access key ids, PEM private keys and signed web tokens, wherever they stand.
@@ -208,7 +241,11 @@ fn web_token(text: &str, at: usize) -> Option<Range<usize>> {
 pub(crate) fn outside_values(text: &str, hidden: &[Range<usize>]) -> Vec<Diagnostic> {
     patterns(text)
         .into_iter()
-        .filter(|span| !hidden.iter().any(|known| known.start <= span.start && span.end <= known.end))
+        .filter(|span| {
+            !hidden
+                .iter()
+                .any(|known| known.start <= span.start && span.end <= known.end)
+        })
         .map(|span| Diagnostic {
             code: code::LITERAL_SECRET,
             path: Path::root(),

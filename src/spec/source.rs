@@ -4,9 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use deserr::{
-    DeserializeError, Deserr, ErrorKind, IntoValue, Map, Value, ValueKind, ValuePointerRef, take_cf_content,
-};
+use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, Map, Value, ValueKind, ValuePointerRef, take_cf_content};
 use schemars::JsonSchema;
 
 /// Makes [`Source`] and its reading from one line per kind: its doc comment, its word in `type`, its struct.
@@ -53,7 +51,16 @@ fn split_kind<E: DeserializeError, V: IntoValue>(
     let fail = |flow: ControlFlow<E, E>| Err(take_cf_content(flow));
     let mut table = match value {
         Value::Map(table) => table,
-        actual => return fail(E::error(None, ErrorKind::IncorrectValueKind { actual, accepted: &[ValueKind::Map] }, at)),
+        actual => {
+            return fail(E::error(
+                None,
+                ErrorKind::IncorrectValueKind {
+                    actual,
+                    accepted: &[ValueKind::Map],
+                },
+                at,
+            ));
+        }
     };
     match table.remove("type") {
         Some(kind) => {

@@ -77,7 +77,9 @@ enum Family {
     Number,
     /// An integer type: the same as NUMBER(38,0), and nothing in parentheses.
     Integer,
-    Text { default: u32 },
+    Text {
+        default: u32,
+    },
     Bytes,
     Fraction(fn(u8) -> SqlType),
     Plain(SqlType),
@@ -100,10 +102,30 @@ const TYPES: &[(&str, Family)] = &[
     ("DOUBLE", Family::Plain(SqlType::Float)),
     ("DOUBLE PRECISION", Family::Plain(SqlType::Float)),
     ("REAL", Family::Plain(SqlType::Float)),
-    ("VARCHAR", Family::Text { default: DEFAULT_VARCHAR }),
-    ("STRING", Family::Text { default: DEFAULT_VARCHAR }),
-    ("TEXT", Family::Text { default: DEFAULT_VARCHAR }),
-    ("NVARCHAR", Family::Text { default: DEFAULT_VARCHAR }),
+    (
+        "VARCHAR",
+        Family::Text {
+            default: DEFAULT_VARCHAR,
+        },
+    ),
+    (
+        "STRING",
+        Family::Text {
+            default: DEFAULT_VARCHAR,
+        },
+    ),
+    (
+        "TEXT",
+        Family::Text {
+            default: DEFAULT_VARCHAR,
+        },
+    ),
+    (
+        "NVARCHAR",
+        Family::Text {
+            default: DEFAULT_VARCHAR,
+        },
+    ),
     ("CHAR", Family::Text { default: 1 }),
     ("CHARACTER", Family::Text { default: 1 }),
     ("NCHAR", Family::Text { default: 1 }),
@@ -155,7 +177,11 @@ fn unknown(name: &str, written: &str) -> SqlTypeError {
         Some(near) => format!("did you mean `{near}`?"),
         None => "such as `NUMBER(10,2)`, `VARCHAR(80)`, `TIMESTAMP_NTZ`, `DATE`, `BOOLEAN` or `VARIANT`".to_owned(),
     };
-    let message = if name.is_empty() { "a type is missing".to_owned() } else { format!("`{name}` is not a type that a column can have") };
+    let message = if name.is_empty() {
+        "a type is missing".to_owned()
+    } else {
+        format!("`{name}` is not a type that a column can have")
+    };
     SqlTypeError { at, message, hint }
 }
 
@@ -163,7 +189,11 @@ fn arguments(text: &str, open: usize) -> Result<Vec<Argument>, SqlTypeError> {
     if open == text.len() {
         return Ok(Vec::new());
     }
-    let error = |at, message: &str| SqlTypeError { at, message: message.to_owned(), hint: "such as `NUMBER(10,2)` or `VARCHAR(80)`".to_owned() };
+    let error = |at, message: &str| SqlTypeError {
+        at,
+        message: message.to_owned(),
+        hint: "such as `NUMBER(10,2)` or `VARCHAR(80)`".to_owned(),
+    };
     let Some(close) = text.find(')').filter(|close| *close > open) else {
         return Err(error(open..text.len(), "`)` is missing"));
     };
@@ -178,7 +208,10 @@ fn arguments(text: &str, open: usize) -> Result<Vec<Argument>, SqlTypeError> {
         match part.trim() {
             digits if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
                 // What does not fit is over every limit, and said to be so.
-                found.push(Argument { value: digits.parse().unwrap_or(u32::MAX), at: place });
+                found.push(Argument {
+                    value: digits.parse().unwrap_or(u32::MAX),
+                    at: place,
+                });
             }
             _ => return Err(error(place, "expected a whole number in the parentheses")),
         }
@@ -186,7 +219,12 @@ fn arguments(text: &str, open: usize) -> Result<Vec<Argument>, SqlTypeError> {
     Ok(found)
 }
 
-fn build(family: Family, name: &str, arguments: &[Argument], parentheses: Range<usize>) -> Result<SqlType, SqlTypeError> {
+fn build(
+    family: Family,
+    name: &str,
+    arguments: &[Argument],
+    parentheses: Range<usize>,
+) -> Result<SqlType, SqlTypeError> {
     let most = match family {
         Family::Number => 2,
         Family::Text { .. } | Family::Bytes | Family::Fraction(_) => 1,
@@ -198,28 +236,54 @@ fn build(family: Family, name: &str, arguments: &[Argument], parentheses: Range<
             1 => format!("`{name}` takes one number"),
             _ => format!("`{name}` takes a precision and a scale"),
         };
-        let hint = if most == 0 { format!("write `{name}`, or `NUMBER(…)` for a precision") } else { "remove the rest".to_owned() };
-        return Err(SqlTypeError { at: parentheses, message, hint });
+        let hint = if most == 0 {
+            format!("write `{name}`, or `NUMBER(…)` for a precision")
+        } else {
+            "remove the rest".to_owned()
+        };
+        return Err(SqlTypeError {
+            at: parentheses,
+            message,
+            hint,
+        });
     }
     let first = arguments.first();
     Ok(match family {
         Family::Number => return number(first, arguments.get(1)),
-        Family::Integer => SqlType::Number { precision: 38, scale: 0 },
+        Family::Integer => SqlType::Number {
+            precision: 38,
+            scale: 0,
+        },
         Family::Plain(plain) => plain,
         Family::Text { default } => SqlType::Varchar(limited(first, default, 1..=MAX_VARCHAR, "length")?),
         Family::Bytes => SqlType::Binary(limited(first, DEFAULT_BINARY, 1..=MAX_BINARY, "length")?),
-        Family::Fraction(make) => make(narrow(limited(first, MAX_FRACTION, 0..=MAX_FRACTION, "number of fractional digits")?)),
+        Family::Fraction(make) => make(narrow(limited(
+            first,
+            MAX_FRACTION,
+            0..=MAX_FRACTION,
+            "number of fractional digits",
+        )?)),
     })
 }
 
 fn number(precision: Option<&Argument>, scale: Option<&Argument>) -> Result<SqlType, SqlTypeError> {
     let precision = limited(precision, MAX_PRECISION, 1..=MAX_PRECISION, "precision")?;
     let scale = limited(scale, 0, 0..=precision.min(MAX_SCALE), "scale")?;
-    Ok(SqlType::Number { precision: narrow(precision), scale: narrow(scale) })
+    Ok(SqlType::Number {
+        precision: narrow(precision),
+        scale: narrow(scale),
+    })
 }
 
-fn limited(argument: Option<&Argument>, default: u32, limits: std::ops::RangeInclusive<u32>, what: &str) -> Result<u32, SqlTypeError> {
-    let Some(Argument { value, at }) = argument else { return Ok(default) };
+fn limited(
+    argument: Option<&Argument>,
+    default: u32,
+    limits: std::ops::RangeInclusive<u32>,
+    what: &str,
+) -> Result<u32, SqlTypeError> {
+    let Some(Argument { value, at }) = argument else {
+        return Ok(default);
+    };
     if limits.contains(value) {
         return Ok(*value);
     }
@@ -289,10 +353,22 @@ mod tests {
     fn limits_are_snowflakes() {
         assert_eq!(read("NUMBER(39)"), "7..9 this precision is out of its limits; 1 to 38");
         assert_eq!(read("NUMBER(5,6)"), "9..10 this scale is out of its limits; 0 to 5");
-        assert_eq!(read("VARCHAR(134217729)"), "8..17 this length is out of its limits; 1 to 134217728");
-        assert_eq!(read("TIME(10)"), "5..7 this number of fractional digits is out of its limits; 0 to 9");
-        assert_eq!(read("VARCHR(3)"), "0..6 `VARCHR` is not a type that a column can have; did you mean `VARCHAR`?");
-        assert_eq!(read("INT(3)"), "3..6 `INT` takes nothing in parentheses; write `INT`, or `NUMBER(…)` for a precision");
+        assert_eq!(
+            read("VARCHAR(134217729)"),
+            "8..17 this length is out of its limits; 1 to 134217728"
+        );
+        assert_eq!(
+            read("TIME(10)"),
+            "5..7 this number of fractional digits is out of its limits; 0 to 9"
+        );
+        assert_eq!(
+            read("VARCHR(3)"),
+            "0..6 `VARCHR` is not a type that a column can have; did you mean `VARCHAR`?"
+        );
+        assert_eq!(
+            read("INT(3)"),
+            "3..6 `INT` takes nothing in parentheses; write `INT`, or `NUMBER(…)` for a precision"
+        );
     }
 
     proptest! {

@@ -26,7 +26,11 @@ pub(crate) fn join(found: Vec<Diagnostic>, errors: &[toml::de::Error], source: &
         }
     }
     // After a broken header nobody knows which table a key belongs to.
-    let lost = source.text().lines().enumerate().any(|(at, line)| lines.contains(&(at + 1)) && line.trim_start().starts_with('['));
+    let lost = source
+        .text()
+        .lines()
+        .enumerate()
+        .any(|(at, line)| lines.contains(&(at + 1)) && line.trim_start().starts_with('['));
     let certain = |diagnostic: &Diagnostic| {
         let is_secret = matches!(diagnostic.code, code::LITERAL_SECRET | code::SECRET_REFERENCE);
         let on_broken_line = lines.contains(&source.position(diagnostic.span.start).line);
@@ -51,5 +55,11 @@ fn diagnostic(error: &toml::de::Error) -> Diagnostic {
         Some((message, expected)) => (message.to_owned(), Some(format!("expected {expected}"))),
         None => (error.message().to_owned(), None),
     };
-    Diagnostic { code: code::SYNTAX, path: Path::root(), span, message, hint }
+    Diagnostic {
+        code: code::SYNTAX,
+        path: Path::root(),
+        span,
+        message,
+        hint,
+    }
 }

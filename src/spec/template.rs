@@ -57,8 +57,16 @@ mod tests {
         let schema: serde_json::Value = serde_json::from_str(&crate::spec::schema::json_schema()).unwrap();
         let text = templates()[0].text;
         for (name, definition) in schema["$defs"].as_object().unwrap() {
-            for key in definition["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
-                assert!(text.contains(&format!("{key} =")) || text.contains(&format!("{key}]")), "{name}.{key}");
+            for key in definition["properties"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| key)
+            {
+                assert!(
+                    text.contains(&format!("{key} =")) || text.contains(&format!("{key}]")),
+                    "{name}.{key}"
+                );
             }
         }
     }

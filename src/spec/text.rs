@@ -37,7 +37,11 @@ pub(crate) struct SourceText {
 
 impl SourceText {
     pub(crate) fn new(file: &str, text: &str) -> Self {
-        Self { file: file.to_owned(), text: Arc::from(text), hidden: Vec::new() }
+        Self {
+            file: file.to_owned(),
+            text: Arc::from(text),
+            hidden: Vec::new(),
+        }
     }
 
     pub(crate) fn file(&self) -> &str {
@@ -81,7 +85,10 @@ impl SourceText {
         let before = self.slice(&(0..offset));
         let line = before.matches('\n').count() + 1;
         let last = before.rsplit('\n').next().unwrap_or_default();
-        Position { line, column: last.chars().count() + 1 }
+        Position {
+            line,
+            column: last.chars().count() + 1,
+        }
     }
 
     /// The first line of the span, and the caret under it.
@@ -99,14 +106,22 @@ impl SourceText {
             width += self.push_shown(&mut line, at, c, width);
             if from.is_none() && at >= span.start {
                 // A caret that starts inside a hidden value starts at its mask.
-                from = Some(if width == before { before.saturating_sub(MASK.len()) } else { before });
+                from = Some(if width == before {
+                    before.saturating_sub(MASK.len())
+                } else {
+                    before
+                });
             }
             if at < span.end {
                 to = width;
             }
         }
         let indent = from.unwrap_or(width);
-        Snippet { line: line.trim_end().to_owned(), indent, width: to.saturating_sub(indent).max(1) }
+        Snippet {
+            line: line.trim_end().to_owned(),
+            indent,
+            width: to.saturating_sub(indent).max(1),
+        }
     }
 
     /// Appends a character as it is shown and returns its width on a terminal.
@@ -130,7 +145,11 @@ impl SourceText {
         let span = self.clip(span);
         let mut shown = String::new();
         let mut at = span.start;
-        for range in self.hidden.iter().filter(|range| range.start < span.end && range.end > span.start) {
+        for range in self
+            .hidden
+            .iter()
+            .filter(|range| range.start < span.end && range.end > span.start)
+        {
             shown.push_str(self.slice(&(at..range.start.max(at))));
             shown.push_str(MASK);
             at = range.end.min(span.end).max(at);
@@ -166,7 +185,8 @@ fn floor(text: &str, offset: usize) -> usize {
 }
 
 fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Cells of a terminal that a character takes; near enough to Unicode's East Asian Width.

@@ -88,7 +88,12 @@ pub struct Aws {
 /// A file without `[aws]` says the same as one with an empty `[aws]`.
 impl Default for Aws {
     fn default() -> Self {
-        Self { account: None, region: None, log_retention_days: thirty(), architecture: None }
+        Self {
+            account: None,
+            region: None,
+            log_retention_days: thirty(),
+            architecture: None,
+        }
     }
 }
 

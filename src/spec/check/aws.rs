@@ -12,9 +12,24 @@ const RETENTION_DAYS: [i64; 22] = [
 
 /// Regions for "did you mean"; one that is not here is accepted when it is shaped like one.
 const REGIONS: [&str; 18] = [
-    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-west-1", "eu-west-2",
-    "eu-west-3", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "ap-southeast-1", "ap-southeast-2",
-    "ap-northeast-1", "ap-northeast-2", "ap-south-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "ca-central-1",
+    "sa-east-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
 ];
 
 pub(super) fn check(aws: &Cursor<'_>, faults: &mut Vec<Fault>) {
@@ -23,7 +38,11 @@ pub(super) fn check(aws: &Cursor<'_>, faults: &mut Vec<Fault>) {
         && !(text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()))
     {
         let message = "an AWS account is 12 digits";
-        faults.push(account.fault(code::FORMAT, message).hint("such as `111122223333`, without hyphens"));
+        faults.push(
+            account
+                .fault(code::FORMAT, message)
+                .hint("such as `111122223333`, without hyphens"),
+        );
     }
     let region = aws.key("region");
     if let Some(text) = region.text()
@@ -39,17 +58,28 @@ pub(super) fn check(aws: &Cursor<'_>, faults: &mut Vec<Fault>) {
 }
 
 fn retention(at: &Cursor<'_>, faults: &mut Vec<Fault>) {
-    let Some(days) = at.integer().filter(|days| !RETENTION_DAYS.contains(days)) else { return };
-    let near = RETENTION_DAYS.iter().min_by_key(|known| days.abs_diff(**known)).copied().unwrap_or(30);
+    let Some(days) = at.integer().filter(|days| !RETENTION_DAYS.contains(days)) else {
+        return;
+    };
+    let near = RETENTION_DAYS
+        .iter()
+        .min_by_key(|known| days.abs_diff(**known))
+        .copied()
+        .unwrap_or(30);
     let known = RETENTION_DAYS.map(|days| days.to_string()).join(", ");
     let message = format!("CloudWatch cannot keep logs for {days} days");
-    faults.push(at.fault(code::RANGE, message).hint(format!("nearest is {near}; it can for {known}")));
+    faults.push(
+        at.fault(code::RANGE, message)
+            .hint(format!("nearest is {near}; it can for {known}")),
+    );
 }
 
 /// `eu-west-1`, `us-gov-east-1`: words, then a number.
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
-    let [country, middle @ .., number] = parts.as_slice() else { return false };
+    let [country, middle @ .., number] = parts.as_slice() else {
+        return false;
+    };
     let is_word = |word: &str| word.len() >= 2 && word.bytes().all(|b| b.is_ascii_lowercase());
     country.len() == 2
         && is_word(country)

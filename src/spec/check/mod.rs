@@ -47,7 +47,10 @@ pub(crate) fn run(tree: &Node, env: &str, demands: Demands, faults: &mut Vec<Fau
 fn version(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let at = root.key("version");
     if at.integer().is_some_and(|version| version != 1) {
-        faults.push(at.fault(code::RANGE, "this version of the format is not known").hint("write `version = 1`"));
+        faults.push(
+            at.fault(code::RANGE, "this version of the format is not known")
+                .hint("write `version = 1`"),
+        );
     }
 }
 
@@ -73,7 +76,10 @@ fn pipeline_name_fault(name: &str) -> Option<String> {
     } else if name.contains("--") || name.ends_with('-') {
         Some("a hyphen in a pipeline's name stands between letters or digits".to_owned())
     } else if name.len() > LONGEST_NAME {
-        Some(format!("this name has {} characters; names in AWS made from it would be too long", name.len()))
+        Some(format!(
+            "this name has {} characters; names in AWS made from it would be too long",
+            name.len()
+        ))
     } else {
         None
     }
@@ -90,19 +96,40 @@ fn tags(tags: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let allowed = |c: char| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c);
     for (key, value) in entries {
         if key.is_empty() || key.chars().count() > 128 {
-            faults.push(value.fault(code::TAG, "the key of a tag has 1 to 128 characters").on_key().hint("shorten it"));
+            faults.push(
+                value
+                    .fault(code::TAG, "the key of a tag has 1 to 128 characters")
+                    .on_key()
+                    .hint("shorten it"),
+            );
         }
-        if ["aws:", "pipectl:"].iter().any(|prefix| key.to_lowercase().starts_with(prefix)) {
+        if ["aws:", "pipectl:"]
+            .iter()
+            .any(|prefix| key.to_lowercase().starts_with(prefix))
+        {
             let message = format!("`{key}` has a prefix that is not yours to use");
-            faults.push(value.fault(code::TAG, message).on_key().hint("`aws:` is kept by AWS, `pipectl:` by pipectl"));
+            faults.push(
+                value
+                    .fault(code::TAG, message)
+                    .on_key()
+                    .hint("`aws:` is kept by AWS, `pipectl:` by pipectl"),
+            );
         }
         let text = value.text().unwrap_or_default();
         if text.chars().count() > 256 {
-            faults.push(value.fault(code::TAG, "the value of a tag has at most 256 characters").hint("shorten it"));
+            faults.push(
+                value
+                    .fault(code::TAG, "the value of a tag has at most 256 characters")
+                    .hint("shorten it"),
+            );
         }
         if let Some(c) = key.chars().chain(text.chars()).find(|c| !allowed(*c)) {
             let message = format!("`{}` cannot stand in a tag", c.escape_debug());
-            faults.push(value.fault(code::TAG, message).hint("letters, digits, spaces and `+ - = . _ : / @`"));
+            faults.push(
+                value
+                    .fault(code::TAG, message)
+                    .hint("letters, digits, spaces and `+ - = . _ : / @`"),
+            );
         }
     }
 }
@@ -110,15 +137,22 @@ fn tags(tags: &Cursor<'_>, faults: &mut Vec<Fault>) {
 fn alerts(alerts: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let at = alerts.key("email");
     if at.text().is_some_and(|address| !is_address(address)) {
-        faults.push(at.fault(code::FORMAT, "this is not an e-mail address").hint("such as `data-alarms@example.com`"));
+        faults.push(
+            at.fault(code::FORMAT, "this is not an e-mail address")
+                .hint("such as `data-alarms@example.com`"),
+        );
     }
 }
 
 fn is_address(address: &str) -> bool {
-    let Some((local, domain)) = address.rsplit_once('@') else { return false };
+    let Some((local, domain)) = address.rsplit_once('@') else {
+        return false;
+    };
     let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c);
     let is_label = |label: &str| {
-        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
     address.len() <= 254

@@ -19,7 +19,10 @@ pub(super) fn check(snowflake: &Cursor<'_>, faults: &mut Vec<Fault>) {
     for key in ["connection", "user"] {
         let at = snowflake.key(key);
         if at.text().is_some_and(|text| text.trim().is_empty()) {
-            faults.push(at.fault(code::FORMAT, format!("`{key}` is empty")).hint("name it, or leave the key out"));
+            faults.push(
+                at.fault(code::FORMAT, format!("`{key}` is empty"))
+                    .hint("name it, or leave the key out"),
+            );
         }
     }
     for key in ["role", "database", "schema", "warehouse"] {

@@ -16,15 +16,24 @@ pub(super) fn check(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
 
 fn files(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let attempts = source.key("max_attempts");
-    if attempts.integer().is_some_and(|number| !(1..=MOST_ATTEMPTS).contains(&number)) {
+    if attempts
+        .integer()
+        .is_some_and(|number| !(1..=MOST_ATTEMPTS).contains(&number))
+    {
         faults.push(
-            attempts.fault(code::RANGE, "this number of attempts is out of its limits").hint(format!("1 to {MOST_ATTEMPTS}")),
+            attempts
+                .fault(code::RANGE, "this number of attempts is out of its limits")
+                .hint(format!("1 to {MOST_ATTEMPTS}")),
         );
     }
     let bucket = source.key("bucket");
     if let Some(reason) = bucket.text().and_then(name::bucket_fault) {
-        faults.push(bucket.fault(code::NAME, format!("this cannot name a bucket: {reason}")).hint(
-            "3 to 63 lower-case letters, digits, hyphens and dots, starting and ending with a letter or digit",
-        ));
+        faults.push(
+            bucket
+                .fault(code::NAME, format!("this cannot name a bucket: {reason}"))
+                .hint(
+                    "3 to 63 lower-case letters, digits, hyphens and dots, starting and ending with a letter or digit",
+                ),
+        );
     }
 }

@@ -7,6 +7,7 @@ use crate::spec::cursor::Cursor;
 use crate::spec::diagnostic::Fault;
 use crate::spec::jsonpath::{JsonPath, Root};
 use crate::spec::sqltype::SqlType;
+use crate::spec::suggest;
 
 use super::name;
 
@@ -16,7 +17,11 @@ const LONGEST_KEY: usize = 1024;
 pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let at = root.key("table");
     let tables = at.items().unwrap_or_default();
-    if tables.is_empty() && (at.items().is_some() || !at.is_present()) {
+    let misspelt = root
+        .entries()
+        .iter()
+        .any(|(key, _)| *key != "table" && suggest::nearest(key, ["table"]).is_some());
+    if tables.is_empty() && !misspelt && (at.items().is_some() || !at.is_present()) {
         let hint = "add `[[table]]` with `name` and `columns`";
         faults.push(at.fault(code::TABLE, "the pipeline has no table").hint(hint));
     }
@@ -38,7 +43,11 @@ fn unique(named: &[Cursor<'_>], what: &str, faults: &mut Vec<Fault>) {
         let Some(name) = at.text() else { continue };
         if let Some(first) = seen.get(&name.to_uppercase()) {
             let message = format!("there is already a {what} `{first}`");
-            let hint = if *first == name { "give it another name" } else { "names that differ only in case are the same in Snowflake" };
+            let hint = if *first == name {
+                "give it another name"
+            } else {
+                "names that differ only in case are the same in Snowflake"
+            };
             faults.push(at.fault(code::DUPLICATE, message).hint(hint));
         } else {
             seen.insert(name.to_uppercase(), name);
@@ -52,10 +61,17 @@ fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
     let name = table.key("name").text().unwrap_or("this table");
     if columns.is_empty() {
         let message = format!("`{name}` has no columns");
-        faults.push(at.fault(code::TABLE, message).hint("add `{ name = \"id\", type = \"NUMBER\", key = true }`"));
+        faults.push(
+            at.fault(code::TABLE, message)
+                .hint("add `{ name = \"id\", type = \"NUMBER\", key = true }`"),
+        );
     } else if !columns.iter().any(|column| column.key("key").boolean() == Some(true)) {
         let message = format!("`{name}` has no key, so its rows cannot be merged");
-        faults.push(at.fault(code::TABLE, message).on_key().hint("add `key = true` to the columns that make a row unique"));
+        faults.push(
+            at.fault(code::TABLE, message)
+                .on_key()
+                .hint("add `key = true` to the columns that make a row unique"),
+        );
     }
     unique(&columns, "column", faults);
     for column in &columns {
@@ -69,7 +85,11 @@ fn column(column: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
     let not_null = column.key("not_null");
     if is_key && not_null.boolean() == Some(false) {
         let message = "a key column cannot be null";
-        faults.push(not_null.fault(code::TABLE, message).hint("remove `not_null`; it follows from `key = true`"));
+        faults.push(
+            not_null
+                .fault(code::TABLE, message)
+                .hint("remove `not_null`; it follows from `key = true`"),
+        );
     }
     data_type(&column.key("type"), is_key, faults);
     column_path(&column.key("path"), flattens, faults);
@@ -79,11 +99,18 @@ fn data_type(at: &Cursor<'_>, is_key: bool, faults: &mut Vec<Fault>) {
     match at.text().map(str::parse::<SqlType>) {
         Some(Err(error)) => {
             let fault = at.fault(code::SQL_TYPE, error.message).hint(error.hint);
-            faults.push(if error.at.is_empty() { fault } else { fault.within(error.at) });
+            faults.push(if error.at.is_empty() {
+                fault
+            } else {
+                fault.within(error.at)
+            });
         }
         Some(Ok(parsed)) if is_key && !parsed.is_comparable() => {
             let message = format!("a key column cannot be of type {parsed}");
-            faults.push(at.fault(code::SQL_TYPE, message).hint("take a value out of it with `path`, and give it a plain type"));
+            faults.push(
+                at.fault(code::SQL_TYPE, message)
+                    .hint("take a value out of it with `path`, and give it a plain type"),
+            );
         }
         _ => {}
     }
@@ -104,7 +131,9 @@ fn column_path(at: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
 fn flatten(at: &Cursor<'_>, faults: &mut Vec<Fault>) -> bool {
     if let Some(path) = json_path(at, faults) {
         if path.root == Root::Item {
-            let fault = at.fault(code::JSON_PATH, "`flatten` names an array of the record").within(0..1);
+            let fault = at
+                .fault(code::JSON_PATH, "`flatten` names an array of the record")
+                .within(0..1);
             faults.push(fault.hint("start with `$`"));
         } else if path.steps.is_empty() {
             let fault = at.fault(code::JSON_PATH, "`$` is the whole record, not an array in it");
@@ -118,7 +147,11 @@ fn json_path(at: &Cursor<'_>, faults: &mut Vec<Fault>) -> Option<JsonPath> {
     match at.text()?.parse::<JsonPath>() {
         Ok(path) => Some(path),
         Err(error) => {
-            faults.push(at.fault(code::JSON_PATH, error.message).within(error.at).hint(error.hint));
+            faults.push(
+                at.fault(code::JSON_PATH, error.message)
+                    .within(error.at)
+                    .hint(error.hint),
+            );
             None
         }
     }
@@ -128,21 +161,42 @@ fn prefix(at: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let Some(prefix) = at.text() else { return };
     // The longest file name must still fit behind the folder, or no file could be put there.
     let reason = if prefix.is_empty() {
-        Some(("a folder has a name", "leave out `prefix` to take every file of the bucket".to_owned()))
+        Some((
+            "a folder has a name",
+            "leave out `prefix` to take every file of the bucket".to_owned(),
+        ))
     } else if prefix.starts_with('/') {
-        Some(("a folder in S3 does not start with `/`", format!("write `{}`", prefix.trim_start_matches('/'))))
+        Some((
+            "a folder in S3 does not start with `/`",
+            format!("write `{}`", prefix.trim_start_matches('/')),
+        ))
     } else if prefix.split('/').any(|part| part == ".." || part == ".") {
-        Some(("S3 has no `.` and `..`", "write the whole path of the folder".to_owned()))
+        Some((
+            "S3 has no `.` and `..`",
+            "write the whole path of the folder".to_owned(),
+        ))
     } else if !prefix.ends_with('/') {
         Some(("a folder ends with `/`", format!("write `{prefix}/`")))
     } else if prefix.contains("//") {
         Some(("a folder between two `/` has a name", "write one `/`".to_owned()))
     } else if prefix == "errors/" || prefix.starts_with("errors/") {
-        Some(("`errors/` is where rejected files go", "choose another folder".to_owned()))
+        Some((
+            "`errors/` is where rejected files go",
+            "choose another folder".to_owned(),
+        ))
     } else if prefix.len() > LONGEST_KEY / 2 {
-        Some(("this folder is too long for the key of a file in it", format!("at most {} bytes", LONGEST_KEY / 2)))
-    } else if prefix.chars().any(|c| c.is_control() || "\\{}^%`[]\"<>~#|*?'".contains(c)) {
-        Some(("a character of this folder is not safe in an S3 key", "letters, digits and `! - _ . ( ) = + @ : , & $`".to_owned()))
+        Some((
+            "this folder is too long for the key of a file in it",
+            format!("at most {} bytes", LONGEST_KEY / 2),
+        ))
+    } else if prefix
+        .chars()
+        .any(|c| c.is_control() || "\\{}^%`[]\"<>~#|*?'".contains(c))
+    {
+        Some((
+            "a character of this folder is not safe in an S3 key",
+            "letters, digits and `! - _ . ( ) = + @ : , & $`".to_owned(),
+        ))
     } else {
         None
     };

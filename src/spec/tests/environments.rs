@@ -12,7 +12,11 @@ fn tables_merge_deeply_and_named_entries_by_name() {
     assert_eq!(spec.aws.account.as_deref(), Some("444455556666"));
     assert_eq!(spec.aws.region.as_deref(), Some("eu-west-1"));
     assert_eq!(spec.tables.len(), 2);
-    let columns: Vec<_> = spec.tables[0].columns.iter().map(|c| (c.name.as_str(), c.data_type.as_str())).collect();
+    let columns: Vec<_> = spec.tables[0]
+        .columns
+        .iter()
+        .map(|c| (c.name.as_str(), c.data_type.as_str()))
+        .collect();
     assert_eq!(columns, [("ID", "NUMBER"), ("PRICE", "FLOAT"), ("EXTRA", "TEXT")]);
     assert_eq!(spec.tables[0].columns[1].path.as_deref(), Some("@.price"));
     assert_eq!(read(&text, "dev").spec.aws.account.as_deref(), Some("111122223333"));
@@ -90,4 +94,19 @@ fn a_later_stage_reports_by_path_alone() {
     assert_eq!(places(&report), ["1:1 E0401", "16:1 E0401", "17:8 E0401"]);
     assert!(document.positions.report(Vec::new()).is_none());
     assert_eq!(&SOUND[document.positions.locate(&table.key("name"))], "\"INVOICE\"");
+}
+
+#[test]
+fn an_environment_of_a_wrong_kind_is_reported_where_it_stands() {
+    assert_eq!(places(&report(&format!("env = 3\n{SOUND}"))), ["1:7 E0105"]);
+    assert_eq!(places(&report(&format!("{SOUND}[env]\ndev = 3\n"))), ["25:7 E0105"]);
+    let text = format!("{SOUND}[env.prod]\n");
+    let report = parse(&text, "pipeline.toml", "production").expect_err("not declared");
+    assert_eq!(places(&report), ["24:2 E0107"]);
+}
+
+#[test]
+fn a_source_of_another_kind_replaces_the_one_below() {
+    let text = format!("{SOUND}[env.dev.source]\ntype = \"mysql\"\n");
+    assert_eq!(places(&report(&text)), ["25:8 E0106"]);
 }

@@ -59,5 +59,15 @@ pub(super) fn read(text: &str, env: &str) -> Document {
 pub(super) fn places(report: &Report) -> Vec<String> {
     let json = serde_json::to_value(report).unwrap_or_default();
     let faults = json.as_array().cloned().unwrap_or_default();
-    faults.iter().map(|fault| format!("{}:{} {}", fault["line"], fault["column"], fault["code"].as_str().unwrap_or(""))).collect()
+    faults
+        .iter()
+        .map(|fault| {
+            format!(
+                "{}:{} {}",
+                fault["line"],
+                fault["column"],
+                fault["code"].as_str().unwrap_or("")
+            )
+        })
+        .collect()
 }

@@ -11,13 +11,32 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % bound.max(1)
     }
 }
 
-const INSERTED: [&str; 16] =
-    ["\"", "'", "[", "]", "[[", "{", "}", "=", ",", "\n", "\\", "\u{0}", "é", "名", "\"\"\"", "99999999999999999999"];
+const INSERTED: [&str; 16] = [
+    "\"",
+    "'",
+    "[",
+    "]",
+    "[[",
+    "{",
+    "}",
+    "=",
+    ",",
+    "\n",
+    "\\",
+    "\u{0}",
+    "é",
+    "名",
+    "\"\"\"",
+    "99999999999999999999",
+];
 
 /// The pieces of a text that a person would move: words, blanks, and single signs.
 fn tokens(text: &str) -> Vec<String> {
@@ -47,17 +66,32 @@ fn mutate(mut parts: Vec<String>, chance: &mut Chance) -> String {
 
 fn assert_sound(text: &str, env: &str) {
     let lines = text.split('\n').count() as u64;
-    for result in [parse(text, "pipeline.toml", env).map(drop), check_every_env(text, "pipeline.toml", env)] {
+    for result in [
+        parse(text, "pipeline.toml", env).map(drop),
+        check_every_env(text, "pipeline.toml", env),
+    ] {
         let Err(report) = result else { continue };
         assert!(!report.diagnostics().is_empty());
         assert!(!report.to_string().is_empty());
         let json = serde_json::to_value(&report).expect("a report is JSON");
         for fault in json.as_array().expect("a report is a list") {
             let number = |key: &str| fault[key].as_u64().expect("a number");
-            assert!((1..=lines).contains(&number("line")) && (1..=lines).contains(&number("end_line")), "{fault}");
-            let line = text.split('\n').nth(number("line") as usize - 1).expect("a line of the file");
-            assert!((1..=line.chars().count() as u64 + 1).contains(&number("column")), "{fault}");
-            assert!((number("line"), number("column")) <= (number("end_line"), number("end_column")), "{fault}");
+            assert!(
+                (1..=lines).contains(&number("line")) && (1..=lines).contains(&number("end_line")),
+                "{fault}"
+            );
+            let line = text
+                .split('\n')
+                .nth(number("line") as usize - 1)
+                .expect("a line of the file");
+            assert!(
+                (1..=line.chars().count() as u64 + 1).contains(&number("column")),
+                "{fault}"
+            );
+            assert!(
+                (number("line"), number("column")) <= (number("end_line"), number("end_column")),
+                "{fault}"
+            );
         }
     }
 }
@@ -79,6 +113,22 @@ fn five_hundred_mutations_of_the_template_never_panic_and_always_have_a_place() 
 }
 
 #[test]
+fn however_broken_the_rest_is_a_secret_is_not_shown() {
+    let (before, after) = SOUND.split_once("[source]").expect("SOUND has a source");
+    let pieces = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+    let mut chance = Chance(7);
+    for _ in 0..300 {
+        let (before, after) = (mutate(pieces(before), &mut chance), mutate(pieces(after), &mut chance));
+        let text = format!("{before}\nprivate_key = \"hunter22hunter\"\n[source]{after}");
+        let Err(report) = parse(&text, "pipeline.toml", "dev") else {
+            panic!("a secret was taken:\n{text}")
+        };
+        let json = serde_json::to_string(&report).expect("a report is JSON");
+        assert!(!format!("{report}{json}").contains("hunter22"), "{report}");
+    }
+}
+
+#[test]
 fn every_prefix_of_the_file_has_a_place() {
     for (end, _) in SOUND.char_indices() {
         assert_sound(&SOUND[..end], "dev");
@@ -87,7 +137,14 @@ fn every_prefix_of_the_file_has_a_place() {
 
 #[test]
 fn deep_and_large_files_are_refused_in_peace() {
-    for text in ["[".repeat(100_000), "a.".repeat(100_000), format!("a = {}", "{ a = ".repeat(50_000)), format!("a = {}", "[".repeat(100_000)), format!("[{}a]", "a.".repeat(50_000)), "x".repeat(5 << 20)] {
+    for text in [
+        "[".repeat(100_000),
+        "a.".repeat(100_000),
+        format!("a = {}", "{ a = ".repeat(50_000)),
+        format!("a = {}", "[".repeat(100_000)),
+        format!("[{}a]", "a.".repeat(50_000)),
+        "x".repeat(5 << 20),
+    ] {
         assert!(parse(&text, "pipeline.toml", "dev").is_err());
     }
 }

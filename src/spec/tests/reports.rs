@@ -415,7 +415,10 @@ fn everything_wrong_is_said_at_once() {
         ("invoices/", "invoices"),
         ("NUMBER(12,2)", "NUMBER(40)"),
     ]);
-    assert_eq!(places(&report(&text)), ["4:8 E0201", "8:10 E0204", "15:1 E0103", "19:10 E0208", "23:38 E0206"]);
+    assert_eq!(
+        places(&report(&text)),
+        ["4:8 E0201", "8:10 E0204", "15:1 E0103", "19:10 E0208", "23:38 E0206"]
+    );
 }
 
 #[test]
@@ -445,4 +448,26 @@ fn colours_are_for_terminals() {
     let report = report(&changed(&[("eu-west-1", "x")]));
     assert!(report.write(&mut styled, true).is_ok());
     assert!(styled.contains("\u{1b}[1;31merror[E0204]\u{1b}[0m") && !report.to_string().contains('\u{1b}'));
+}
+
+#[test]
+fn windows_lines_and_byte_order_marks_do_not_move_the_caret() {
+    let text = changed(&[("eu-west-1", "x")]);
+    for text in [text.replace('\n', "\r\n"), format!("\u{feff}{text}")] {
+        assert_eq!(places(&report(&text)), ["8:10 E0204"]);
+        assert!(
+            said(&text).contains("8 | region = \"x\"\n  |          ^^^ such as"),
+            "{}",
+            said(&text)
+        );
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_not_also_a_missing_one() {
+    assert_eq!(
+        places(&report(&changed(&[("[[table]]", "[[tables]]")]))),
+        ["16:3 E0103"]
+    );
+    assert_eq!(places(&report(&changed(&[("columns", "colums")]))), ["20:1 E0103"]);
 }
