@@ -23,7 +23,7 @@ const SHOWN_LINES: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     /// It runs and answers.
-    Up(State),
+    Up(Box<State>),
     /// A state file of a cloud that has ended or does not answer.
     Stale,
     /// Nothing.
@@ -36,7 +36,7 @@ pub async fn up(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<
     make_private(directory)?;
     let _lock = lock::take(&directory.join("lock"), "that starts or stops the local cloud", progress).await?;
     match status(directory).await? {
-        Status::Up(state) => return fitting(state, options),
+        Status::Up(state) => return fitting(*state, options),
         Status::Stale => clear_away(directory, progress).await?,
         Status::Down => {}
     }
@@ -71,7 +71,7 @@ pub async fn status(directory: &Path) -> anyhow::Result<Status> {
         return Ok(if state::file(directory).exists() { Status::Stale } else { Status::Down });
     };
     let up = process::is_cloud(state.pid, directory).await && answers(&state.aws_url).await && answers(&state.snowflake_url).await;
-    Ok(if up { Status::Up(state) } else { Status::Stale })
+    Ok(if up { Status::Up(Box::new(state)) } else { Status::Stale })
 }
 
 fn fitting(state: State, options: &UpOptions) -> anyhow::Result<State> {

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
 /// Variables that must not reach the local cloud: it has no use for real credentials, and its parts read some of them.
 const WITHHELD: [&str; 6] = ["AWS_", "SNOWFLAKE_", "PYTHON", "MINISTACK_", "HTTP_PROXY", "HTTPS_PROXY"];
 

@@ -78,7 +78,7 @@ async fn up_twice_is_one_cloud_and_down_ends_it() {
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(first, second);
     assert_eq!(fs::read_to_string(options.directory.join("starts")).unwrap(), "x");
-    assert_eq!(status(&options.directory).await.unwrap(), Status::Up(first.clone()));
+    assert_eq!(status(&options.directory).await.unwrap(), Status::Up(Box::new(first.clone())));
     assert_eq!(fs::metadata(&options.directory).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(!format!("{first:?}").contains("hunter2"));
 
@@ -86,6 +86,21 @@ async fn up_twice_is_one_cloud_and_down_ends_it() {
     assert_eq!(status(&options.directory).await.unwrap(), Status::Down);
     assert!(!process::is_cloud(first.pid, &options.directory).await);
     assert!(!down(&options, &quiet).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_cloud_that_does_not_obey_is_killed() {
+    let machine = Machine::new(&format!("EXTRA = 'stubborn'\n{SERVES}"));
+    let options = machine.options().await;
+    let state = up(&options, &quiet).await.unwrap();
+    assert!(down(&options, &quiet).await.unwrap());
+    for _ in 0..200 {
+        if !process::is_cloud(state.pid, &options.directory).await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it stayed");
 }
 
 #[tokio::test]
