@@ -43,7 +43,7 @@ arrived() {
 put_files() {
     local bucket=chinook-invoices-local-raw-000000000000-$AWS_REGION
     # The local cloud's own Python has boto3.
-    "${PIPECTL_PYTHON:?is not told by pipectl local env}" scripts/put.py "$data" "$bucket"
+    "${PIPECTL_LOCAL_PYTHON:?is not told by pipectl local env}" scripts/put.py "$data" "$bucket"
 }
 
 wait_for_rows() {

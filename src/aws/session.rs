@@ -193,4 +193,30 @@ mod tests {
         assert_eq!(config.retry_config().unwrap().max_attempts(), ATTEMPTS);
         assert!(config.http_client().is_some() && config.credentials_provider().is_some());
     }
+
+    #[tokio::test]
+    async fn https_is_compiled_in() {
+        // The server speaks no TLS: reaching it and failing there shows that the client does.
+        let url = sts().await.replace("http://", "https://");
+        let config = session(&AwsTarget { region: Some("eu-west-1".into()), ..AwsTarget::default() }).await;
+        let credentials = Credentials::new("k", "s", None, None, "test");
+        let config = aws_sdk_sts::config::Builder::from(&config).endpoint_url(url).credentials_provider(credentials).retry_config(RetryConfig::disabled());
+        let error = aws_sdk_sts::Client::from_conf(config.build()).get_caller_identity().send().await.unwrap_err();
+        let shown = aws_sdk_sts::error::DisplayErrorContext(&error).to_string();
+        assert!(shown.contains("InvalidContentType") || shown.contains("corrupt message"), "{shown}");
+    }
+
+    /// For checking by hand which ways of signing in are compiled in: set the environment and look.
+    #[tokio::test]
+    #[ignore = "depends on the environment"]
+    async fn credentials_of_the_environment() {
+        use aws_sdk_sts::config::ProvideCredentials as _;
+
+        let target = AwsTarget { region: Some("eu-west-1".into()), ..AwsTarget::default() };
+        let config = session(&target).await;
+        match config.credentials_provider().unwrap().provide_credentials().await {
+            Ok(found) => println!("found {} with {} requests", found.access_key_id(), target.calls.count()),
+            Err(error) => panic!("{}", aws_sdk_sts::error::DisplayErrorContext(&error)),
+        }
+    }
 }

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use super::Global;
 use crate::aws::Aws;
-use crate::aws::session::{AwsTarget, CallCounter, LocalAws, session};
+use crate::aws::session::{AwsTarget, CallCounter, session};
 use crate::graph::{Graph, build::build};
-use crate::local;
+use crate::local::{self, UpOptions};
 use crate::model::{LOCAL, Model, resolve};
 use crate::report::style::Style;
 use crate::snowflake::client::Client;
-use crate::snowflake::credentials;
+use crate::snowflake::credentials::{self, Settings, Surroundings};
+use crate::spec::types::Snowflake;
 use crate::spec::{self, Document, Report};
 
 /// Why a command failed.
@@ -106,7 +107,7 @@ pub struct Clouds {
 impl Clouds {
     /// How many calls were made, for `-v`.
     pub fn calls(&self) -> String {
-        let statements = self.snowflake.as_ref().map(Client::statements).unwrap_or(0);
+        let statements = self.snowflake.as_ref().map(Client::statements_sent).unwrap_or(0);
         format!("{} AWS calls, {statements} Snowflake statements", self.aws_calls.count())
     }
 }
@@ -114,27 +115,33 @@ impl Clouds {
 /// Connects to the clouds of the environment; the local one is started when it is not up.
 pub async fn connect(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<Clouds> {
     let names = &loaded.model.names;
-    let local = if names.environment == LOCAL {
-        Some(local::up(&local::UpOptions { region: Some(names.region.clone()), ..Default::default() }, say).await?)
-    } else {
-        None
-    };
+    let local = if names.environment == LOCAL { Some(local::up(&UpOptions::from_env()?, say).await?) } else { None };
     let target = AwsTarget {
         region: Some(names.region.clone()),
-        local: local.as_ref().map(|state| LocalAws {
-            url: state.aws_url.clone(),
-            access_key_id: state.aws_access_key_id.clone(),
-            secret_access_key: state.aws_secret_access_key.clone(),
-        }),
+        local: local.as_ref().map(local::State::aws),
         ..Default::default()
     };
     let aws_calls = target.calls.clone();
-    let aws = Aws::new(&session(&target).await);
+    let config = session(&target).await;
+    let aws = Aws::new(&config);
     aws.guard_account(&names.account).await?;
-    let snowflake = match (&loaded.document.spec.snowflake, &local) {
-        (Some(_), Some(state)) => Some(local::snowflake(state)?),
-        (Some(section), None) => Some(credentials::client(section).await?),
+    let credentials = match (&loaded.document.spec.snowflake, &local) {
+        (Some(_), Some(state)) => Some(credentials::local(&state.snowflake())?),
+        (Some(section), None) => Some(credentials::resolve(&settings(section), &Surroundings::of_process(Some(&config))).await?),
         (None, _) => None,
     };
+    let snowflake = credentials.map(|credentials| Client::new(credentials.config)).transpose()?;
     Ok(Clouds { aws, aws_calls, snowflake })
+}
+
+fn settings(section: &Snowflake) -> Settings<'_> {
+    Settings {
+        account: section.account.as_deref(),
+        connection: section.connection.as_deref(),
+        user: section.user.as_deref(),
+        role: section.role.as_deref(),
+        warehouse: section.warehouse.as_deref(),
+        private_key: section.private_key.as_deref(),
+        token: section.token.as_deref(),
+    }
 }

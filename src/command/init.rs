@@ -36,9 +36,24 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut out = options.write(true).create_new(true).open(&file).with_context(|| {
         format!("writing {}\n  hint: an existing file is never overwritten; name another folder", file.display())
     })?;
-    out.write_all(template.text.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
+    let text = template.for_pipeline(&pipeline_name(directory));
+    out.write_all(text.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
     println!("wrote {}", file.display());
     println!("next: pipectl -f {} validate", file.display());
     println!("then: pipectl -f {} deploy --env local --yes", file.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder's name made fit for a pipeline, or a plain one.
+fn pipeline_name(directory: &std::path::Path) -> String {
+    let folder = std::path::absolute(directory).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().to_lowercase()));
+    let words: Vec<String> = folder
+        .unwrap_or_default()
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let name: String = words.join("-").chars().take(20).collect();
+    let name = name.trim_matches('-').to_owned();
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { "my-pipeline".to_owned() }
 }

@@ -73,7 +73,7 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<Seen>>>, answers: Arc<M
             return;
         }
         text.extend_from_slice(&chunk[..read]);
-        let all = String::from_utf8(text.clone()).unwrap();
+        let Ok(all) = String::from_utf8(text.clone()) else { return };
         let Some((headers, body)) = all.split_once("\r\n\r\n") else { continue };
         let headers = headers.to_ascii_lowercase();
         let length: usize = headers.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
@@ -154,6 +154,15 @@ async fn nobody_listens() {
     let server = Server { url, seen: Arc::default() };
     let error = server.client().execute(Statement::quick("SHOW ROLES")).await.unwrap_err().to_string();
     assert!(error.contains("127.0.0.1:") && error.contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn https_is_compiled_in() {
+    // The server speaks no TLS: reaching it and failing there shows that the client does.
+    let mut server = Server::answering(Vec::new()).await;
+    server.url = server.url.replace("http://", "https://");
+    let error = server.client().execute(Statement::quick("SHOW ROLES")).await.unwrap_err().to_string();
+    assert!(error.contains("no answer from Snowflake at 127.0.0.1:") && error.contains("tries"), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DuckDB macros that behave as Snowflake's functions where DuckDB's own differ."""
+from __future__ import annotations
+
+NUMBER_PATTERN = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+OFFSET_PATTERN = r"\s*(Z|UTC|[+-]\d{2}:?\d{0,2})$"
+
+STATEMENTS = [
+    # The text of a value; of a VARIANT, the string inside it. JSON null is NULL.
+    "CREATE MACRO sf_text(x) AS CASE WHEN typeof(x) = 'JSON' THEN to_json(x) ->> '$' ELSE CAST(x AS VARCHAR) END",
+    f"CREATE MACRO sf_try_number(x) AS CASE WHEN regexp_matches(sf_text(x), '{NUMBER_PATTERN}') THEN trim(sf_text(x)) END",
+    "CREATE MACRO sf_try_boolean(x) AS CASE WHEN lower(trim(sf_text(x))) IN ('true','t','yes','y','on','1') THEN TRUE "
+    "WHEN lower(trim(sf_text(x))) IN ('false','f','no','n','off','0') THEN FALSE END",
+    "CREATE MACRO sf_boolean(x) AS CASE WHEN sf_text(x) IS NULL THEN NULL WHEN sf_try_boolean(x) IS NOT NULL THEN sf_try_boolean(x) "
+    "WHEN sf_try_number(x) IS NOT NULL THEN CAST(sf_try_number(x) AS DOUBLE) <> 0 "
+    "ELSE error('Boolean value ''' || sf_text(x) || ''' is not recognized') END",
+    # TIMESTAMP_NTZ keeps the wall clock and drops a zone; whole numbers are seconds, milli-, micro- or nanoseconds.
+    "CREATE MACRO sf_epoch(x) AS CASE WHEN regexp_matches(sf_text(x), '^-?\\d+$') THEN "
+    "make_timestamp(CAST(CASE WHEN abs(TRY_CAST(sf_text(x) AS HUGEINT)) < 31536000000 THEN TRY_CAST(sf_text(x) AS HUGEINT) * 1000000 "
+    "WHEN abs(TRY_CAST(sf_text(x) AS HUGEINT)) < 31536000000000 THEN TRY_CAST(sf_text(x) AS HUGEINT) * 1000 "
+    "WHEN abs(TRY_CAST(sf_text(x) AS HUGEINT)) < 31536000000000000 THEN TRY_CAST(sf_text(x) AS HUGEINT) "
+    "ELSE TRY_CAST(sf_text(x) AS HUGEINT) // 1000 END AS BIGINT)) END",
+    "CREATE MACRO sf_clean_time(x) AS regexp_replace(trim(sf_text(x)), '(\\.\\d{6})\\d+', '\\1')",
+    f"CREATE MACRO sf_try_ntz(x) AS coalesce(sf_epoch(x), TRY_CAST(CASE WHEN regexp_matches(sf_text(x), '\\d:\\d') "
+    f"THEN regexp_replace(sf_clean_time(x), '{OFFSET_PATTERN}', '') ELSE sf_clean_time(x) END AS TIMESTAMP))",
+    "CREATE MACRO sf_try_tz(x) AS coalesce(CAST(sf_epoch(x) AS TIMESTAMPTZ), TRY_CAST(sf_clean_time(x) AS TIMESTAMPTZ))",
+    "CREATE MACRO sf_try_date(x) AS CAST(sf_try_ntz(x) AS DATE)",
+    "CREATE MACRO sf_try_time(x) AS TRY_CAST(trim(sf_text(x)) AS TIME)",
+    "CREATE MACRO sf_ntz(x) AS CASE WHEN x IS NULL OR sf_text(x) IS NULL THEN NULL WHEN sf_try_ntz(x) IS NOT NULL THEN sf_try_ntz(x) "
+    "ELSE error('Timestamp ''' || sf_text(x) || ''' is not recognized') END",
+    "CREATE MACRO sf_tz(x) AS CASE WHEN x IS NULL OR sf_text(x) IS NULL THEN NULL WHEN sf_try_tz(x) IS NOT NULL THEN sf_try_tz(x) "
+    "ELSE error('Timestamp ''' || sf_text(x) || ''' is not recognized') END",
+    "CREATE MACRO sf_date(x) AS CASE WHEN x IS NULL OR sf_text(x) IS NULL THEN NULL WHEN sf_try_date(x) IS NOT NULL THEN sf_try_date(x) "
+    "ELSE error('Date ''' || sf_text(x) || ''' is not recognized') END",
+    "CREATE MACRO sf_time(x) AS CASE WHEN x IS NULL OR sf_text(x) IS NULL THEN NULL WHEN sf_try_time(x) IS NOT NULL THEN sf_try_time(x) "
+    "ELSE error('Time ''' || sf_text(x) || ''' is not recognized') END",
+    "CREATE MACRO sf_number_text(x) AS CASE WHEN typeof(x) = 'BOOLEAN' THEN CASE sf_text(x) WHEN 'true' THEN '1' WHEN 'false' THEN '0' END "
+    "ELSE trim(sf_text(x)) END",
+    "CREATE MACRO sf_parse_json(x) AS CAST(nullif(trim(sf_text(x)), '') AS JSON)",
+    "CREATE MACRO sf_try_parse_json(x) AS CASE WHEN json_valid(sf_text(x)) THEN CAST(sf_text(x) AS JSON) END",
+    "CREATE MACRO sf_binary(x) AS unhex(sf_text(x))",
+    "CREATE MACRO sf_hex(x) AS TRY(unhex(sf_text(x)))",
+    "CREATE MACRO sf_typeof(x) AS CASE typeof(x) WHEN 'JSON' THEN CASE json_type(to_json(x)) WHEN 'VARCHAR' THEN 'VARCHAR' "
+    "WHEN 'UBIGINT' THEN 'INTEGER' WHEN 'BIGINT' THEN 'INTEGER' WHEN 'HUGEINT' THEN 'INTEGER' WHEN 'DOUBLE' THEN 'DECIMAL' WHEN 'NULL' THEN 'NULL_VALUE' "
+    "ELSE json_type(to_json(x)) END ELSE typeof(x) END",
+    "CREATE MACRO sf_array_size(x) AS CASE WHEN json_type(to_json(x)) = 'ARRAY' THEN CAST(json_array_length(to_json(x)) AS BIGINT) END",
+    "CREATE MACRO sf_object(keys, vals, keep_nulls) AS (SELECT coalesce(json_group_object(k, v), CAST('{}' AS JSON)) "
+    "FROM (SELECT unnest(keys) AS k, unnest(vals) AS v) WHERE k IS NOT NULL AND (keep_nulls OR v IS NOT NULL))",
+    "CREATE MACRO sf_flatten(input, outer_, arrays, objects) AS TABLE SELECT CAST(1 AS BIGINT) AS \"SEQ\", e.k AS \"KEY\", "
+    "CASE WHEN e.i IS NOT NULL THEN '[' || e.i || ']' ELSE e.k END AS \"PATH\", e.i AS \"INDEX\", e.v AS \"VALUE\", "
+    "to_json(input) AS \"THIS\" FROM (SELECT unnest(CASE WHEN outer_ AND coalesce(len(l), 0) = 0 "
+    "THEN [{'k': CAST(NULL AS VARCHAR), 'i': CAST(NULL AS BIGINT), 'v': CAST(NULL AS JSON)}] ELSE l END) AS e FROM (SELECT "
+    "CASE WHEN json_type(to_json(input)) = 'ARRAY' AND arrays THEN list_transform(CAST(to_json(input) AS JSON[]), "
+    "lambda v, i: {'k': CAST(NULL AS VARCHAR), 'i': CAST(i - 1 AS BIGINT), 'v': v}) "
+    "WHEN json_type(to_json(input)) = 'OBJECT' AND objects THEN list_transform(json_keys(to_json(input)), "
+    "lambda k, i: {'k': k, 'i': CAST(NULL AS BIGINT), 'v': json_extract(to_json(input), '/' || replace(replace(k, '~', '~0'), '/', '~1'))}) "
+    "END AS l))",
+]

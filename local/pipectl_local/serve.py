@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start both parts, say where they are in DIR/cloud.json, and stop them together."""
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from .aws import ACCOUNT, ROOT_SECRET, Aws
+from .process import free_port, write_private
+
+LOG = logging.getLogger("snowflake")
+LOG_BYTES = 10 * 1024 * 1024
+WATCH_SECONDS = 0.5
+
+
+def log_to(path: Path) -> None:
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(name)s] %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    LOG.setLevel(logging.INFO)
+
+
+def serve(directory: Path, auth: bool, region: str, time_scale: float) -> int:
+    """Runs until SIGTERM, or until the AWS part dies."""
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chmod(directory, 0o700)
+    state = directory / "cloud.json"
+    state.unlink(missing_ok=True)
+    stopping = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, lambda *_: stopping.set())
+    began = time.monotonic()
+    log_to(directory / "snowflake.log")
+    aws = Aws(directory, free_port(), region, auth)
+    aws.start()
+    try:
+        return _serve(directory, state, aws, region, auth, time_scale, stopping, began)
+    finally:
+        state.unlink(missing_ok=True)
+        aws.stop()
+
+
+def _serve(directory: Path, state: Path, aws: Aws, region: str, auth: bool, time_scale: float, stopping: threading.Event, began: float) -> int:
+    # Imported while ministack starts.
+    from . import jwt_auth
+    from .catalog import User
+    from .cloud import ROLE, USER, Cloud
+    from .http_server import Server
+    from .translate import fakesnow_transforms
+
+    key_path = directory / "snowflake_key.p8"
+    key = jwt_auth.load_or_make_key(key_path)
+    user = User(USER, owner="ACCOUNTADMIN", default_role=ROLE, public_key=key.public_key(), fingerprint=jwt_auth.fingerprint(key.public_key()))
+    cloud = Cloud(aws, user, time_scale)
+    server = Server(0, cloud)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.5}, name="http", daemon=True).start()
+    fakesnow_transforms()
+    aws.wait()
+    cloud.start()
+    write_private(state, json.dumps({
+        "version": 1, "pid": os.getpid(), "aws_url": aws.url, "snowflake_url": f"http://127.0.0.1:{server.server_address[1]}",
+        "account": ACCOUNT, "region": region, "auth": auth, "aws_access_key_id": ACCOUNT, "aws_secret_access_key": ROOT_SECRET,
+        "snowflake_account": cloud.account.name, "snowflake_user": USER, "snowflake_role": ROLE, "snowflake_private_key_path": str(key_path),
+        "time_scale": time_scale,
+    }, indent=1).encode())
+    LOG.info("ready after %.2f s", time.monotonic() - began)
+    code = 0
+    while not stopping.wait(WATCH_SECONDS):
+        if not aws.alive():
+            LOG.error("ministack ended; see aws.log")
+            code = 1
+            break
+    cloud.stop()
+    return code

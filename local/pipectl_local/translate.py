@@ -1,0 +1,466 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries and DML: from Snowflake's SQL to DuckDB's, by sqlglot, fakesnow's transforms and those here.
+
+Names are resolved by the caller (`Resolver`); this module knows no catalog. Casts and VARIANT
+paths are done here because DuckDB differs: text casts of JSON, zones dropped by TIMESTAMP_NTZ,
+numbers in strings, FLATTEN with OUTER.
+"""
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+
+from . import errors
+from .sftypes import MAX_TEXT, SfType, make
+
+_fakesnow: list[Callable[[exp.Expression], exp.Expression]] = []
+DTypes = exp.DataType.Type
+TYPE_NAMES = {DTypes.DECIMAL: "NUMBER", DTypes.INT: "INT", DTypes.BIGINT: "INT", DTypes.SMALLINT: "INT", DTypes.TINYINT: "INT",
+              DTypes.FLOAT: "FLOAT", DTypes.DOUBLE: "FLOAT", DTypes.VARCHAR: "VARCHAR", DTypes.TEXT: "VARCHAR",
+              DTypes.CHAR: "CHAR", DTypes.NCHAR: "CHAR", DTypes.NVARCHAR: "VARCHAR", DTypes.BOOLEAN: "BOOLEAN",
+              DTypes.DATE: "DATE", DTypes.TIME: "TIME", DTypes.TIMESTAMP: "TIMESTAMP_NTZ", DTypes.DATETIME: "TIMESTAMP_NTZ",
+              DTypes.TIMESTAMPNTZ: "TIMESTAMP_NTZ", DTypes.TIMESTAMPLTZ: "TIMESTAMP_LTZ", DTypes.TIMESTAMPTZ: "TIMESTAMP_TZ",
+              DTypes.VARIANT: "VARIANT", DTypes.OBJECT: "OBJECT", DTypes.ARRAY: "ARRAY", DTypes.BINARY: "BINARY",
+              DTypes.VARBINARY: "BINARY", DTypes.STRUCT: "OBJECT", DTypes.JSON: "VARIANT"}
+ANONYMOUS_CASTS = {"TO_TIMESTAMP": "TIMESTAMP_NTZ", "TO_TIMESTAMP_NTZ": "TIMESTAMP_NTZ", "TO_TIMESTAMP_LTZ": "TIMESTAMP_LTZ",
+                   "TO_TIMESTAMP_TZ": "TIMESTAMP_TZ", "TO_DATE": "DATE", "TO_TIME": "TIME", "TO_OBJECT": "OBJECT",
+                   "TO_ARRAY": "ARRAY", "TO_VARIANT": "VARIANT"}
+FLATTEN_COLUMNS = ("SEQ", "KEY", "PATH", "INDEX", "VALUE", "THIS")
+
+
+class Resolver(Protocol):
+    """What the translator asks the session."""
+
+    def source(self, path: tuple[str, ...]) -> str: ...
+    def target(self, path: tuple[str, ...]) -> tuple[str, list[str]]: ...
+    def table_function(self, path: tuple[str, ...], arguments: dict[str, exp.Expression]) -> str: ...
+    def stage(self, text: str) -> str: ...
+    def function(self, name: str, arguments: list[exp.Expression]) -> Any: ...
+    def variable(self, name: str, bound: bool = False) -> Any: ...
+
+
+class NotMine(Exception):
+    """The resolver does not know this function or variable."""
+
+
+def parse(sql: str) -> exp.Expression:
+    try:
+        found = sqlglot.parse_one(sql, read="snowflake")
+    except (ParseError, TokenError) as error:
+        detail = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
+        if detail.get("line"):
+            raise errors.syntax(int(detail["line"]), int(detail.get("col") or 0), str(detail.get("highlight") or "<EOF>")) from None
+        raise errors.compilation(f"syntax error: {str(error).splitlines()[0]}") from None
+    return found
+
+
+def quote_identifiers(tree: exp.Expression) -> None:
+    for node in tree.find_all(exp.Identifier):
+        if not node.quoted:
+            node.set("this", node.this.upper())
+            node.set("quoted", True)
+
+
+def table_path(node: exp.Table) -> tuple[str, ...]:
+    return tuple(i.name for i in (node.args.get("catalog"), node.args.get("db"), node.this) if i is not None)
+
+
+def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def literal(value: Any) -> exp.Expression:
+    """A Python value as an expression."""
+    if value is None:
+        return exp.Null()
+    if isinstance(value, bool):
+        return exp.Boolean(this=value)
+    if isinstance(value, (int, float)) or type(value).__name__ == "Decimal":
+        return exp.Literal.number(str(value)) if value >= 0 else exp.Neg(this=exp.Literal.number(str(-value)))
+    return exp.Literal.string(str(value))
+
+
+def type_of(node: exp.DataType) -> SfType:
+    name = TYPE_NAMES.get(node.this)
+    if name is None:
+        raise errors.compilation(f"Unsupported data type '{node.sql('snowflake')}'.", "002040", "42601")
+    sizes = [p.this if isinstance(p, exp.DataTypeParam) else p for p in node.expressions]
+    arguments = [int(p.name) for p in sizes if isinstance(p, exp.Expression) and p.name.isdigit()]
+    return make(name, arguments)
+
+
+class Translation:
+    """One statement on its way to DuckDB."""
+
+    def __init__(self, tree: exp.Expression, resolver: Resolver) -> None:
+        self.tree = tree
+        self.resolver = resolver
+        self._raw: dict[str, str] = {}
+
+    def sql(self) -> str:
+        """The DuckDB statement."""
+        self.tree = self.run(self.tree)
+        return self.render(self.tree)
+
+    def render(self, tree: exp.Expression) -> str:
+        text = tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)
+        for token, raw in self._raw.items():
+            text = text.replace(token, raw)
+        return text
+
+    def run(self, tree: exp.Expression) -> exp.Expression:
+        self._name_projections(tree)
+        quote_identifiers(tree)
+        tree = self._functions(tree)
+        self._flattens(tree)
+        self._relations(tree)
+        tree = self._dml(tree)
+        for transform in fakesnow_transforms():
+            tree = tree.transform(transform, copy=False)
+        return self._values(tree)
+
+    def raw(self, text: str) -> str:
+        token = f"__raw_{uuid.uuid4().hex}"
+        self._raw[f'"{token}"'] = text
+        return token
+
+    # -- names
+
+    def _name_projections(self, tree: exp.Expression) -> None:
+        """An expression without alias is named by its own text, as in Snowflake."""
+        query = tree
+        while isinstance(query, (exp.Union, exp.Subquery)):
+            query = query.this
+        if not isinstance(query, exp.Select):
+            return
+        named = []
+        for item in query.expressions:
+            plain = isinstance(item, (exp.Alias, exp.Column, exp.Star)) or item.is_star
+            if isinstance(item, exp.Column) and isinstance(item.this, exp.Parameter):
+                plain = False
+            named.append(item if plain else exp.alias_(item, item.sql("snowflake").upper(), quoted=True))
+        query.set("expressions", named)
+
+    def _relations(self, tree: exp.Expression) -> None:
+        common = {cte.alias for cte in tree.find_all(exp.CTE)}
+        target = tree.this if isinstance(tree, (exp.Insert, exp.Update, exp.Delete, exp.Merge)) else None
+        target = target.this if isinstance(target, exp.Schema) else target
+        for column in tree.find_all(exp.Column):
+            if column.args.get("db"):
+                column.set("db", None)
+                column.set("catalog", None)
+        for node in list(tree.find_all(exp.Table)):
+            if node is target or (not node.args.get("db") and node.name in common):
+                continue
+            if isinstance(node.this, exp.Var) and node.this.name.startswith("@"):
+                self._stand_in(node, self.resolver.stage(node.this.name), None)
+                continue
+            if isinstance(node.this, exp.DynamicIdentifier):
+                from .lexer import split_name
+                path = split_name(node.this.this.name)
+            elif isinstance(node.this, exp.Identifier):
+                path = table_path(node)
+            else:
+                continue
+            self._stand_in(node, self.resolver.source(path), path[-1])
+        for node in list(tree.find_all(exp.TableFromRows)):
+            self._table_function(node)
+
+    def _stand_in(self, node: exp.Expression, text: str, name: str | None) -> None:
+        alias = node.args.get("alias")
+        if alias is None and name:
+            alias = exp.TableAlias(this=exp.to_identifier(name, quoted=True))
+        replacement = exp.Table(this=exp.to_identifier(self.raw(text), quoted=True), alias=alias)
+        for key in ("joins", "laterals", "pivots", "sample"):
+            if node.args.get(key):
+                replacement.set(key, node.args[key])
+        node.replace(replacement)
+
+    def _table_function(self, node: exp.TableFromRows) -> None:
+        if isinstance(node.this, exp.Explode):
+            return
+        path: list[str] = []
+        function = node.this
+        while isinstance(function, exp.Dot):
+            path = ([function.expression.name] if not isinstance(function.expression, exp.Anonymous) else []) + path
+            if isinstance(function.expression, exp.Anonymous):
+                leaf = function.expression
+            function = function.this
+        if isinstance(function, exp.Anonymous):
+            leaf = function
+        elif isinstance(function, exp.Identifier):
+            path.insert(0, function.name)
+        else:
+            raise errors.unsupported(f"TABLE({function.sql('snowflake')})")
+        arguments = {a.this.name.upper(): a.expression for a in leaf.expressions if isinstance(a, exp.Kwarg)}
+        positional = [a for a in leaf.expressions if not isinstance(a, exp.Kwarg)]
+        arguments |= {str(i): a for i, a in enumerate(positional)}
+        self._stand_in(node, self.resolver.table_function((*path, leaf.name.upper()), arguments), leaf.name.upper())
+
+    def _flattens(self, tree: exp.Expression) -> None:
+        for node in [n for n in tree.find_all(exp.Lateral, exp.TableFromRows) if isinstance(n.this, exp.Explode)]:
+            explode = node.this
+            arguments = {"INPUT": explode.this} if not isinstance(explode.this, exp.Kwarg) else {}
+            listed = ([explode.this] if isinstance(explode.this, exp.Kwarg) else []) + list(explode.expressions)
+            names = iter(("PATH", "OUTER", "RECURSIVE", "MODE"))
+            for item in listed:
+                if isinstance(item, exp.Kwarg):
+                    arguments[item.this.name.upper()] = item.expression
+                else:
+                    arguments[next(names)] = item
+            if unknown := set(arguments) - {"INPUT", "PATH", "OUTER", "RECURSIVE", "MODE"}:
+                raise errors.compilation(f"invalid argument '{unknown.pop()}' for function 'FLATTEN'")
+            if "RECURSIVE" in arguments and arguments["RECURSIVE"].sql().upper() == "TRUE":
+                raise errors.unsupported("FLATTEN(RECURSIVE => TRUE)")
+            mode = arguments["MODE"].name.upper() if "MODE" in arguments else "BOTH"
+            source = arguments["INPUT"]
+            if "PATH" in arguments:
+                source = call("json_extract", source, exp.Literal.string(f"$.{arguments['PATH'].name}"))
+            alias = node.args["alias"].this if node.args.get("alias") else exp.to_identifier(f"FLATTEN_{uuid.uuid4().hex[:8]}", quoted=True)
+            flatten = call("sf_flatten", source, arguments.get("OUTER", exp.false()),
+                           exp.Boolean(this=mode in ("BOTH", "ARRAY")), exp.Boolean(this=mode in ("BOTH", "OBJECT")))
+            lateral = exp.Lateral(this=flatten, alias=exp.TableAlias(this=alias))
+            if isinstance(node.parent, exp.Join) and (node.parent.side or node.parent.kind == "INNER") and not node.parent.args.get("on"):
+                node.parent.set("on", exp.true())
+            node.replace(lateral)
+
+    # -- DML
+
+    def _dml(self, tree: exp.Expression) -> exp.Expression:
+        if isinstance(tree, exp.Insert):
+            schema = tree.this if isinstance(tree.this, exp.Schema) else None
+            table = schema.this if schema else tree.this
+            physical, columns = self.resolver.target(table_path(table))
+            given = [e for e in schema.expressions] if schema else [exp.to_identifier(c, quoted=True) for c in columns]
+            self._check_columns([g.name for g in given], columns)
+            tree.set("this", exp.Schema(this=exp.Table(this=exp.to_identifier(self.raw(physical), quoted=True)), expressions=given))
+        elif isinstance(tree, (exp.Update, exp.Delete)):
+            table = tree.this
+            physical, columns = self.resolver.target(table_path(table))
+            self._alias_target(tree, table, physical)
+            for item in tree.args.get("expressions") or [] if isinstance(tree, exp.Update) else []:
+                item.this.set("table", None)
+                self._check_columns([item.this.name], columns)
+        elif isinstance(tree, exp.Merge):
+            physical, columns = self.resolver.target(table_path(tree.this))
+            self._alias_target(tree, tree.this, physical)
+            for when in tree.args["whens"].expressions:
+                then = when.args["then"]
+                if isinstance(then, exp.Update):
+                    for item in then.expressions:
+                        item.this.set("table", None)
+                        self._check_columns([item.this.name], columns)
+                elif isinstance(then, exp.Insert):
+                    if then.this is None:
+                        then.set("this", exp.Tuple(expressions=[exp.column(c, quoted=True) for c in columns]))
+                    for column in then.this.expressions:
+                        column.set("table", None) if isinstance(column, exp.Column) else None
+                    self._check_columns([c.name for c in then.this.expressions], columns)
+            tree.set("returning", exp.Returning(expressions=[exp.column("merge_action")]))
+        return tree
+
+    def _alias_target(self, tree: exp.Expression, table: exp.Table, physical: str) -> None:
+        alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
+        tree.set("this", exp.Table(this=exp.to_identifier(self.raw(physical), quoted=True), alias=alias))
+
+    @staticmethod
+    def _check_columns(names: list[str], known: list[str]) -> None:
+        for name in names:
+            if name not in known:
+                raise errors.invalid_identifier(name)
+
+    # -- functions and values
+
+    def _functions(self, tree: exp.Expression) -> exp.Expression:
+        def replace(node: exp.Expression) -> exp.Expression:
+            if isinstance(node, exp.Column) and not node.args.get("table") and isinstance(node.this, exp.Identifier):
+                try:
+                    return literal(self.resolver.variable(node.name))
+                except NotMine:
+                    return node
+            if isinstance(node, exp.Placeholder) and isinstance(node.this, str) and not node.this.isdigit():
+                try:
+                    return literal(self.resolver.variable(node.this.upper(), bound=True))
+                except NotMine:
+                    raise errors.invalid_identifier(node.this.upper()) from None
+            if isinstance(node, exp.Func) and not isinstance(node, (exp.Cast, exp.Case, exp.If)):
+                name = node.name.upper() if isinstance(node, exp.Anonymous) else node.sql_name()
+                arguments = list(node.expressions) if isinstance(node, exp.Anonymous) else []
+                try:
+                    return literal(self.resolver.function(name, arguments))
+                except NotMine:
+                    return node
+            return node
+        return tree.transform(replace, copy=False)
+
+    def _values(self, tree: exp.Expression) -> exp.Expression:
+        """Casts and VARIANT access, from the leaves up."""
+        nodes = [n for n in tree.walk(bfs=True)]
+        for node in reversed(nodes):
+            replacement = self._value(node)
+            if replacement is not node:
+                if node is tree:
+                    tree = replacement
+                elif node.parent is not None:
+                    node.replace(replacement)
+        return tree
+
+    def _value(self, node: exp.Expression) -> exp.Expression:
+        if isinstance(node, (exp.JSONExtract, exp.GetExtract)):
+            path = node.expression
+            if isinstance(path, exp.JSONPath):
+                return call("json_extract", node.this, exp.Literal.string(json_path(path)))
+            return call("json_extract", node.this, path)
+        if isinstance(node, exp.Bracket) and node.expressions and isinstance(node.expressions[0], exp.Literal):
+            key = node.expressions[0]
+            path = f'$."{key.name}"' if key.is_string else f"$[{key.name}]"
+            return call("json_extract", node.this, exp.Literal.string(path))
+        if isinstance(node, (exp.Cast, exp.TryCast)):
+            return cast(node.this, type_of(node.to), isinstance(node, exp.TryCast))
+        if isinstance(node, exp.Anonymous):
+            name = node.name.upper()
+            safe = name.startswith("TRY_")
+            if name.removeprefix("TRY_") in ANONYMOUS_CASTS and len(node.expressions) == 1:
+                return cast(node.expressions[0], make(ANONYMOUS_CASTS[name.removeprefix("TRY_")], []), safe)
+            return node
+        if isinstance(node, exp.ToChar) and not node.args.get("format"):
+            return text_of(node.this)
+        if isinstance(node, exp.ToDouble):
+            return cast(node.this, make("FLOAT", []), bool(node.args.get("safe")))
+        if isinstance(node, exp.ToBoolean):
+            return call("sf_try_boolean" if node.args.get("safe") else "sf_boolean", node.this)
+        if isinstance(node, exp.ToBinary):
+            return to_binary(node)
+        if isinstance(node, exp.ParseJSON):
+            if node.args.get("safe"):
+                return call("sf_try_parse_json", node.this)
+            return call("sf_parse_json", node.this)
+        if isinstance(node, exp.ToVariant):
+            return call("to_json", node.this)
+        if isinstance(node, exp.Typeof):
+            return call("sf_typeof", node.this)
+        if isinstance(node, exp.ArraySize):
+            return call("sf_array_size", node.this)
+        if isinstance(node, (exp.Struct, exp.JSONObject)) and isinstance(node.parent, exp.Expression) and not isinstance(node.parent, exp.Cast):
+            return object_construct(node)
+        if isinstance(node, exp.Array):
+            return call("json_array", *node.expressions)
+        if isinstance(node, (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)):
+            return comparison(node)
+        if isinstance(node, exp.In) and is_variant(node.this):
+            node.set("this", text_of(node.this))
+        if isinstance(node, (exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Like, exp.ILike, exp.Concat, exp.DPipe, exp.Substring, exp.SHA2, exp.MD5)):
+            for child in list(node.iter_expressions()):
+                if is_variant(child):
+                    child.replace(text_of(child.copy()))
+        return node
+
+
+def json_path(path: exp.JSONPath) -> str:
+    parts = ["$"]
+    for part in path.expressions:
+        if isinstance(part, exp.JSONPathKey):
+            parts.append('."' + str(part.this).replace("\\", "\\\\").replace('"', '\\"') + '"')
+        elif isinstance(part, exp.JSONPathSubscript):
+            parts.append(f"[{part.this}]" if not isinstance(part.this, str) else f'."{part.this}"')
+        elif not isinstance(part, exp.JSONPathRoot):
+            raise errors.unsupported(f"path {path.sql('snowflake')}")
+    return "".join(parts)
+
+
+def is_variant(node: exp.Expression) -> bool:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return isinstance(node, exp.Anonymous) and node.name == "json_extract"
+
+
+def text_of(node: exp.Expression) -> exp.Expression:
+    if is_variant(node):
+        while isinstance(node, exp.Paren):
+            node = node.this
+        return call("json_extract_string", *node.expressions)
+    if isinstance(node, exp.Anonymous) and node.name in ("json_extract_string", "sf_text"):
+        return node
+    return node if isinstance(node, exp.Literal) and node.is_string else call("sf_text", node)
+
+
+def plain_number(node: exp.Expression) -> bool:
+    return (isinstance(node, exp.Literal) and not node.is_string) or isinstance(
+        node, (exp.Binary, exp.Window, exp.AggFunc, exp.Neg, exp.Length, exp.Null)) and not is_variant(node)
+
+
+def cast(value: exp.Expression, kind: SfType, safe: bool) -> exp.Expression:
+    """CAST and TRY_CAST, https://docs.snowflake.com/en/sql-reference/functions/try_cast"""
+    name = kind.kind
+    if name == "TEXT":
+        text = text_of(value)
+        return text if kind.length in (None, MAX_TEXT) else call("left", text, exp.Literal.number(kind.length or 1))
+    if name in ("FIXED", "REAL"):
+        target = exp.DataType.build(kind.duck, dialect="duckdb")
+        if safe:
+            return exp.TryCast(this=call("sf_try_number", text_of(value)), to=target)
+        return exp.Cast(this=value if plain_number(value) else call("sf_number_text", value), to=target)
+    if name == "BOOLEAN":
+        return call("sf_try_boolean" if safe else "sf_boolean", value)
+    if name in ("DATE", "TIME", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP_TZ"):
+        macro = {"DATE": "date", "TIME": "time", "TIMESTAMP_NTZ": "ntz"}.get(name, "tz")
+        return call(f"sf_try_{macro}" if safe else f"sf_{macro}", value)
+    if name == "BINARY":
+        return call("sf_hex" if safe else "sf_binary", value)
+    return call("to_json", value)
+
+
+def to_binary(node: exp.ToBinary) -> exp.Expression:
+    """https://docs.snowflake.com/en/sql-reference/functions/to_binary"""
+    form = node.args["format"].name.upper() if node.args.get("format") else "HEX"
+    function = {"HEX": "unhex", "BASE64": "from_base64", "UTF-8": "encode", "UTF8": "encode"}.get(form)
+    if function is None:
+        raise errors.invalid_value(form, "format")
+    decoded = call(function, text_of(node.this))
+    return call("TRY", decoded) if node.args.get("safe") else decoded
+
+
+def object_construct(node: exp.Expression) -> exp.Expression:
+    """https://docs.snowflake.com/en/sql-reference/functions/object_construct"""
+    keys, values = [], []
+    for item in node.expressions:
+        if isinstance(item, exp.Star):
+            raise errors.unsupported("OBJECT_CONSTRUCT(*)")
+        key, value = (item.this, item.expression)
+        if not isinstance(item, (exp.PropertyEQ, exp.JSONKeyValue)):
+            raise errors.unsupported(f"OBJECT_CONSTRUCT({item.sql('snowflake')})")
+        keys.append(exp.Literal.string(key.name) if isinstance(key, exp.Identifier) else key)
+        values.append(call("to_json", value))
+    if not keys:
+        return call("json_object")
+    return call("sf_object", call("list_value", *keys), call("list_value", *values), exp.Boolean(this=isinstance(node, exp.JSONObject)))
+
+
+def comparison(node: exp.Expression) -> exp.Expression:
+    """A VARIANT compared with a constant is compared as that constant's type."""
+    for side, other in (("this", "expression"), ("expression", "this")):
+        value, constant = node.args[side], node.args[other]
+        if is_variant(value):
+            if isinstance(constant, exp.Literal) and not constant.is_string:
+                node.set(side, exp.TryCast(this=text_of(value), to=exp.DataType(this=DTypes.DOUBLE)))
+            elif isinstance(constant, exp.Boolean):
+                node.set(side, call("sf_try_boolean", value))
+            elif not is_variant(constant):
+                node.set(side, text_of(value))
+    return node
+
+
+def fakesnow_transforms() -> list[Callable[[exp.Expression], exp.Expression]]:
+    """fakesnow's rewrites that are about expressions, loaded on first use."""
+    if not _fakesnow:
+        from fakesnow import transforms as t
+        _fakesnow.extend([t.regex_replace, t.regex_substr, t.values_columns, t.to_decimal, t.sample, t.array_agg_within_group,
+                          t.array_agg, t.object_agg, t.dateadd_date_cast, t.dateadd_string_literal_timestamp_cast,
+                          t.datediff_string_literal_timestamp_cast, t.random, t.split, t.sha256, t.haversine,
+                          t.alias_in_join])
+    return _fakesnow

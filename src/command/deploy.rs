@@ -1,0 +1,173 @@
+//! `pipectl deploy`.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::Args;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Clouds, Failure, Loaded, connect, load};
+use super::diff::observe;
+use super::{Format, Global};
+use crate::apply::{Hands, Results};
+use crate::aws::manifest;
+use crate::aws::runtime::Runtime;
+use crate::graph::snowflake::hash;
+use crate::plan::Plan;
+use crate::plan::make::plan;
+use crate::report::progress::{self, Progress};
+use crate::report::style::Style;
+use crate::report::{plan as report, result};
+
+/// Options of `deploy`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Do not ask; changes that lose something still need their own consent
+    #[arg(short, long)]
+    yes: bool,
+    /// Consent to what the change ID of the plan loses; may be given again
+    #[arg(long, value_name = "ID")]
+    allow_loss: Vec<String>,
+}
+
+/// Plans, asks, applies, reports.
+pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let style = Style::of_stdout(global.no_color);
+    let loaded = load(global)?;
+    let clouds = connect(&loaded, &progress::say).await?;
+    let observed = observe(&loaded, &clouds).await?;
+    let plan = plan(&loaded.graph, &observed.world, &loaded.model.names)?;
+    if global.format == Format::Text {
+        print!("{}", report::text(&plan, &style));
+    }
+    if plan.is_empty() {
+        if global.format == Format::Json {
+            println!("{:#}", result::json(&plan, None, &[]));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    consent(&plan, options)?;
+    let definition = definition(&loaded)?;
+    let results = carry_out(global, &plan, loaded, &clouds, observed.runtime, Some(definition)).await?;
+    let next = format!("{} deploy", invocation(global));
+    finish(global, &plan, &results, started, &next, &style)
+}
+
+/// The command line that runs on the same file and environment.
+pub fn invocation(global: &Global) -> String {
+    format!("pipectl -f {} --env {}", global.file.display(), global.env)
+}
+
+/// Prints the result and gives the exit code.
+pub fn finish(
+    global: &Global,
+    plan: &Plan,
+    results: &Results,
+    started: Instant,
+    next: &str,
+    style: &Style,
+) -> Result<ExitCode, Failure> {
+    match global.format {
+        Format::Json => println!("{:#}", result::json(plan, Some(results), &[])),
+        Format::Text | Format::Markdown => print!("\n{}", result::text(results, started.elapsed(), next, style)),
+    }
+    Ok(if results.all_done() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Applies a plan with progress; Ctrl-C stops it at once and leaves a state from which the same command goes on.
+pub async fn carry_out(
+    global: &Global,
+    plan: &Plan,
+    loaded: Loaded,
+    clouds: &Clouds,
+    runtime: Option<Runtime>,
+    definition: Option<String>,
+) -> anyhow::Result<Results> {
+    let names = loaded.model.names.clone();
+    let snowflake = clouds.snowflake.clone().zip(loaded.model.snowflake().cloned());
+    let hands = Arc::new(Hands { aws: clouds.aws.clone(), snowflake, graph: loaded.graph, names: names.clone(), runtime });
+    let (events, heard) = unbounded_channel();
+    let shown = tokio::spawn(Progress::of(plan, global.no_color, global.verbose).follow(heard));
+    let cancel = CancellationToken::new();
+    let watcher = tokio::spawn({
+        let cancel = cancel.clone();
+        async move {
+            interrupted().await;
+            cancel.cancel();
+        }
+    });
+    let results = crate::apply::run(plan, hands, events, cancel).await;
+    watcher.abort();
+    // The reporter ends with the last event.
+    let _ = shown.await;
+    if let (true, Some(definition)) = (results.all_done(), definition) {
+        manifest::write(&clouds.aws, &names, &definition).await?;
+    }
+    if global.verbose {
+        progress::say(&clouds.calls());
+    }
+    Ok(results)
+}
+
+/// Ends on Ctrl-C or when the process is told to terminate.
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Hash of all that a deploy makes, for the manifest.
+fn definition(loaded: &Loaded) -> anyhow::Result<String> {
+    let files = crate::report::render::files(&loaded.graph)?;
+    Ok(hash(&files.values().map(String::as_str).collect::<String>()))
+}
+
+fn consent(plan: &Plan, options: &Options) -> anyhow::Result<()> {
+    let losses: Vec<_> = plan.unconsented(&options.allow_loss).collect();
+    let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !asks && !losses.is_empty() {
+        let flags: Vec<String> = losses.iter().map(|step| format!("--allow-loss {}", step.id)).collect();
+        let lost: Vec<String> =
+            losses.iter().map(|step| format!("  {} loses {}", step.target, step.loss.as_deref().unwrap_or_default())).collect();
+        bail!("nothing was changed, because this needs consent:\n{}\n  hint: run again with {}", lost.join("\n"), flags.join(" "));
+    }
+    for step in losses {
+        ask(&format!("{} {} loses {}. Go on?", step.kind.word(), step.target, step.loss.as_deref().unwrap_or_default()))?;
+    }
+    match options.yes {
+        true => Ok(()),
+        false => confirm(&format!("Carry out {} steps?", plan.steps.len())),
+    }
+}
+
+/// Asks at a terminal; elsewhere says which flag stands for yes.
+pub fn confirm(question: &str) -> anyhow::Result<()> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        bail!("nothing was changed: there is no terminal to ask at\n  hint: run again with --yes");
+    }
+    ask(question)
+}
+
+fn ask(question: &str) -> anyhow::Result<()> {
+    let mut err = std::io::stderr().lock();
+    write!(err, "{question} [y/N] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => bail!("nothing was changed"),
+    }
+}

@@ -1,0 +1,76 @@
+//! `pipectl destroy`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::context::{Clouds, Failure, Loaded, connect, load};
+use super::deploy::{carry_out, confirm, finish, invocation};
+use super::{Format, Global};
+use crate::aws::{buckets, manifest, observe};
+use crate::plan::remove::{Found, plan};
+use crate::report::style::Style;
+use crate::report::{plan as report, progress, result};
+use crate::snowflake;
+
+/// Options of `destroy`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Delete buckets with objects and tables with rows too
+    #[arg(long)]
+    delete_data: bool,
+}
+
+/// Removes the pipeline.
+pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let style = Style::of_stdout(global.no_color);
+    let loaded = load(global)?;
+    let clouds = connect(&loaded, &progress::say).await?;
+    let found = find(&loaded, &clouds).await?;
+    let (plan, kept) = plan(&loaded.graph, &found, &loaded.model.names, options.delete_data);
+    if global.format == Format::Text {
+        print!("{}{}", report::text(&plan, &style), report::kept(&kept, &style));
+    }
+    if plan.is_empty() {
+        if global.format == Format::Json {
+            println!("{:#}", result::json(&plan, None, &kept));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !options.yes {
+        confirm(&format!("Remove {}/{}?", plan.pipeline, plan.environment))?;
+    }
+    let results = carry_out(global, &plan, loaded, &clouds, None, None).await?;
+    if global.format == Format::Json {
+        println!("{:#}", result::json(&plan, Some(&results), &kept));
+        return Ok(if results.all_done() { ExitCode::SUCCESS } else { ExitCode::from(1) });
+    }
+    let data = if options.delete_data { " --delete-data" } else { "" };
+    let next = format!("{} destroy{data}", invocation(global));
+    finish(global, &plan, &results, started, &next, &style)
+}
+
+async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
+    let names = &loaded.model.names;
+    let wanted = loaded.graph.stacks().map(|(_, stack)| stack.name.clone()).collect();
+    let objects = match (&clouds.snowflake, loaded.model.snowflake()) {
+        (Some(client), Some(target)) => snowflake::observe::objects(client, names, target).await?,
+        _ => Default::default(),
+    };
+    let mut counts = BTreeMap::new();
+    for bucket in loaded.graph.stacks().flat_map(|(_, stack)| stack.data_buckets.iter().chain(&stack.own_buckets)) {
+        counts.extend(buckets::count(&clouds.aws, bucket).await?.map(|count| (bucket.clone(), count)));
+    }
+    Ok(Found {
+        stacks: observe::stacks(&clouds.aws, names, &wanted).await?,
+        objects,
+        buckets: counts,
+        parameters: manifest::read(&clouds.aws, names).await?.is_some(),
+    })
+}

@@ -1,0 +1,67 @@
+//! `pipectl diff`.
+
+use std::process::ExitCode;
+
+use super::context::{Clouds, Failure, Loaded, connect, load};
+use super::{Format, Global};
+use crate::aws::{observe, runtime};
+use crate::graph::Body;
+use crate::plan::Plan;
+use crate::plan::make::{World, plan};
+use crate::report::style::Style;
+use crate::report::{plan as report, progress};
+use crate::snowflake;
+
+/// Exit code when there is something to change.
+const CHANGES: u8 = 2;
+
+/// What is there, and the runtime that is to run.
+pub struct Observed {
+    /// What is there.
+    pub world: World,
+    /// The runtime, where the pipeline has one.
+    pub runtime: Option<runtime::Runtime>,
+}
+
+/// Shows what a deploy would change.
+pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
+    let loaded = load(global)?;
+    let clouds = connect(&loaded, &progress::say).await?;
+    let observed = observe(&loaded, &clouds).await?;
+    let plan = plan(&loaded.graph, &observed.world, &loaded.model.names)?;
+    print!("{}", shown(global, &plan));
+    if global.verbose {
+        progress::say(&clouds.calls());
+    }
+    Ok(if plan.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(CHANGES) })
+}
+
+fn shown(global: &Global, plan: &Plan) -> String {
+    match global.format {
+        Format::Json => format!("{:#}\n", serde_json::json!(plan)),
+        Format::Markdown => report::markdown(plan),
+        Format::Text => report::text(plan, &Style::of_stdout(global.no_color)),
+    }
+}
+
+/// Reads both clouds at once.
+pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observed> {
+    let names = &loaded.model.names;
+    let wants_runtime = loaded.graph.nodes().iter().any(|node| matches!(node.body, Body::Upload(_)));
+    let architecture = loaded.model.architecture;
+    // Hashing the runtime takes as long as a few calls, so it runs beside them.
+    let runtime = tokio::task::spawn_blocking(move || wants_runtime.then(|| runtime::find(architecture)).transpose());
+    let wanted = loaded.graph.stacks().map(|(_, stack)| stack.name.clone()).collect();
+    let objects = async {
+        match (&clouds.snowflake, loaded.model.snowflake()) {
+            (Some(client), Some(target)) => {
+                snowflake::observe::objects(client, names, target).await.map_err(anyhow::Error::from)
+            }
+            _ => Ok(Default::default()),
+        }
+    };
+    let (stacks, objects) = tokio::try_join!(observe::stacks(&clouds.aws, names, &wanted), objects)?;
+    let runtime = runtime.await??;
+    let runtime_key = runtime.as_ref().map(|runtime| runtime.key.clone()).unwrap_or_default();
+    Ok(Observed { world: World { stacks, objects, runtime_key }, runtime })
+}
