@@ -16,7 +16,9 @@ use super::settings::Settings;
 /// The crates' default HTTPS clients are switched off to keep one TLS stack (ring), so the client is named here. It
 /// also speaks plain HTTP, which the local cloud on loopback needs; the scheme comes from the endpoint.
 pub async fn load() -> SdkConfig {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
     // A download that waits while we upload is not stalled. Reads have their own time limit (`copy::convert`).
     let stalled = StalledStreamProtectionConfig::enabled().download_enabled(false).build();
     aws_config::from_env()
@@ -31,5 +33,9 @@ pub async fn load() -> SdkConfig {
 /// An S3 client. With an endpoint of its own (the local cloud) buckets are in the path, for want of DNS names.
 pub fn s3(config: &SdkConfig, settings: &Settings) -> aws_sdk_s3::Client {
     let own_endpoint = config.endpoint_url().is_some() || settings.optional("AWS_ENDPOINT_URL_S3").is_some();
-    aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(own_endpoint).build())
+    aws_sdk_s3::Client::from_conf(
+        aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(own_endpoint)
+            .build(),
+    )
 }

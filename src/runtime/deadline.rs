@@ -4,11 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// The two moments an invocation respects before Lambda ends it.
+/// The moments an invocation respects before Lambda ends it.
 ///
-/// Lambda kills a function that overruns, and then *every* message of the batch comes again, also those that were done
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). So no work starts near the end, and
-/// work under way is given up in time to clean up and to answer.
+/// Lambda kills a function that overruns, and then *every* message of the batch comes again, also those that were
+/// done (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). So no work starts near the
+/// end, and work under way is given up in time to clean up and to answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     /// After this no record is started.
@@ -34,7 +34,11 @@ impl Deadline {
         let tenth = left / 10;
         let quiet = tenth.max(Duration::from_secs(5)).min(left / 2);
         let clean_up = tenth.min(Duration::from_secs(2));
-        Self { last_start: now + (left - quiet), cut_off: now + (left - clean_up), end: now + (left - clean_up / 4) }
+        Self {
+            last_start: now + (left - quiet),
+            cut_off: now + (left - clean_up),
+            end: now + (left - clean_up / 4),
+        }
     }
 
     /// Whether a record may still be started.
@@ -50,7 +54,10 @@ mod tests {
     fn margins(left: u64) -> (u64, u64) {
         let now = Instant::now();
         let deadline = Deadline::within(Duration::from_secs(left));
-        ((deadline.last_start - now).as_millis() as u64 / 100, (deadline.cut_off - now).as_millis() as u64 / 100)
+        (
+            (deadline.last_start - now).as_millis() as u64 / 100,
+            (deadline.cut_off - now).as_millis() as u64 / 100,
+        )
     }
 
     #[test]

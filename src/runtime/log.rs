@@ -28,17 +28,29 @@ pub struct Line {
 impl Line {
     /// Something went as it should.
     pub fn info(action: &'static str) -> Self {
-        Self { level: "INFO", action, ..Self::default() }
+        Self {
+            level: "INFO",
+            action,
+            ..Self::default()
+        }
     }
 
     /// Something that is worth a look but loses nothing.
     pub fn warn(action: &'static str) -> Self {
-        Self { level: "WARN", action, ..Self::default() }
+        Self {
+            level: "WARN",
+            action,
+            ..Self::default()
+        }
     }
 
     /// Something that somebody must look at.
     pub fn error(action: &'static str) -> Self {
-        Self { level: "ERROR", action, ..Self::default() }
+        Self {
+            level: "ERROR",
+            action,
+            ..Self::default()
+        }
     }
 
     /// The SQS message it is about.

@@ -53,7 +53,12 @@ pub async fn main() -> ExitCode {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let start = find(settings.required("_HANDLER")?)?;
     // lambda_runtime panics when one of these is absent; naming it is kinder.
-    for name in ["AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"] {
+    for name in [
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+    ] {
         settings.required(name)?;
     }
     let handler = start(settings).await?;
@@ -67,14 +72,23 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             })
         }
     });
-    lambda_runtime::run(service).await.map_err(|error| anyhow::anyhow!("the Lambda runtime API: {error}"))
+    lambda_runtime::run(service)
+        .await
+        .map_err(|error| anyhow::anyhow!("the Lambda runtime API: {error}"))
 }
 
 fn find(name: &str) -> anyhow::Result<Start> {
-    HANDLERS.iter().find(|(known, _)| *known == name).map(|(_, start)| *start).ok_or_else(|| {
-        let known: Vec<&str> = HANDLERS.iter().map(|(name, _)| *name).collect();
-        anyhow::anyhow!("_HANDLER is `{name}`, which this binary does not have; it has: {}", known.join(", "))
-    })
+    HANDLERS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, start)| *start)
+        .ok_or_else(|| {
+            let known: Vec<&str> = HANDLERS.iter().map(|(name, _)| *name).collect();
+            anyhow::anyhow!(
+                "_HANDLER is `{name}`, which this binary does not have; it has: {}",
+                known.join(", ")
+            )
+        })
 }
 
 #[cfg(test)]

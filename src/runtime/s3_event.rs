@@ -90,15 +90,30 @@ fn read(value: &Value) -> Result<Body, BodyError> {
     if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(Body::Test);
     }
-    let records = value.get("Records").and_then(Value::as_array).ok_or(BodyError::NotAnEvent)?;
-    records.iter().enumerate().map(|(index, record)| change(index, record)).collect::<Result<_, _>>().map(Body::Changes)
+    let records = value
+        .get("Records")
+        .and_then(Value::as_array)
+        .ok_or(BodyError::NotAnEvent)?;
+    records
+        .iter()
+        .enumerate()
+        .map(|(index, record)| change(index, record))
+        .collect::<Result<_, _>>()
+        .map(Body::Changes)
 }
 
 fn change(index: usize, record: &Value) -> Result<Change, BodyError> {
-    let record = Record::deserialize(record).map_err(|error| BodyError::Record { index, reason: error.to_string() })?;
+    let record = Record::deserialize(record).map_err(|error| BodyError::Record {
+        index,
+        reason: error.to_string(),
+    })?;
     let key = record.s3.object.key;
     Ok(Change {
-        event: record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name).to_owned(),
+        event: record
+            .event_name
+            .strip_prefix("s3:")
+            .unwrap_or(&record.event_name)
+            .to_owned(),
         bucket: record.s3.bucket.name,
         key: decode(&key).ok_or(BodyError::Key { index, key })?,
     })
@@ -120,7 +135,9 @@ fn decode(key: &str) -> Option<String> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -152,9 +169,15 @@ mod tests {
 
     #[test]
     fn keys_are_decoded_as_s3_encodes_them() {
-        assert_eq!(only(&event("a+b%2Bc/%C3%A4%e2%82%ac.json").to_string()).key, "a b+c/ä€.json");
+        assert_eq!(
+            only(&event("a+b%2Bc/%C3%A4%e2%82%ac.json").to_string()).key,
+            "a b+c/ä€.json"
+        );
         for bad in ["%", "%4", "%zz", "%FF", ""] {
-            assert!(matches!(parse(&event(bad).to_string()), Err(BodyError::Key { index: 0, .. })), "{bad}");
+            assert!(
+                matches!(parse(&event(bad).to_string()), Err(BodyError::Key { index: 0, .. })),
+                "{bad}"
+            );
         }
     }
 
@@ -162,7 +185,10 @@ mod tests {
     fn the_test_event_is_known_in_both_forms() {
         let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "raw"}).to_string();
         assert_eq!(parse(&test), Ok(Body::Test));
-        assert_eq!(parse(&json!({"Type": "Notification", "Message": test}).to_string()), Ok(Body::Test));
+        assert_eq!(
+            parse(&json!({"Type": "Notification", "Message": test}).to_string()),
+            Ok(Body::Test)
+        );
     }
 
     #[test]
@@ -179,7 +205,10 @@ mod tests {
         for body in ["{}", "[]", "1", "null", r#"{"Records":{}}"#, r#"{"Message":"{}"}"#] {
             assert_eq!(parse(body), Err(BodyError::NotAnEvent), "{body}");
         }
-        assert!(matches!(parse(r#"{"Records":[{"s3":{}}]}"#), Err(BodyError::Record { index: 0, .. })));
+        assert!(matches!(
+            parse(r#"{"Records":[{"s3":{}}]}"#),
+            Err(BodyError::Record { index: 0, .. })
+        ));
     }
 
     proptest! {

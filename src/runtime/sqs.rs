@@ -42,6 +42,11 @@ pub struct Failed {
 
 impl FromIterator<String> for Answer {
     fn from_iter<I: IntoIterator<Item = String>>(ids: I) -> Self {
-        Self { batch_item_failures: ids.into_iter().map(|item_identifier| Failed { item_identifier }).collect() }
+        Self {
+            batch_item_failures: ids
+                .into_iter()
+                .map(|item_identifier| Failed { item_identifier })
+                .collect(),
+        }
     }
 }

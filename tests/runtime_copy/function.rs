@@ -39,10 +39,20 @@ impl Function {
         });
         let mut process = Command::new(env!("CARGO_BIN_EXE_pipectl-runtime"))
             .env_clear()
-            .envs([("_HANDLER", "copy"), ("AWS_LAMBDA_RUNTIME_API", &address), ("AWS_LAMBDA_FUNCTION_NAME", "copy")])
-            .envs([("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"), ("AWS_LAMBDA_FUNCTION_VERSION", "1")])
+            .envs([
+                ("_HANDLER", "copy"),
+                ("AWS_LAMBDA_RUNTIME_API", &address),
+                ("AWS_LAMBDA_FUNCTION_NAME", "copy"),
+            ])
+            .envs([
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+            ])
             .envs([("AWS_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", &cloud.endpoint)])
-            .envs([("AWS_ACCESS_KEY_ID", credentials.0), ("AWS_SECRET_ACCESS_KEY", credentials.1)])
+            .envs([
+                ("AWS_ACCESS_KEY_ID", credentials.0),
+                ("AWS_SECRET_ACCESS_KEY", credentials.1),
+            ])
             .envs([("PIPECTL_RAW_BUCKET", RAW), ("PIPECTL_CURATED_BUCKET", CURATED)])
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
@@ -52,10 +62,17 @@ impl Function {
         let (kept, out) = (Arc::clone(&lines), BufReader::new(process.stdout.take().unwrap()));
         std::thread::spawn(move || {
             for line in out.lines() {
-                kept.lock().unwrap().push(serde_json::from_str(&line.unwrap()).expect("a log line is JSON"));
+                kept.lock()
+                    .unwrap()
+                    .push(serde_json::from_str(&line.unwrap()).expect("a log line is JSON"));
             }
         });
-        Self { process, events, answers, lines }
+        Self {
+            process,
+            events,
+            answers,
+            lines,
+        }
     }
 
     /// Passes bodies as messages `m0`, `m1`… and gives those that failed.
@@ -64,19 +81,29 @@ impl Function {
     }
 
     pub fn batch_within(&self, limit: Duration, bodies: &[Value]) -> Vec<String> {
-        let records: Vec<Value> = bodies.iter().enumerate().map(|(index, body)| {
-            let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-            json!({"messageId": format!("m{index}"), "receiptHandle": "r", "body": text, "eventSource": "aws:sqs"})
-        }).collect();
+        let records: Vec<Value> = bodies
+            .iter()
+            .enumerate()
+            .map(|(index, body)| {
+                let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+                json!({"messageId": format!("m{index}"), "receiptHandle": "r", "body": text, "eventSource": "aws:sqs"})
+            })
+            .collect();
         let answer = self.invoke(limit, &json!({"Records": records})).unwrap();
-        let mut failed: Vec<String> = answer["batchItemFailures"].as_array().unwrap().iter()
-            .map(|item| item["itemIdentifier"].as_str().unwrap().to_owned()).collect();
+        let mut failed: Vec<String> = answer["batchItemFailures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["itemIdentifier"].as_str().unwrap().to_owned())
+            .collect();
         failed.sort();
         failed
     }
 
     pub fn invoke(&self, limit: Duration, event: &Value) -> Result<Value, Value> {
-        self.events.send((event.to_string(), SystemTime::now() + limit)).unwrap();
+        self.events
+            .send((event.to_string(), SystemTime::now() + limit))
+            .unwrap();
         let (fine, text) = self.answers.recv_timeout(Duration::from_secs(300)).expect("an answer");
         let answer = serde_json::from_str(&text).unwrap();
         if fine { Ok(answer) } else { Err(answer) }
@@ -90,7 +117,11 @@ impl Function {
     }
 
     pub fn actions(&self) -> Vec<String> {
-        let mut actions: Vec<String> = self.log().iter().map(|line| line["action"].as_str().unwrap().to_owned()).collect();
+        let mut actions: Vec<String> = self
+            .log()
+            .iter()
+            .map(|line| line["action"].as_str().unwrap().to_owned())
+            .collect();
         actions.sort();
         actions
     }
@@ -127,13 +158,26 @@ fn serve(mut stream: &TcpStream, waiting: &Mutex<Receiver<(String, SystemTime)>>
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let (head, text) = if first.starts_with("GET ") && first.contains("/runtime/invocation/next") {
-        let Ok((event, end)) = waiting.lock().unwrap().recv() else { return };
+        let Ok((event, end)) = waiting.lock().unwrap().recv() else {
+            return;
+        };
         let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
         let arn = "arn:aws:lambda:us-east-1:000000000000:function:copy";
-        (format!("200 OK\r\nLambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: {end}\r\nLambda-Runtime-Invoked-Function-Arn: {arn}"), event)
+        (
+            format!(
+                "200 OK\r\nLambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: {end}\r\nLambda-Runtime-Invoked-Function-Arn: {arn}"
+            ),
+            event,
+        )
     } else {
-        answered.send((first.contains("/response"), String::from_utf8(body).unwrap())).unwrap();
+        answered
+            .send((first.contains("/response"), String::from_utf8(body).unwrap()))
+            .unwrap();
         ("202 Accepted".to_owned(), String::new())
     };
-    let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {head}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    );
 }

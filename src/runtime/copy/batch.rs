@@ -39,21 +39,30 @@ where
     F: Future<Output = bool> + Send + 'static,
 {
     if !deadline.may_start() {
-        Line::warn("deferred").message(id).detail("too little time is left; the message comes again").write();
+        Line::warn("deferred")
+            .message(id)
+            .detail("too little time is left; the message comes again")
+            .write();
         return false;
     }
     let mut task = tokio::spawn(begin());
     match timeout_at(deadline.cut_off, &mut task).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
-            Line::error("panicked").message(id).detail(format!("{error}; the message comes again")).write();
+            Line::error("panicked")
+                .message(id)
+                .detail(format!("{error}; the message comes again"))
+                .write();
             false
         }
         Err(_) => {
             task.abort();
             // Until the task is gone its uploads are not aborted.
             let _ = task.await;
-            Line::error("timed out").message(id).detail("the function's time limit is near; the message comes again").write();
+            Line::error("timed out")
+                .message(id)
+                .detail("the function's time limit is near; the message comes again")
+                .write();
             false
         }
     }
@@ -68,11 +77,21 @@ mod tests {
     use super::*;
 
     fn messages(names: &[&str]) -> Vec<Message> {
-        names.iter().map(|name| Message { message_id: (*name).to_owned(), body: String::new() }).collect()
+        names
+            .iter()
+            .map(|name| Message {
+                message_id: (*name).to_owned(),
+                body: String::new(),
+            })
+            .collect()
     }
 
     fn failed(answer: &Answer) -> Vec<&str> {
-        let mut ids: Vec<&str> = answer.batch_item_failures.iter().map(|item| item.item_identifier.as_str()).collect();
+        let mut ids: Vec<&str> = answer
+            .batch_item_failures
+            .iter()
+            .map(|item| item.item_identifier.as_str())
+            .collect();
         ids.sort_unstable();
         ids
     }
@@ -89,14 +108,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_start_or_end_in_time_comes_again() {
-        let none = run(messages(&["a", "b"]), Deadline::within(Duration::ZERO), |_| async { true });
-        assert_eq!(failed(&none.await), ["a", "b"]);
-        let short = run(messages(&["slow", "quick"]), Deadline::within(Duration::from_millis(300)), |message| async move {
-            if message.message_id == "slow" {
-                std::future::pending::<()>().await;
-            }
+        let none = run(messages(&["a", "b"]), Deadline::within(Duration::ZERO), |_| async {
             true
         });
+        assert_eq!(failed(&none.await), ["a", "b"]);
+        let short = run(
+            messages(&["slow", "quick"]),
+            Deadline::within(Duration::from_millis(300)),
+            |message| async move {
+                if message.message_id == "slow" {
+                    std::future::pending::<()>().await;
+                }
+                true
+            },
+        );
         assert_eq!(failed(&short.await), ["slow"]);
     }
 

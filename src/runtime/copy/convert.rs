@@ -24,7 +24,11 @@ pub enum Outcome {
 
 /// Writes the records of `body` to `target`, all of them or nothing.
 pub async fn convert(store: &Arc<Store>, body: Body, target: &Place) -> Result<Outcome, StoreError> {
-    let mut run = Run { converter: Converter::default(), upload: Upload::new(store, target, JSON_LINES), bytes: 0 };
+    let mut run = Run {
+        converter: Converter::default(),
+        upload: Upload::new(store, target, JSON_LINES),
+        bytes: 0,
+    };
     match run.read(body).await? {
         Ok(()) => {}
         // Dropping the upload aborts it.
@@ -57,7 +61,9 @@ impl Run {
                 }
                 while self.converter.ready() >= PART {
                     if self.upload.is_full() {
-                        return Ok(Err(Invalid::whole("the file has more than 78 GiB of JSON lines: split it")));
+                        return Ok(Err(Invalid::whole(
+                            "the file has more than 78 GiB of JSON lines: split it",
+                        )));
                     }
                     // Exactly a part, so that a replay makes the same parts and so the same entity tag.
                     let part = self.converter.take_part(PART);

@@ -1,12 +1,19 @@
 //! The handler `copy`: raw files to JSON lines that the warehouse can load.
 //!
 //! Raw bucket → (S3 event → SNS →) SQS → here → curated bucket. Every object of any layout of JSON becomes one object
-//! of JSON lines under the curated prefix; what is not JSON goes to the error prefix with its reason beside it. Nothing
-//! else is kept anywhere: replaying a message finds what is there and changes nothing.
+//! of JSON lines under the curated prefix; what is not JSON goes to the error prefix with its reason beside it.
+//! Nothing else is kept anywhere: replaying a message finds what is there and changes nothing.
 //!
-//! Rights (least privilege): see `systems`' stack; `s3:GetObject` and `s3:ListBucket` on the raw bucket (without the
-//! latter an absent object is a 403, and a stale event would look like a missing right), `s3:GetObject`, `s3:PutObject`
-//! and `s3:AbortMultipartUpload` below the two prefixes of the curated bucket.
+//! The rights it needs, and no others (the test `every_right_is_enough_and_none_is_too_much` takes each away):
+//!
+//! | action | on |
+//! |---|---|
+//! | `s3:GetObject` | every object of the raw bucket |
+//! | `s3:ListBucket` | the raw bucket: without it S3 answers 403 for an absent object, so stale events would fail |
+//! | `s3:GetObject`, `s3:PutObject`, `s3:AbortMultipartUpload` | both prefixes of the curated bucket |
+//!
+//! Three things are the bucket's, queue's and mapping's part: a lifecycle rule for incomplete uploads (a killed process
+//! aborts nothing), a dead-letter queue, and `ReportBatchItemFailures`.
 
 mod batch;
 mod convert;
@@ -43,13 +50,29 @@ impl Plan {
         let curated_bucket = settings.required("PIPECTL_CURATED_BUCKET")?.to_owned();
         if raw_bucket == curated_bucket {
             // Every object written would be an event again, for ever.
-            return Err(SettingError::Wrong { name: "PIPECTL_CURATED_BUCKET".into(), found: curated_bucket, wanted: "another bucket than PIPECTL_RAW_BUCKET" });
+            return Err(SettingError::Wrong {
+                name: "PIPECTL_CURATED_BUCKET".into(),
+                found: curated_bucket,
+                wanted: "another bucket than PIPECTL_RAW_BUCKET",
+            });
         }
-        let names = Names { curated: settings.prefix("PIPECTL_CURATED_PREFIX", "data/")?, errors: settings.prefix("PIPECTL_ERROR_PREFIX", "errors/")? };
+        let names = Names {
+            curated: settings.prefix("PIPECTL_CURATED_PREFIX", "data/")?,
+            errors: settings.prefix("PIPECTL_ERROR_PREFIX", "errors/")?,
+        };
         if names.errors.starts_with(&names.curated) || names.curated.starts_with(&names.errors) {
-            return Err(SettingError::Wrong { name: "PIPECTL_ERROR_PREFIX".into(), found: names.errors, wanted: "outside of PIPECTL_CURATED_PREFIX, which is loaded" });
+            return Err(SettingError::Wrong {
+                name: "PIPECTL_ERROR_PREFIX".into(),
+                found: names.errors,
+                wanted: "outside of PIPECTL_CURATED_PREFIX, which is loaded",
+            });
         }
-        Ok(Self { raw_bucket, curated_bucket, names, convert_max: settings.number("PIPECTL_CONVERT_MAX_BYTES", COPY_LIMIT)? })
+        Ok(Self {
+            raw_bucket,
+            curated_bucket,
+            names,
+            convert_max: settings.number("PIPECTL_CONVERT_MAX_BYTES", COPY_LIMIT)?,
+        })
     }
 }
 
@@ -64,7 +87,10 @@ pub fn start(settings: Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Ha
     async move {
         let plan = Plan::read(&settings)?;
         let client = aws::s3(&aws::load().await, &settings);
-        Ok(Arc::new(Copy { store: Store::new(client), plan }) as Arc<dyn Handler>)
+        Ok(Arc::new(Copy {
+            store: Store::new(client),
+            plan,
+        }) as Arc<dyn Handler>)
     }
     .boxed()
 }
@@ -94,15 +120,35 @@ mod tests {
         let wrong = |settings| Plan::read(&settings).unwrap_err().to_string();
         assert!(wrong(Settings::from([])).contains("PIPECTL_RAW_BUCKET"));
         assert!(wrong(Settings::from([("PIPECTL_RAW_BUCKET", "r")])).contains("PIPECTL_CURATED_BUCKET"));
-        assert!(wrong(Settings::from([("PIPECTL_RAW_BUCKET", "r"), ("PIPECTL_CURATED_BUCKET", "r")])).contains("another bucket"));
-        let nested = [("PIPECTL_RAW_BUCKET", "r"), ("PIPECTL_CURATED_BUCKET", "c"), ("PIPECTL_ERROR_PREFIX", "data/errors/")];
+        assert!(
+            wrong(Settings::from([
+                ("PIPECTL_RAW_BUCKET", "r"),
+                ("PIPECTL_CURATED_BUCKET", "r")
+            ]))
+            .contains("another bucket")
+        );
+        let nested = [
+            ("PIPECTL_RAW_BUCKET", "r"),
+            ("PIPECTL_CURATED_BUCKET", "c"),
+            ("PIPECTL_ERROR_PREFIX", "data/errors/"),
+        ];
         assert!(wrong(Settings::from(nested)).contains("PIPECTL_ERROR_PREFIX"));
     }
 
     #[test]
     fn the_plan_has_defaults() {
-        let plan = Plan::read(&Settings::from([("PIPECTL_RAW_BUCKET", "r"), ("PIPECTL_CURATED_BUCKET", "c")])).unwrap();
-        assert_eq!(plan.names, Names { curated: "data/".into(), errors: "errors/".into() });
+        let plan = Plan::read(&Settings::from([
+            ("PIPECTL_RAW_BUCKET", "r"),
+            ("PIPECTL_CURATED_BUCKET", "c"),
+        ]))
+        .unwrap();
+        assert_eq!(
+            plan.names,
+            Names {
+                curated: "data/".into(),
+                errors: "errors/".into()
+            }
+        );
         assert_eq!(plan.convert_max, 5 << 30);
     }
 }

@@ -61,7 +61,11 @@ fn fitted(prefix: &str, key: &str, suffix: &str, reserve: usize) -> String {
 
 /// The first 16 hexadecimal digits of the SHA-256.
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -69,14 +73,20 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        Names { curated: "data/".into(), errors: "errors/".into() }
+        Names {
+            curated: "data/".into(),
+            errors: "errors/".into(),
+        }
     }
 
     #[test]
     fn names_carry_the_content() {
         // printf d41d8cd98f00b204e9800998ecf8427e | sha256sum
         let etag = "\"d41d8cd98f00b204e9800998ecf8427e\"";
-        assert_eq!(names().lines("in/a b.json", etag, false), "data/in/a b.json.f215faf9d88b7f0a.jsonl");
+        assert_eq!(
+            names().lines("in/a b.json", etag, false),
+            "data/in/a b.json.f215faf9d88b7f0a.jsonl"
+        );
         assert_eq!(names().lines("in/a", etag, true), "data/in/a.f215faf9d88b7f0a.jsonl.gz");
         let rejected = names().rejected("in/a", etag);
         assert_eq!(rejected, "errors/in/a.f215faf9d88b7f0a");
@@ -86,7 +96,10 @@ mod tests {
     #[test]
     fn long_keys_fit_and_stay_apart() {
         let (one, two) = ("é".repeat(512), format!("{}a", "é".repeat(511)));
-        for name in [names().lines(&one, "e", true), Names::reason(&names().rejected(&one, "e"))] {
+        for name in [
+            names().lines(&one, "e", true),
+            Names::reason(&names().rejected(&one, "e")),
+        ] {
             assert!(name.len() <= KEY_LIMIT && name.len() > KEY_LIMIT - 3, "{}", name.len());
         }
         assert_ne!(names().lines(&one, "e", false), names().lines(&two, "e", false));

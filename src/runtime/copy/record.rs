@@ -15,10 +15,23 @@ const LOOK: usize = 64 * 1024;
 
 /// What was done for an object.
 enum Done {
-    Converted { target: String, rows: u64, bytes: u64 },
-    Copied { target: String, bytes: u64 },
-    Rejected { target: String, bytes: u64, invalid: Invalid },
-    Present { target: String },
+    Converted {
+        target: String,
+        rows: u64,
+        bytes: u64,
+    },
+    Copied {
+        target: String,
+        bytes: u64,
+    },
+    Rejected {
+        target: String,
+        bytes: u64,
+        invalid: Invalid,
+    },
+    Present {
+        target: String,
+    },
     Empty,
     Stale,
 }
@@ -30,7 +43,10 @@ impl Copy {
         let changes = match s3_event::parse(&message.body) {
             Ok(s3_event::Body::Changes(changes)) => changes,
             Ok(s3_event::Body::Test) => {
-                Line::info("ignored").message(id).detail("s3:TestEvent, which S3 sends when a notification is set up").write();
+                Line::info("ignored")
+                    .message(id)
+                    .detail("s3:TestEvent, which S3 sends when a notification is set up")
+                    .write();
                 return true;
             }
             Err(error) => {
@@ -48,18 +64,32 @@ impl Copy {
 
     async fn change(&self, id: &str, change: &Change) -> bool {
         if change.bucket != self.plan.raw_bucket {
-            let detail = format!("the event is from the bucket {}, not from {}", change.bucket, self.plan.raw_bucket);
-            Line::error("misrouted").message(id).key(&change.key).detail(detail).write();
+            let detail = format!(
+                "the event is from the bucket {}, not from {}",
+                change.bucket, self.plan.raw_bucket
+            );
+            Line::error("misrouted")
+                .message(id)
+                .key(&change.key)
+                .detail(detail)
+                .write();
             return false;
         }
         if !change.is_creation() {
-            Line::info("ignored").message(id).key(&change.key).detail(format!("{} creates nothing", change.event)).write();
+            Line::info("ignored")
+                .message(id)
+                .key(&change.key)
+                .detail(format!("{} creates nothing", change.event))
+                .write();
             return true;
         }
         let begin = Instant::now();
         let (line, done) = match self.object(&change.key).await {
             Ok(done) => (done.line(), true),
-            Err(error) => (Line::error("failed").detail(format!("{error}; the message comes again")), false),
+            Err(error) => (
+                Line::error("failed").detail(format!("{error}; the message comes again")),
+                false,
+            ),
         };
         line.message(id).key(&change.key).took(begin.elapsed()).write();
         done
@@ -88,7 +118,11 @@ impl Copy {
             return Ok(Done::Present { target: target.key });
         }
         match convert(&self.store, body, &target).await? {
-            Outcome::Written { rows, bytes } => Ok(Done::Converted { target: target.key, rows, bytes }),
+            Outcome::Written { rows, bytes } => Ok(Done::Converted {
+                target: target.key,
+                rows,
+                bytes,
+            }),
             Outcome::Empty => Ok(Done::Empty),
             Outcome::Invalid(invalid) => self.rejected(version, invalid).await,
         }
@@ -106,17 +140,29 @@ impl Copy {
             return Ok(Done::Present { target: target.key });
         }
         let content_type = if gzipped { "application/gzip" } else { JSON_LINES };
-        self.store.copy_parts(version, &target, content_type, self.part_size()).await?;
-        Ok(Done::Copied { target: target.key, bytes: version.size })
+        self.store
+            .copy_parts(version, &target, content_type, self.part_size())
+            .await?;
+        Ok(Done::Copied {
+            target: target.key,
+            bytes: version.size,
+        })
     }
 
     async fn rejected(&self, version: &Version, invalid: Invalid) -> Result<Done, StoreError> {
         let target = self.reject(version, &invalid).await?;
-        Ok(Done::Rejected { target, bytes: version.size, invalid })
+        Ok(Done::Rejected {
+            target,
+            bytes: version.size,
+            invalid,
+        })
     }
 
     fn lines(&self, version: &Version, gzipped: bool) -> Place {
-        Place::new(&self.plan.curated_bucket, &self.plan.names.lines(&version.place.key, &version.etag, gzipped))
+        Place::new(
+            &self.plan.curated_bucket,
+            &self.plan.names.lines(&version.place.key, &version.etag, gzipped),
+        )
     }
 }
 
@@ -144,17 +190,30 @@ fn look(head: &[u8]) -> Result<(), Invalid> {
 impl Done {
     fn line(&self) -> Line {
         match self {
-            Self::Converted { target, rows, bytes } => Line::info("converted").target(target).moved(Some(*rows), *bytes),
-            Self::Copied { target, bytes } => {
-                Line::info("copied").target(target).moved(None, *bytes).detail("larger than PIPECTL_CONVERT_MAX_BYTES: copied as it is")
+            Self::Converted { target, rows, bytes } => {
+                Line::info("converted").target(target).moved(Some(*rows), *bytes)
             }
+            Self::Copied { target, bytes } => Line::info("copied")
+                .target(target)
+                .moved(None, *bytes)
+                .detail("larger than PIPECTL_CONVERT_MAX_BYTES: copied as it is"),
             // An error although the message is done: somebody must look at the file.
             Self::Rejected { target, bytes, invalid } => {
-                let place = invalid.position.map(|at| format!(" (line {}, column {})", at.line, at.column)).unwrap_or_default();
-                Line::error("rejected").target(target).moved(None, *bytes).detail(format!("{}{place}", invalid.reason))
+                let place = invalid
+                    .position
+                    .map(|at| format!(" (line {}, column {})", at.line, at.column))
+                    .unwrap_or_default();
+                Line::error("rejected")
+                    .target(target)
+                    .moved(None, *bytes)
+                    .detail(format!("{}{place}", invalid.reason))
             }
-            Self::Present { target } => Line::info("present").target(target).detail("done before: nothing to do"),
-            Self::Empty => Line::warn("empty").moved(Some(0), 0).detail("the file has no records: nothing written"),
+            Self::Present { target } => Line::info("present")
+                .target(target)
+                .detail("done before: nothing to do"),
+            Self::Empty => Line::warn("empty")
+                .moved(Some(0), 0)
+                .detail("the file has no records: nothing written"),
             Self::Stale => Line::info("stale").detail("the object is gone: nothing to do"),
         }
     }

@@ -27,19 +27,27 @@ struct Reason<'a> {
 impl Copy {
     /// Copies the object byte for byte to the error prefix and puts the reason beside it. Gives the object's new key.
     pub async fn reject(&self, version: &Version, invalid: &Invalid) -> Result<String, StoreError> {
-        let target = Place::new(&self.plan.curated_bucket, &self.plan.names.rejected(&version.place.key, &version.etag));
+        let target = Place::new(
+            &self.plan.curated_bucket,
+            &self.plan.names.rejected(&version.place.key, &version.etag),
+        );
         let reason = Place::new(&self.plan.curated_bucket, &Names::reason(&target.key));
         // The reason is written last, so where it is the object is too.
         if !self.store.exists(&reason).await? {
             self.copy_as_is(version, &target).await?;
-            self.store.put(&reason, "application/json", document(version, invalid)).await?;
+            self.store
+                .put(&reason, "application/json", document(version, invalid))
+                .await?;
         }
         Ok(target.key)
     }
 
     async fn copy_as_is(&self, version: &Version, target: &Place) -> Result<(), StoreError> {
         if version.size > self.plan.convert_max.min(COPY_LIMIT) {
-            return self.store.copy_parts(version, target, "application/octet-stream", self.part_size()).await;
+            return self
+                .store
+                .copy_parts(version, target, "application/octet-stream", self.part_size())
+                .await;
         }
         self.store.copy_whole(version, target).await
     }

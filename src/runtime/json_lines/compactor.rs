@@ -25,15 +25,32 @@ pub struct Compactor {
 impl Compactor {
     /// A machine whose records may be this long.
     pub fn new(limit: u64) -> Self {
-        let start = Position { line: 1, column: 1, offset: 0 };
-        Self { out: Vec::new(), rows: 0, limit, state: State::Mark(0), frames: Vec::new(), record: 0, record_start: start, here: start }
+        let start = Position {
+            line: 1,
+            column: 1,
+            offset: 0,
+        };
+        Self {
+            out: Vec::new(),
+            rows: 0,
+            limit,
+            state: State::Mark(0),
+            frames: Vec::new(),
+            record: 0,
+            record_start: start,
+            here: start,
+        }
     }
 
     /// Reads the next bytes.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), Invalid> {
         let mut rest = chunk;
         while let Some(&byte) = rest.first() {
-            let run = if matches!(self.state, State::Text(_)) { plain(rest) } else { 0 };
+            let run = if matches!(self.state, State::Text(_)) {
+                plain(rest)
+            } else {
+                0
+            };
             let (bytes, tail) = rest.split_at(run);
             if run > 0 {
                 self.emit(bytes)?;
@@ -53,7 +70,9 @@ impl Compactor {
         match (self.state, self.frames.last()) {
             (State::Mark(0) | State::Value { .. }, None) => Ok(()),
             (State::Mark(0), Some(_)) | (State::Mark(_), _) => self.fail("the file ends inside a byte order mark"),
-            (State::Text(_) | State::Escape(_) | State::Hex(..) | State::Utf8(..), _) => self.fail("the file ends inside a string"),
+            (State::Text(_) | State::Escape(_) | State::Hex(..) | State::Utf8(..), _) => {
+                self.fail("the file ends inside a string")
+            }
             (_, Some(Frame::Object)) => self.fail("the file ends inside an object"),
             (_, _) => self.fail("the file ends inside an array"),
         }
@@ -96,7 +115,11 @@ impl Compactor {
     fn mark(&mut self, seen: usize, byte: u8) -> Result<bool, Invalid> {
         if MARK.get(seen) == Some(&byte) {
             let whole = seen + 1 == MARK.len();
-            self.state = if whole { State::Value { first: false } } else { State::Mark(seen + 1) };
+            self.state = if whole {
+                State::Value { first: false }
+            } else {
+                State::Mark(seen + 1)
+            };
             return Ok(true);
         }
         match (seen, byte) {
@@ -120,9 +143,10 @@ impl Compactor {
             }
             b'[' => self.open(Frame::Array, byte),
             b']' if first => self.close(byte),
-            b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' if !nested => {
-                self.fail(format!("a record must be an object or an array, found {}", scalar(byte)))
-            }
+            b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' if !nested => self.fail(format!(
+                "a record must be an object or an array, found {}",
+                scalar(byte)
+            )),
             b'"' => self.write(byte, State::Text(Role::Value)),
             b'-' => self.write(byte, State::Number(Number::Minus)),
             b'0' => self.write(byte, State::Number(Number::Zero)),
@@ -159,7 +183,10 @@ impl Compactor {
             b'"' if role == Role::Key => self.write(byte, State::Colon),
             b'"' => self.write(byte, State::After),
             b'\\' => self.write(byte, State::Escape(role)),
-            0x00..=0x1F => self.fail(format!("a string holds an unescaped control character, {}", shown(byte))),
+            0x00..=0x1F => self.fail(format!(
+                "a string holds an unescaped control character, {}",
+                shown(byte)
+            )),
             _ => match Tail::after(byte) {
                 Some(tail) => self.write(byte, State::Utf8(role, tail)),
                 None => self.fail("a string holds bytes that are not UTF-8"),
@@ -171,7 +198,10 @@ impl Compactor {
         match byte {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.write(byte, State::Text(role)),
             b'u' => self.write(byte, State::Hex(role, 4)),
-            _ => self.fail(format!("a string holds an unknown escape, a backslash before {}", shown(byte))),
+            _ => self.fail(format!(
+                "a string holds an unknown escape, a backslash before {}",
+                shown(byte)
+            )),
         }
     }
 
@@ -179,7 +209,10 @@ impl Compactor {
         match (byte.is_ascii_hexdigit(), left) {
             (true, 1) => self.write(byte, State::Text(role)),
             (true, _) => self.write(byte, State::Hex(role, left - 1)),
-            (false, _) => self.fail(format!("expected a hexadecimal digit after `\\u`, found {}", shown(byte))),
+            (false, _) => self.fail(format!(
+                "expected a hexadecimal digit after `\\u`, found {}",
+                shown(byte)
+            )),
         }
     }
 
@@ -212,7 +245,11 @@ impl Compactor {
             self.record_start = self.here;
         }
         self.frames.push(frame);
-        let inside = if frame == Frame::Object { State::Key { first: true } } else { State::Value { first: true } };
+        let inside = if frame == Frame::Object {
+            State::Key { first: true }
+        } else {
+            State::Value { first: true }
+        };
         self.write(byte, inside)
     }
 
@@ -226,7 +263,11 @@ impl Compactor {
             }
         }
         let outside = self.frames.is_empty();
-        self.state = if outside { State::Value { first: false } } else { State::After };
+        self.state = if outside {
+            State::Value { first: false }
+        } else {
+            State::After
+        };
         Ok(())
     }
 
@@ -238,21 +279,34 @@ impl Compactor {
     fn emit(&mut self, bytes: &[u8]) -> Result<(), Invalid> {
         self.record += bytes.len() as u64;
         if self.record > self.limit {
-            let reason = format!("a record is longer than {} bytes, the most that Snowflake can load", self.limit);
+            let reason = format!(
+                "a record is longer than {} bytes, the most that Snowflake can load",
+                self.limit
+            );
             // Told by its start: that is the same however the bytes arrive, and it is where people look.
-            return Err(Invalid { reason, position: Some(self.record_start) });
+            return Err(Invalid {
+                reason,
+                position: Some(self.record_start),
+            });
         }
         self.out.extend_from_slice(bytes);
         Ok(())
     }
 
     fn fail<T>(&self, reason: impl Into<String>) -> Result<T, Invalid> {
-        Err(Invalid { reason: reason.into(), position: Some(self.here) })
+        Err(Invalid {
+            reason: reason.into(),
+            position: Some(self.here),
+        })
     }
 }
 
 fn shown(byte: u8) -> String {
-    if byte.is_ascii_graphic() { format!("`{}`", char::from(byte)) } else { format!("the byte 0x{byte:02X}") }
+    if byte.is_ascii_graphic() {
+        format!("`{}`", char::from(byte))
+    } else {
+        format!("the byte 0x{byte:02X}")
+    }
 }
 
 fn scalar(byte: u8) -> &'static str {

@@ -117,11 +117,20 @@ impl Tail {
     /// What must follow `byte`: nothing more (`Some(None)`), or `None` if it may not stand here.
     pub fn next(self, byte: u8) -> Option<Option<Self>> {
         let fits = (self.low..=self.high).contains(&byte);
-        fits.then(|| (self.left > 1).then_some(Self { left: self.left - 1, low: 0x80, high: 0xBF }))
+        fits.then(|| {
+            (self.left > 1).then_some(Self {
+                left: self.left - 1,
+                low: 0x80,
+                high: 0xBF,
+            })
+        })
     }
 }
 
 /// How many bytes at the start of `chunk` stand for themselves inside a string.
 pub fn plain(chunk: &[u8]) -> usize {
-    chunk.iter().position(|byte| !matches!(byte, 0x20..=0x7F) || matches!(byte, b'"' | b'\\')).unwrap_or(chunk.len())
+    chunk
+        .iter()
+        .position(|byte| !matches!(byte, 0x20..=0x7F) || matches!(byte, b'"' | b'\\'))
+        .unwrap_or(chunk.len())
 }

@@ -57,7 +57,9 @@ impl Default for Converter {
 impl Converter {
     /// A converter whose records may have at most this many bytes.
     pub fn with_record_limit(limit: u64) -> Self {
-        Self { input: Input::Fresh(Compactor::new(limit)) }
+        Self {
+            input: Input::Fresh(Compactor::new(limit)),
+        }
     }
 
     /// Reads the next bytes. After an error the object is done for.
@@ -84,7 +86,9 @@ impl Converter {
         match &mut input {
             Input::Plain(compactor) => compactor.push(bytes)?,
             Input::Gzip(decoder) => decoder.write_all(bytes).map_err(|error| verdict(decoder, &error))?,
-            Input::Fresh(_) | Input::Held(_) | Input::Failed => return Err(Invalid::whole("the conversion has already failed")),
+            Input::Fresh(_) | Input::Held(_) | Input::Failed => {
+                return Err(Invalid::whole("the conversion has already failed"));
+            }
         }
         self.input = input;
         Ok(())
@@ -100,7 +104,13 @@ impl Converter {
             Input::Fresh(compactor) | Input::Plain(compactor) => compactor.finish()?,
             Input::Gzip(decoder) => {
                 // The decoder says "checksum" of both, so both are named.
-                decoder.try_finish().map_err(|_| decoder.get_mut().verdict.take().unwrap_or_else(|| Invalid::whole("the gzip data is truncated, or its checksum is wrong")))?;
+                decoder.try_finish().map_err(|_| {
+                    decoder
+                        .get_mut()
+                        .verdict
+                        .take()
+                        .unwrap_or_else(|| Invalid::whole("the gzip data is truncated, or its checksum is wrong"))
+                })?;
                 decoder.get_mut().compactor.finish()?;
             }
             Input::Failed => return Err(Invalid::whole("the conversion has already failed")),
@@ -115,12 +125,16 @@ impl Converter {
 
     /// Takes the output that waits.
     pub fn take(&mut self) -> Vec<u8> {
-        self.compactor().map(|compactor| std::mem::take(&mut compactor.out)).unwrap_or_default()
+        self.compactor()
+            .map(|compactor| std::mem::take(&mut compactor.out))
+            .unwrap_or_default()
     }
 
     /// Takes the first `size` bytes of the output that waits, or all of it if there is less.
     pub fn take_part(&mut self, size: usize) -> Vec<u8> {
-        let Some(compactor) = self.compactor() else { return Vec::new() };
+        let Some(compactor) = self.compactor() else {
+            return Vec::new();
+        };
         let rest = compactor.out.split_off(size.min(compactor.out.len()));
         std::mem::replace(&mut compactor.out, rest)
     }
@@ -145,12 +159,21 @@ fn second(mut compactor: Compactor, byte: u8) -> Result<Input, Invalid> {
         compactor.push(&GZIP[..1])?;
         return Ok(Input::Plain(compactor));
     }
-    let mut decoder = MultiGzDecoder::new(Sink { compactor, verdict: None });
+    let mut decoder = MultiGzDecoder::new(Sink {
+        compactor,
+        verdict: None,
+    });
     // The second byte is pushed by the caller; the first was held back.
-    decoder.write_all(&GZIP[..1]).map_err(|error| verdict(&mut decoder, &error))?;
+    decoder
+        .write_all(&GZIP[..1])
+        .map_err(|error| verdict(&mut decoder, &error))?;
     Ok(Input::Gzip(Box::new(decoder)))
 }
 
 fn verdict(decoder: &mut MultiGzDecoder<Sink>, error: &io::Error) -> Invalid {
-    decoder.get_mut().verdict.take().unwrap_or_else(|| Invalid::whole(format!("the gzip data is corrupt: {error}")))
+    decoder
+        .get_mut()
+        .verdict
+        .take()
+        .unwrap_or_else(|| Invalid::whole(format!("the gzip data is corrupt: {error}")))
 }

@@ -37,7 +37,10 @@ pub struct Invalid {
 impl Invalid {
     /// A fault of the object as a whole.
     pub fn whole(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), position: None }
+        Self {
+            reason: reason.into(),
+            position: None,
+        }
     }
 }
 

@@ -28,15 +28,21 @@ fn lines(text: &str) -> String {
 
 fn invalid(bytes: &[u8]) -> (String, Option<(u64, u64, u64)>) {
     let invalid = convert(&[bytes]).unwrap_err();
-    (invalid.reason, invalid.position.map(|at| (at.line, at.column, at.offset)))
+    (
+        invalid.reason,
+        invalid.position.map(|at| (at.line, at.column, at.offset)),
+    )
 }
 
 fn gzip(members: &[&[u8]]) -> Vec<u8> {
-    members.iter().flat_map(|bytes| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }).collect()
+    members
+        .iter()
+        .flat_map(|bytes| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        })
+        .collect()
 }
 
 #[test]
@@ -75,28 +81,77 @@ fn nothing_gives_nothing() {
 
 #[test]
 fn scalars_are_no_records() {
-    for (text, name) in [("42", "a number"), ("[\"a\"]", "a string"), ("{} null", "null"), ("[[1],true]", "a boolean"), ("-1", "a number")] {
+    for (text, name) in [
+        ("42", "a number"),
+        ("[\"a\"]", "a string"),
+        ("{} null", "null"),
+        ("[[1],true]", "a boolean"),
+        ("-1", "a number"),
+    ] {
         let (reason, _) = invalid(text.as_bytes());
-        assert_eq!(reason, format!("a record must be an object or an array, found {name}"), "{text}");
+        assert_eq!(
+            reason,
+            format!("a record must be an object or an array, found {name}"),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn faults_are_told_with_their_place() {
     let at = |line, column, offset| Some((line, column, offset));
-    assert_eq!(invalid(b"{\"a\":1}\n{\"b\" 2}"), ("expected `:` after a key, found `2`".into(), at(2, 6, 13)));
-    assert_eq!(invalid("{\"é\":1,}".as_bytes()), ("expected a key in double quotes, found `}`".into(), at(1, 8, 8)));
+    assert_eq!(
+        invalid(b"{\"a\":1}\n{\"b\" 2}"),
+        ("expected `:` after a key, found `2`".into(), at(2, 6, 13))
+    );
+    assert_eq!(
+        invalid("{\"é\":1,}".as_bytes()),
+        ("expected a key in double quotes, found `}`".into(), at(1, 8, 8))
+    );
     assert_eq!(invalid(b"[{},]"), ("expected a value, found `]`".into(), at(1, 5, 4)));
-    assert_eq!(invalid(b"{\"a\":01}"), ("expected `,` or `}`, found `1`".into(), at(1, 7, 6)));
-    assert_eq!(invalid(b"{\"a\":1.}"), ("a number may not go on with `}`".into(), at(1, 8, 7)));
-    assert_eq!(invalid(b"{\"a\":nul}"), ("expected `true`, `false` or `null`, found `}`".into(), at(1, 9, 8)));
-    assert_eq!(invalid(b"{\"a\":\"\n\"}"), ("a string holds an unescaped control character, the byte 0x0A".into(), at(1, 7, 6)));
-    assert_eq!(invalid(b"{\"a\":\"\\x\"}").0, "a string holds an unknown escape, a backslash before `x`");
-    assert_eq!(invalid(b"{\"\xff\":1}"), ("a string holds bytes that are not UTF-8".into(), at(1, 3, 2)));
-    assert_eq!(invalid(b"{\"\xed\xa0\x80\":1}").0, "a string holds bytes that are not UTF-8");
-    assert_eq!(invalid(b"\xff\xfe{\0}\0").0, "the file is UTF-16, but JSON must be UTF-8");
-    assert_eq!(invalid(b"\xef\xbb{}").0, "the file starts with a broken byte order mark");
-    assert_eq!(invalid(b"{\"a\":1"), ("the file ends inside an object".into(), at(1, 7, 6)));
+    assert_eq!(
+        invalid(b"{\"a\":01}"),
+        ("expected `,` or `}`, found `1`".into(), at(1, 7, 6))
+    );
+    assert_eq!(
+        invalid(b"{\"a\":1.}"),
+        ("a number may not go on with `}`".into(), at(1, 8, 7))
+    );
+    assert_eq!(
+        invalid(b"{\"a\":nul}"),
+        ("expected `true`, `false` or `null`, found `}`".into(), at(1, 9, 8))
+    );
+    assert_eq!(
+        invalid(b"{\"a\":\"\n\"}"),
+        (
+            "a string holds an unescaped control character, the byte 0x0A".into(),
+            at(1, 7, 6)
+        )
+    );
+    assert_eq!(
+        invalid(b"{\"a\":\"\\x\"}").0,
+        "a string holds an unknown escape, a backslash before `x`"
+    );
+    assert_eq!(
+        invalid(b"{\"\xff\":1}"),
+        ("a string holds bytes that are not UTF-8".into(), at(1, 3, 2))
+    );
+    assert_eq!(
+        invalid(b"{\"\xed\xa0\x80\":1}").0,
+        "a string holds bytes that are not UTF-8"
+    );
+    assert_eq!(
+        invalid(b"\xff\xfe{\0}\0").0,
+        "the file is UTF-16, but JSON must be UTF-8"
+    );
+    assert_eq!(
+        invalid(b"\xef\xbb{}").0,
+        "the file starts with a broken byte order mark"
+    );
+    assert_eq!(
+        invalid(b"{\"a\":1"),
+        ("the file ends inside an object".into(), at(1, 7, 6))
+    );
     assert_eq!(invalid(b"[{\"a\":\"").0, "the file ends inside a string");
     assert_eq!(invalid(b"[{}").0, "the file ends inside an array");
     assert_eq!(invalid(b"{},{}").0, "expected a value, found `,`");
@@ -114,7 +169,10 @@ fn gzip_is_known_by_its_bytes() {
     for end in 2..whole.len() {
         // Where a member ends exactly, only the JSON can tell that something is missing.
         let reason = invalid(&whole[..end]).0;
-        assert!(reason.starts_with("the gzip data is truncated") || reason == "the file ends inside an object", "{end}: {reason}");
+        assert!(
+            reason.starts_with("the gzip data is truncated") || reason == "the file ends inside an object",
+            "{end}: {reason}"
+        );
     }
     let mut corrupt = whole.clone();
     corrupt[16] ^= 0xFF;
@@ -126,7 +184,10 @@ fn gzip_is_known_by_its_bytes() {
     let mut trailing = gzip(&[b"{}"]);
     trailing.extend(b"garbage");
     assert!(invalid(&trailing).0.starts_with("the gzip data is"));
-    assert_eq!(invalid(&gzip(&[b"{\n\"a\"}"])), ("expected `:` after a key, found `}`".into(), Some((2, 4, 5))));
+    assert_eq!(
+        invalid(&gzip(&[b"{\n\"a\"}"])),
+        ("expected `:` after a key, found `}`".into(), Some((2, 4, 5)))
+    );
 }
 
 #[test]
@@ -134,7 +195,14 @@ fn limits_are_faults_not_crashes() {
     let mut converter = Converter::with_record_limit(10);
     assert!(converter.push(b"{\"a\":1234}\n").is_ok());
     let invalid = converter.push(b" {\"a\":   12345}").unwrap_err();
-    assert_eq!(invalid.position, Some(Position { line: 2, column: 2, offset: 12 }));
+    assert_eq!(
+        invalid.position,
+        Some(Position {
+            line: 2,
+            column: 2,
+            offset: 12
+        })
+    );
     assert!(converter.push(b"{}").is_err() && converter.finish().is_err());
     let deep = "[".repeat(DEPTH_LIMIT + 1);
     assert!(self::invalid(deep.as_bytes()).0.contains("deeper than"));
@@ -146,12 +214,22 @@ fn limits_are_faults_not_crashes() {
 fn value() -> impl Strategy<Value = String> {
     let blank = || "[ \t\r\n]{0,2}";
     let number = "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?";
-    let string = prop_oneof![any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()), Just(r#""\u00e9\/\n""#.to_owned())];
-    let leaf = prop_oneof![Just("null".to_owned()), Just("true".to_owned()), Just("false".to_owned()), number, string];
+    let string = prop_oneof![
+        any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
+        Just(r#""\u00e9\/\n""#.to_owned())
+    ];
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        number,
+        string
+    ];
     leaf.prop_recursive(4, 32, 5, move |inner| {
         let padded = (blank(), inner, blank()).prop_map(|(before, text, after)| format!("{before}{text}{after}"));
-        let member = (any::<String>(), blank(), padded.clone(), blank())
-            .prop_map(|(key, after, value, before)| format!("{before}{}{after}:{value}", serde_json::to_string(&key).unwrap()));
+        let member = (any::<String>(), blank(), padded.clone(), blank()).prop_map(|(key, after, value, before)| {
+            format!("{before}{}{after}:{value}", serde_json::to_string(&key).unwrap())
+        });
         prop_oneof![
             prop::collection::vec(padded, 0..5).prop_map(|items| format!("[{}]", items.join(","))),
             prop::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(","))),
@@ -166,12 +244,14 @@ fn object() -> impl Strategy<Value = String> {
 /// Whitespace between tokens removed, everything else kept: the simple, slow way.
 fn squeezed(text: &str) -> String {
     let (mut inside, mut escaped) = (false, false);
-    text.chars().filter(|&letter| {
-        let quote = letter == '"' && !escaped;
-        escaped = inside && letter == '\\' && !escaped;
-        inside ^= quote;
-        inside || !letter.is_ascii_whitespace()
-    }).collect()
+    text.chars()
+        .filter(|&letter| {
+            let quote = letter == '"' && !escaped;
+            escaped = inside && letter == '\\' && !escaped;
+            inside ^= quote;
+            inside || !letter.is_ascii_whitespace()
+        })
+        .collect()
 }
 
 fn cut<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {

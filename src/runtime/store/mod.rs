@@ -33,7 +33,12 @@ pub enum StoreError {
     Changed,
     /// Everything else.
     #[error("{operation} of s3://{bucket}/{key}: {reason}")]
-    Failed { operation: &'static str, bucket: String, key: String, reason: String },
+    Failed {
+        operation: &'static str,
+        bucket: String,
+        key: String,
+        reason: String,
+    },
 }
 
 /// The place of an object.
@@ -48,11 +53,19 @@ pub struct Place {
 impl Place {
     /// The place of `key` in `bucket`.
     pub fn new(bucket: &str, key: &str) -> Self {
-        Self { bucket: bucket.to_owned(), key: key.to_owned() }
+        Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+        }
     }
 
     fn failed(&self, operation: &'static str, reason: impl Into<String>) -> StoreError {
-        StoreError::Failed { operation, bucket: self.bucket.clone(), key: self.key.clone(), reason: reason.into() }
+        StoreError::Failed {
+            operation,
+            bucket: self.bucket.clone(),
+            key: self.key.clone(),
+            reason: reason.into(),
+        }
     }
 
     fn refused<E>(&self, operation: &'static str, error: &SdkError<E>) -> StoreError
@@ -88,12 +101,17 @@ impl Body {
     pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, StoreError> {
         let read = timeout(READ_PATIENCE, self.stream.try_next()).await;
         let chunk = read
-            .map_err(|_| self.place.failed("GetObject", format!("no bytes for {} s", READ_PATIENCE.as_secs())))?
+            .map_err(|_| {
+                self.place
+                    .failed("GetObject", format!("no bytes for {} s", READ_PATIENCE.as_secs()))
+            })?
             .map_err(|error| self.place.failed("GetObject", error.to_string()))?;
         let taken = chunk.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.left = self.left.saturating_sub(taken);
         match chunk {
-            None if self.left > 0 => Err(self.place.failed("GetObject", format!("the body ended {} bytes early", self.left))),
+            None if self.left > 0 => Err(self
+                .place
+                .failed("GetObject", format!("the body ended {} bytes early", self.left))),
             chunk => Ok(chunk),
         }
     }
@@ -108,20 +126,48 @@ pub struct Store {
 impl Store {
     /// A store that talks through `client`.
     pub fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, clean_ups: Mutex::default() })
+        Arc::new(Self {
+            client,
+            clean_ups: Mutex::default(),
+        })
     }
 
     /// Opens the newest version of an object.
     pub async fn open(&self, place: &Place) -> Result<(Version, Body), StoreError> {
-        let found = self.client.get_object().bucket(&place.bucket).key(&place.key).send().await.map_err(|error| {
-            let gone = error.as_service_error().is_some_and(|error| error.is_no_such_key());
-            if gone { StoreError::Gone } else { place.refused("GetObject", &error) }
-        })?;
+        let found = self
+            .client
+            .get_object()
+            .bucket(&place.bucket)
+            .key(&place.key)
+            .send()
+            .await
+            .map_err(|error| {
+                let gone = error.as_service_error().is_some_and(|error| error.is_no_such_key());
+                if gone {
+                    StoreError::Gone
+                } else {
+                    place.refused("GetObject", &error)
+                }
+            })?;
         let size = found.content_length.and_then(|length| u64::try_from(length).ok());
         let size = size.ok_or_else(|| place.failed("GetObject", "the answer has no length"))?;
-        let etag = found.e_tag.ok_or_else(|| place.failed("GetObject", "the answer has no ETag"))?;
-        let body = Body { place: place.clone(), stream: found.body, left: size };
-        Ok((Version { place: place.clone(), etag, size, modified: found.last_modified }, body))
+        let etag = found
+            .e_tag
+            .ok_or_else(|| place.failed("GetObject", "the answer has no ETag"))?;
+        let body = Body {
+            place: place.clone(),
+            stream: found.body,
+            left: size,
+        };
+        Ok((
+            Version {
+                place: place.clone(),
+                etag,
+                size,
+                modified: found.last_modified,
+            },
+            body,
+        ))
     }
 
     /// Whether an object is there.
@@ -131,7 +177,14 @@ impl Store {
     /// curated bucket, so 403 counts as absent: then the work is done, and if the right to read is really missing, only
     /// a short cut is lost.
     pub async fn exists(&self, place: &Place) -> Result<bool, StoreError> {
-        match self.client.head_object().bucket(&place.bucket).key(&place.key).send().await {
+        match self
+            .client
+            .head_object()
+            .bucket(&place.bucket)
+            .key(&place.key)
+            .send()
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) => match error.raw_response().map(|response| response.status().as_u16()) {
                 Some(403 | 404) => Ok(false),
@@ -142,8 +195,17 @@ impl Store {
 
     /// Writes a whole object.
     pub async fn put(&self, place: &Place, content_type: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let request = self.client.put_object().bucket(&place.bucket).key(&place.key).content_type(content_type);
-        request.body(ByteStream::from(bytes)).send().await.map_err(|error| place.refused("PutObject", &error))?;
+        let request = self
+            .client
+            .put_object()
+            .bucket(&place.bucket)
+            .key(&place.key)
+            .content_type(content_type);
+        request
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(|error| place.refused("PutObject", &error))?;
         Ok(())
     }
 
@@ -157,7 +219,10 @@ impl Store {
     fn clean_up(&self, work: impl Future<Output = ()> + Send + 'static) {
         // Outside of the runtime (the process is ending) nobody could run it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.clean_ups.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.spawn(work));
+            self.clean_ups
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(runtime.spawn(work));
         }
     }
 }

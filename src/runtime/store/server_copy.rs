@@ -12,7 +12,8 @@ use super::{COPY_LIMIT, Place, Store, StoreError, Version};
 /// Parts copied at a time.
 const PARALLEL: usize = 8;
 
-/// The least bytes of a part that is not the last (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>).
+/// The least bytes of a part that is not the last
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>).
 const PART_MINIMUM: u64 = 5 * 1024 * 1024;
 
 impl Store {
@@ -21,14 +22,30 @@ impl Store {
     /// Tags are not copied: that would need `s3:GetObjectTagging` and `s3:PutObjectTagging`, and tags may mean
     /// something to the policies of the source bucket only.
     pub async fn copy_whole(&self, from: &Version, to: &Place) -> Result<(), StoreError> {
-        let request = self.client.copy_object().bucket(&to.bucket).key(&to.key).copy_source(source(&from.place));
-        let request = request.copy_source_if_match(&from.etag).tagging_directive(TaggingDirective::Replace);
-        request.send().await.map_err(|error| refused("CopyObject", to, &error))?;
+        let request = self
+            .client
+            .copy_object()
+            .bucket(&to.bucket)
+            .key(&to.key)
+            .copy_source(source(&from.place));
+        let request = request
+            .copy_source_if_match(&from.etag)
+            .tagging_directive(TaggingDirective::Replace);
+        request
+            .send()
+            .await
+            .map_err(|error| refused("CopyObject", to, &error))?;
         Ok(())
     }
 
     /// Copies one version of an object part by part, whatever its size.
-    pub async fn copy_parts(self: &Arc<Self>, from: &Version, to: &Place, content_type: &str, part: u64) -> Result<(), StoreError> {
+    pub async fn copy_parts(
+        self: &Arc<Self>,
+        from: &Version,
+        to: &Place,
+        content_type: &str,
+        part: u64,
+    ) -> Result<(), StoreError> {
         let open = OpenUpload::begin(self, to, content_type, None).await?;
         let parts = futures::stream::iter(ranges(from.size, part).into_iter().zip(1..))
             .map(|(range, number)| self.copy_part(from, to, open.id(), range, number))
@@ -38,11 +55,29 @@ impl Store {
         open.complete(parts).await
     }
 
-    async fn copy_part(&self, from: &Version, to: &Place, upload: &str, range: (u64, u64), number: i32) -> Result<CompletedPart, StoreError> {
-        let request = self.client.upload_part_copy().bucket(&to.bucket).key(&to.key).upload_id(upload).part_number(number);
-        let request = request.copy_source(source(&from.place)).copy_source_if_match(&from.etag);
+    async fn copy_part(
+        &self,
+        from: &Version,
+        to: &Place,
+        upload: &str,
+        range: (u64, u64),
+        number: i32,
+    ) -> Result<CompletedPart, StoreError> {
+        let request = self
+            .client
+            .upload_part_copy()
+            .bucket(&to.bucket)
+            .key(&to.key)
+            .upload_id(upload)
+            .part_number(number);
+        let request = request
+            .copy_source(source(&from.place))
+            .copy_source_if_match(&from.etag);
         let request = request.copy_source_range(format!("bytes={}-{}", range.0, range.1));
-        let copied = request.send().await.map_err(|error| refused("UploadPartCopy", to, &error))?;
+        let copied = request
+            .send()
+            .await
+            .map_err(|error| refused("UploadPartCopy", to, &error))?;
         let etag = copied.copy_part_result.and_then(|result| result.e_tag);
         Ok(CompletedPart::builder().part_number(number).set_e_tag(etag).build())
     }
@@ -50,8 +85,12 @@ impl Store {
 
 /// The first and last byte of every part of an object: parts of `wanted` bytes, or as S3's limits need.
 fn ranges(size: u64, wanted: u64) -> Vec<(u64, u64)> {
-    let part = wanted.max(size.div_ceil(MAX_PARTS as u64)).clamp(PART_MINIMUM, COPY_LIMIT);
-    (0..size.div_ceil(part)).map(|index| (index * part, ((index + 1) * part).min(size) - 1)).collect()
+    let part = wanted
+        .max(size.div_ceil(MAX_PARTS as u64))
+        .clamp(PART_MINIMUM, COPY_LIMIT);
+    (0..size.div_ceil(part))
+        .map(|index| (index * part, ((index + 1) * part).min(size) - 1))
+        .collect()
 }
 
 /// `bucket/key`, URL encoded: the SDK passes this header on as it is
@@ -87,12 +126,23 @@ mod tests {
 
     #[test]
     fn parts_cover_everything_once_within_the_limits() {
-        for (size, wanted) in [(1, 1), (5 * MIB, MIB), (5 * MIB + 1, MIB), (12 * MIB, MIB), (6 * 1024 * MIB, 256 * MIB), (40 << 40, MIB)] {
+        for (size, wanted) in [
+            (1, 1),
+            (5 * MIB, MIB),
+            (5 * MIB + 1, MIB),
+            (12 * MIB, MIB),
+            (6 * 1024 * MIB, 256 * MIB),
+            (40 << 40, MIB),
+        ] {
             let ranges = ranges(size, wanted);
             assert!(ranges.len() <= MAX_PARTS);
             assert_eq!((ranges[0].0, ranges[ranges.len() - 1].1), (0, size - 1));
             assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0));
-            assert!(ranges[..ranges.len() - 1].iter().all(|(first, last)| (PART_MINIMUM..=COPY_LIMIT).contains(&(last - first + 1))));
+            assert!(
+                ranges[..ranges.len() - 1]
+                    .iter()
+                    .all(|(first, last)| (PART_MINIMUM..=COPY_LIMIT).contains(&(last - first + 1)))
+            );
         }
     }
 

@@ -22,12 +22,29 @@ pub struct OpenUpload {
 
 impl OpenUpload {
     /// Begins an upload. With `checksum` every part must carry a CRC32.
-    pub async fn begin(store: &Arc<Store>, place: &Place, content_type: &str, checksum: Option<ChecksumAlgorithm>) -> Result<Self, StoreError> {
-        let request = store.client.create_multipart_upload().bucket(&place.bucket).key(&place.key).content_type(content_type);
+    pub async fn begin(
+        store: &Arc<Store>,
+        place: &Place,
+        content_type: &str,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<Self, StoreError> {
+        let request = store
+            .client
+            .create_multipart_upload()
+            .bucket(&place.bucket)
+            .key(&place.key)
+            .content_type(content_type);
         let begun = request.set_checksum_algorithm(checksum).send().await;
         let begun = begun.map_err(|error| place.refused("CreateMultipartUpload", &error))?;
-        let id = begun.upload_id.ok_or_else(|| place.failed("CreateMultipartUpload", "the answer has no upload id"))?;
-        Ok(Self { store: Arc::clone(store), place: place.clone(), id, completed: false })
+        let id = begun
+            .upload_id
+            .ok_or_else(|| place.failed("CreateMultipartUpload", "the answer has no upload id"))?;
+        Ok(Self {
+            store: Arc::clone(store),
+            place: place.clone(),
+            id,
+            completed: false,
+        })
     }
 
     /// S3's name for it.
@@ -38,7 +55,12 @@ impl OpenUpload {
     /// Makes the object of its parts.
     pub async fn complete(mut self, mut parts: Vec<CompletedPart>) -> Result<(), StoreError> {
         parts.sort_by_key(|part| part.part_number);
-        let request = self.store.client.complete_multipart_upload().bucket(&self.place.bucket).key(&self.place.key);
+        let request = self
+            .store
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.place.bucket)
+            .key(&self.place.key);
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let done = request.upload_id(&self.id).multipart_upload(parts).send().await;
         done.map_err(|error| self.place.refused("CompleteMultipartUpload", &error))?;
@@ -53,11 +75,19 @@ impl Drop for OpenUpload {
             return;
         }
         let (store, place) = (Arc::clone(&self.store), self.place.clone());
-        let request = store.client.abort_multipart_upload().bucket(&place.bucket).key(&place.key).upload_id(&self.id);
+        let request = store
+            .client
+            .abort_multipart_upload()
+            .bucket(&place.bucket)
+            .key(&place.key)
+            .upload_id(&self.id);
         store.clean_up(async move {
             if let Err(error) = request.send().await {
                 let reason = place.refused("AbortMultipartUpload", &error).to_string();
-                Line::warn("abort").target(&place.key).detail(format!("{reason}; the bucket's lifecycle rule removes the parts")).write();
+                Line::warn("abort")
+                    .target(&place.key)
+                    .detail(format!("{reason}; the bucket's lifecycle rule removes the parts"))
+                    .write();
             }
         });
     }
@@ -80,7 +110,15 @@ pub struct Upload {
 impl Upload {
     /// An upload that has not told S3 anything yet.
     pub fn new(store: &Arc<Store>, place: &Place, content_type: &'static str) -> Self {
-        Self { store: Arc::clone(store), place: place.clone(), content_type, sending: JoinSet::new(), open: None, sent: Vec::new(), begun: 0 }
+        Self {
+            store: Arc::clone(store),
+            place: place.clone(),
+            content_type,
+            sending: JoinSet::new(),
+            open: None,
+            sent: Vec::new(),
+            begun: 0,
+        }
     }
 
     /// Whether S3 takes no more parts but a last one.
@@ -93,16 +131,40 @@ impl Upload {
         self.settle().await?;
         let open = match self.open.take() {
             Some(open) => open,
-            None => OpenUpload::begin(&self.store, &self.place, self.content_type, Some(ChecksumAlgorithm::Crc32)).await?,
+            None => {
+                OpenUpload::begin(
+                    &self.store,
+                    &self.place,
+                    self.content_type,
+                    Some(ChecksumAlgorithm::Crc32),
+                )
+                .await?
+            }
         };
         self.begun += 1;
         let number = i32::try_from(self.begun).unwrap_or(i32::MAX);
         let place = self.place.clone();
-        let request = self.store.client.upload_part().bucket(&place.bucket).key(&place.key).upload_id(open.id()).part_number(number);
-        let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32).body(ByteStream::from(bytes));
+        let request = self
+            .store
+            .client
+            .upload_part()
+            .bucket(&place.bucket)
+            .key(&place.key)
+            .upload_id(open.id())
+            .part_number(number);
+        let request = request
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .body(ByteStream::from(bytes));
         self.sending.spawn(async move {
-            let sent = request.send().await.map_err(|error| place.refused("UploadPart", &error))?;
-            Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).set_checksum_crc32(sent.checksum_crc32).build())
+            let sent = request
+                .send()
+                .await
+                .map_err(|error| place.refused("UploadPart", &error))?;
+            Ok(CompletedPart::builder()
+                .part_number(number)
+                .set_e_tag(sent.e_tag)
+                .set_checksum_crc32(sent.checksum_crc32)
+                .build())
         });
         self.open = Some(open);
         Ok(())
