@@ -14,3 +14,4 @@ pub mod report;
 pub mod runtime;
 pub mod snowflake;
 pub mod spec;
+pub mod status;

@@ -115,8 +115,10 @@ fn copy_policy(model: &Model, source: &FilesSource, function: &str, queue_arn: &
         Statement::allow(
             "ReadRaw",
             Principal::Holder,
-            &["s3:GetObject"],
-            &[names.bucket_arn(&source.bucket, Some("*"))],
+            // Without ListBucket S3 answers 403 for an object that is gone, and its message would never end:
+            // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+            &["s3:GetObject", "s3:ListBucket"],
+            &[names.bucket_arn(&source.bucket, None), names.bucket_arn(&source.bucket, Some("*"))],
         ),
         Statement::allow(
             "WriteCurated",
