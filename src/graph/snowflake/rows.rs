@@ -8,13 +8,16 @@ use crate::snowflake::sql::{Templates, raw};
 use crate::spec::jsonpath::{JsonPath, Root, Step};
 use crate::spec::sqltype::SqlType;
 
+/// A length that Snowflake itself gives to text without one.
+const UNLIMITED: u32 = 16_777_216;
+
 /// The rows of `table` in `source` (a stream, or the raw table itself).
 pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Result<Value> {
     let flatten = table.flatten.as_ref().map(|path| {
-        format!(",\n  LATERAL FLATTEN(INPUT => {}) AS f", expression(path))
+        format!(",\n    LATERAL FLATTEN(INPUT => {}) AS f", expression(path))
     });
     let values = context! {
-        columns => table.columns.iter().map(column).collect::<Vec<_>>(),
+        columns => table.columns.iter().enumerate().map(|(position, spec)| column(position, spec)).collect::<Vec<_>>(),
         item_index => raw(if flatten.is_some() { "f.INDEX" } else { "0" }),
         item => raw(if flatten.is_some() { "f.VALUE" } else { "r.RECORD" }),
         source => raw(source),
@@ -49,29 +52,36 @@ pub fn merge(table: &Table, source: &Name, target: &Name, templates: &Templates)
     templates.text("merge", values)
 }
 
-fn column(column: &Column) -> Value {
+/// A column is read once, as `_1`, `_2` …, and typed and judged by that name.
+fn column(position: usize, column: &Column) -> Value {
     let json = expression(&column.path);
-    let text = format!("{json}::VARCHAR");
+    let found = format!("_{}", position + 1);
+    let is_json = matches!(column.data_type, SqlType::Variant | SqlType::Object | SqlType::Array);
+    let value = typed(&column.data_type, &found);
     context! {
         name => raw(&column.name),
-        value => raw(typed(&column.data_type, &json, &text)),
-        text => raw(&text),
+        json => raw(if is_json { json } else { format!("{json}::VARCHAR") }),
+        checked => value != found && column.data_type != SqlType::Variant,
+        value => raw(value),
+        text => raw(if is_json { format!("{found}::VARCHAR") } else { found.clone() }),
+        found => raw(found),
         required => column.not_null,
         missing => format!("{} is missing", column.name.as_str()),
         invalid => format!("{} is not {}: ", column.name.as_str(), column.data_type),
     }
 }
 
-/// The value as its type, or NULL where it is not of the type, so that one bad record never stops a file:
+/// What was found as its type, or NULL where it is not of the type, so that one bad record never stops a file:
 /// <https://docs.snowflake.com/en/sql-reference/functions/try_cast>.
-fn typed(data_type: &SqlType, json: &str, text: &str) -> String {
+fn typed(data_type: &SqlType, found: &str) -> String {
     match data_type {
-        SqlType::Varchar(length) => format!("IFF(LENGTH({text}) <= {length}, {text}, NULL)"),
-        SqlType::Variant => format!("IFF(IS_NULL_VALUE({json}), NULL, {json})"),
-        SqlType::Object => format!("IFF(TYPEOF({json}) = 'OBJECT', {json}, NULL)::OBJECT"),
-        SqlType::Array => format!("IFF(TYPEOF({json}) = 'ARRAY', {json}, NULL)::ARRAY"),
-        SqlType::Binary(_) => format!("TRY_TO_BINARY({text}, 'BASE64')"),
-        other => format!("TRY_CAST({text} AS {other})"),
+        SqlType::Varchar(length) if *length >= UNLIMITED => found.to_owned(),
+        SqlType::Varchar(length) => format!("IFF(LENGTH({found}) <= {length}, {found}, NULL)"),
+        SqlType::Variant => format!("IFF(IS_NULL_VALUE({found}), NULL, {found})"),
+        SqlType::Object => format!("IFF(TYPEOF({found}) = 'OBJECT', {found}, NULL)::OBJECT"),
+        SqlType::Array => format!("IFF(TYPEOF({found}) = 'ARRAY', {found}, NULL)::ARRAY"),
+        SqlType::Binary(_) => format!("TRY_TO_BINARY({found}, 'BASE64')"),
+        other => format!("TRY_CAST({found} AS {other})"),
     }
 }
 
