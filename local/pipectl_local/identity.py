@@ -104,7 +104,7 @@ class Identity:
         except Exception as error:
             raise AwsRefused(refusal) from error
         document = role["AssumeRolePolicyDocument"]
-        context = self._evaluation("sts:AssumeRole", role_arn, {"sts:ExternalId": external_id})
+        context = self._evaluation("sts:AssumeRole", role_arn, {"sts:externalid": external_id, "sts:rolesessionname": SESSION_NAME})
         if role["Arn"] != role_arn or not evaluate_trust_policy(document, self.user_arn, context):
             raise AwsRefused(refusal)
 
@@ -177,7 +177,7 @@ class Identity:
             policy = owner.get_topic_attributes(TopicArn=topic)["Attributes"].get("Policy")
         except Exception as error:
             raise AwsRefused(explain(error)) from error
-        if evaluate_resource_policy(policy, self._evaluation("sns:Subscribe", topic, {"sns:Protocol": "sqs"})).decision != "Allow":
+        if evaluate_resource_policy(policy, self._evaluation("sns:Subscribe", topic, {"sns:protocol": "sqs"})).decision != "Allow":
             raise AwsRefused(f"User: {self.user_arn} is not authorized to perform: sns:Subscribe on resource: {topic}")
 
     def publish(self, role_arn: str, external_id: str, topic: str, subject: str, message: dict[str, Any]) -> None:

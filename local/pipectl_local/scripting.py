@@ -65,7 +65,7 @@ class Frame:
         affected = outcome.stats
         if affected is not None:
             count = affected["numRowsInserted"] + affected["numRowsUpdated"] + affected["numRowsDeleted"]
-            self.variables |= {"SQLROWCOUNT": count, "SQLFOUND": count > 0, "SQLNOTFOUND": count == 0}
+            self.context.variables |= {"SQLROWCOUNT": count, "SQLFOUND": count > 0, "SQLNOTFOUND": count == 0}
         return outcome
 
 
@@ -347,7 +347,7 @@ def handle(frame: Frame, error: errors.SnowflakeError, handlers: list[tuple[list
             continue
         before = frame.error
         frame.error = error
-        frame.variables |= {"SQLCODE": int(error.code), "SQLERRM": error.message, "SQLSTATE": error.sqlstate}
+        frame.context.variables |= {"SQLCODE": int(error.code), "SQLERRM": error.message, "SQLSTATE": error.sqlstate}
         try:
             for step in steps:
                 step(frame)

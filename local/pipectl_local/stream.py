@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import ddl, errors
 from .catalog import Stream, Table
-from .engine import column_list
+from .engine import ROW_ID, column_list
 from .lexer import Cursor, reads_boolean, reads_string
 from .result import Result, done
 
@@ -34,8 +34,9 @@ def create(context: "Context", cursor: Cursor, mode: str) -> Result:
         return ddl.skipped(front.name)
     source: Table = context.get("TABLE", source_path, "SELECT")
     append_only = options.get("APPEND_ONLY", False)
-    if options.get("SHOW_INITIAL_ROWS"):
-        raise errors.unsupported("SHOW_INITIAL_ROWS = TRUE")
+    initial_rows = options.get("SHOW_INITIAL_ROWS", False)
+    if initial_rows and not append_only:
+        raise errors.unsupported("SHOW_INITIAL_ROWS = TRUE of a standard stream")
     created = Stream(front.name, comment=options.get("COMMENT", ""), table=source, table_name=source.full_name,
                      mode="APPEND_ONLY" if append_only else "DEFAULT")
     session = context.session
@@ -47,6 +48,11 @@ def create(context: "Context", cursor: Cursor, mode: str) -> Result:
             created.snapshot = f"s{context.engine.physical()}"
             session.execute(f"CREATE TABLE store.{created.snapshot} AS SELECT {columns} FROM store.t{source.physical}")
         created.offset = session.last_row_id()
+        if initial_rows:
+            # Rows from before the log began join it under their own ids; streams that are past those do not see them.
+            session.execute(f"INSERT INTO store.l{source.physical} ({columns}) SELECT {columns} FROM store.t{source.physical} "
+                            f"WHERE {ROW_ID} NOT IN (SELECT {ROW_ID} FROM store.l{source.physical})")
+            created.offset = 0
         if front.existing is not None:
             discard(context, front.existing)
         context.add(front.schema, created)
