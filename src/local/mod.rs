@@ -61,7 +61,7 @@ impl UpOptions {
             directory,
             cache: under("XDG_CACHE_HOME", ".cache")?.join("pipectl"),
             auth,
-            region: None,
+            region: Some(crate::model::LOCAL_REGION.to_owned()),
             python: env("PIPECTL_PYTHON").map(PathBuf::from),
         })
     }

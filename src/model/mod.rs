@@ -11,7 +11,7 @@ use crate::spec::schedule::Schedule;
 use crate::spec::sqltype::SqlType;
 use names::Names;
 
-pub use resolve::{LOCAL, resolve};
+pub use resolve::{LOCAL, LOCAL_ACCOUNT, LOCAL_REGION, resolve};
 
 /// A pipeline in one environment.
 #[derive(Debug, Clone)]

@@ -14,9 +14,9 @@ use super::{Column, Feed, FilesSource, Landing, Model, SnowflakeTarget, Source, 
 /// The environment that needs no account.
 pub const LOCAL: &str = "local";
 /// The account that the local cloud has: <https://pypi.org/project/ministack/>.
-const LOCAL_ACCOUNT: &str = "000000000000";
-/// The region that the local cloud has when the file names none.
-const LOCAL_REGION: &str = "us-east-1";
+pub const LOCAL_ACCOUNT: &str = "000000000000";
+/// The region of the local cloud.
+pub const LOCAL_REGION: &str = "us-east-1";
 
 /// Settles every name. Problems carry the place in the file that they come from.
 pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
