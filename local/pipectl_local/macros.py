@@ -21,9 +21,12 @@ STATEMENTS = [
     "WHEN abs(TRY_CAST(sf_text(x) AS HUGEINT)) < 31536000000000000 THEN TRY_CAST(sf_text(x) AS HUGEINT) "
     "ELSE TRY_CAST(sf_text(x) AS HUGEINT) // 1000 END AS BIGINT)) END",
     "CREATE MACRO sf_clean_time(x) AS regexp_replace(trim(sf_text(x)), '(\\.\\d{6})\\d+', '\\1')",
+    # DuckDB wants a zone as +02:00.
+    "CREATE MACRO sf_clean_zone(x) AS CASE WHEN regexp_matches(sf_text(x), '\\d:\\d') "
+    "THEN regexp_replace(sf_clean_time(x), '\\s*([+-]\\d{2}):?(\\d{2})$', '\\1:\\2') ELSE sf_clean_time(x) END",
     f"CREATE MACRO sf_try_ntz(x) AS coalesce(sf_epoch(x), TRY_CAST(CASE WHEN regexp_matches(sf_text(x), '\\d:\\d') "
     f"THEN regexp_replace(sf_clean_time(x), '{OFFSET_PATTERN}', '') ELSE sf_clean_time(x) END AS TIMESTAMP))",
-    "CREATE MACRO sf_try_tz(x) AS coalesce(CAST(sf_epoch(x) AS TIMESTAMPTZ), TRY_CAST(sf_clean_time(x) AS TIMESTAMPTZ))",
+    "CREATE MACRO sf_try_tz(x) AS coalesce(CAST(sf_epoch(x) AS TIMESTAMPTZ), TRY_CAST(sf_clean_zone(x) AS TIMESTAMPTZ))",
     "CREATE MACRO sf_try_date(x) AS CAST(sf_try_ntz(x) AS DATE)",
     "CREATE MACRO sf_try_time(x) AS TRY_CAST(trim(sf_text(x)) AS TIME)",
     "CREATE MACRO sf_ntz(x) AS CASE WHEN x IS NULL OR sf_text(x) IS NULL THEN NULL WHEN sf_try_ntz(x) IS NOT NULL THEN sf_try_ntz(x) "

@@ -77,7 +77,7 @@ def infer(name: str, values: Iterable[Any]) -> Field:
             return Field(name, TIMESTAMP_LTZ)
         if value is not None:
             break
-    return Field(name, TIMESTAMP_LTZ if name.endswith("_on") else TEXT)
+    return Field(name, TIMESTAMP_LTZ if name.endswith("_on") and not name.startswith("grant") else TEXT)
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Result:
