@@ -50,11 +50,20 @@ impl Hands {
     }
 
     async fn deploy_stack(&self, name: &str, note: Note<'_>) -> anyhow::Result<()> {
-        let (_, stack) = self.graph.stacks().find(|(_, stack)| stack.name == name).with_context(|| format!("no stack {name} in the graph"))?;
+        let (_, stack) = self
+            .graph
+            .stacks()
+            .find(|(_, stack)| stack.name == name)
+            .with_context(|| format!("no stack {name} in the graph"))?;
         let mut parameters = BTreeMap::new();
         for (key, parameter) in &stack.parameters {
             let value = match parameter {
-                Parameter::RuntimeKey => self.runtime.as_ref().context("the runtime was not looked for")?.key.clone(),
+                Parameter::RuntimeKey => self
+                    .runtime
+                    .as_ref()
+                    .context("the runtime was not looked for")?
+                    .key
+                    .clone(),
                 Parameter::Integration { name, property } => self.integration_property(name, property).await?,
             };
             parameters.insert(key.clone(), value);
@@ -64,7 +73,10 @@ impl Hands {
 
     /// The name of the Snowflake role that `actor` stands for.
     pub(super) fn role(&self, actor: Actor) -> anyhow::Result<Name> {
-        let (_, target) = self.snowflake.as_ref().ok_or_else(|| anyhow!("the pipeline has no [snowflake]"))?;
+        let (_, target) = self
+            .snowflake
+            .as_ref()
+            .ok_or_else(|| anyhow!("the pipeline has no [snowflake]"))?;
         Ok(match actor {
             Actor::Deployer => target.deployer.clone(),
             Actor::Owner => Name::account(&self.names.snowflake("OWNER")),

@@ -86,7 +86,12 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
         }
     }
     let cut_off = || Outcome::NotStarted("the run was interrupted".to_owned());
-    let outcome = |step: &Step| (step.id.clone(), run.outcomes.get(&step.id).cloned().unwrap_or_else(cut_off));
+    let outcome = |step: &Step| {
+        (
+            step.id.clone(),
+            run.outcomes.get(&step.id).cloned().unwrap_or_else(cut_off),
+        )
+    };
     Results(plan.steps.iter().map(outcome).collect())
 }
 
@@ -119,12 +124,24 @@ impl Run<'_> {
     /// Steps that need a failed one end here, and those that need them.
     fn give_up_the_hopeless(&mut self) {
         loop {
-            let failed = |need: &&NodeId| matches!(self.outcomes.get(*need), Some(Outcome::Failed(_) | Outcome::NotStarted(_)));
-            let hopeless = self.waiting.iter().find_map(|step| step.needs.iter().find(failed).map(|need| (step.id.clone(), need.clone())));
+            let failed = |need: &&NodeId| {
+                matches!(
+                    self.outcomes.get(*need),
+                    Some(Outcome::Failed(_) | Outcome::NotStarted(_))
+                )
+            };
+            let hopeless = self.waiting.iter().find_map(|step| {
+                step.needs
+                    .iter()
+                    .find(failed)
+                    .map(|need| (step.id.clone(), need.clone()))
+            });
             let Some((id, need)) = hopeless else { return };
             let outcome = Outcome::NotStarted(format!("it needs {need}"));
             // Nobody listens any more when the reporter is gone; the results still tell.
-            let _ = self.events.send(Event::Ended(id.clone(), outcome.clone(), Duration::ZERO));
+            let _ = self
+                .events
+                .send(Event::Ended(id.clone(), outcome.clone(), Duration::ZERO));
             self.waiting.retain(|step| step.id != id);
             self.outcomes.insert(id, outcome);
         }

@@ -18,7 +18,10 @@ const PROPAGATION: Duration = Duration::from_secs(60);
 
 impl Hands {
     fn client(&self) -> anyhow::Result<&Client> {
-        self.snowflake.as_ref().map(|(client, _)| client).context("the pipeline has no [snowflake]")
+        self.snowflake
+            .as_ref()
+            .map(|(client, _)| client)
+            .context("the pipeline has no [snowflake]")
     }
 
     /// Runs one statement as `actor`.
@@ -47,7 +50,10 @@ impl Hands {
     /// What DESC INTEGRATION tells of one property.
     pub(super) async fn integration_property(&self, name: &Name, property: &str) -> anyhow::Result<String> {
         let answer = self.sql(Actor::Deployer, &format!("DESC INTEGRATION {name}")).await?;
-        let row = answer.iter().find(|row| row.get("property").is_some_and(|found| found.eq_ignore_ascii_case(property)));
+        let row = answer.iter().find(|row| {
+            row.get("property")
+                .is_some_and(|found| found.eq_ignore_ascii_case(property))
+        });
         let value = row.and_then(|row| row.get("property_value")).map(str::to_owned);
         value.with_context(|| format!("DESC INTEGRATION {name} does not tell {property}"))
     }
@@ -57,14 +63,25 @@ impl Hands {
     pub(super) async fn drain_pipe(&self, pipe: &Name, note: Note<'_>) -> anyhow::Result<()> {
         let started = Instant::now();
         loop {
-            let status = self.ask(Actor::Loader, format!("SELECT SYSTEM$PIPE_STATUS({})", literal(&pipe.to_string()))).await?;
+            let status = self
+                .ask(
+                    Actor::Loader,
+                    format!("SELECT SYSTEM$PIPE_STATUS({})", literal(&pipe.to_string())),
+                )
+                .await?;
             let status: serde_json::Value = serde_json::from_str(&status).context("reading SYSTEM$PIPE_STATUS")?;
-            let pending = status.get("pendingFileCount").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            let pending = status
+                .get("pendingFileCount")
+                .and_then(serde_json::Value::as_u64)
+                .unwrap_or(0);
             if pending == 0 {
                 return Ok(());
             }
             if started.elapsed() > REST {
-                bail!("pipe {pipe} still has {pending} files to load after {} s\n  hint: see `pipectl status`, then run the same command again", REST.as_secs());
+                bail!(
+                    "pipe {pipe} still has {pending} files to load after {} s\n  hint: see `pipectl status`, then run the same command again",
+                    REST.as_secs()
+                );
             }
             note(format!("waits for {pending} files"));
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -87,7 +104,10 @@ impl Hands {
                 return Ok(());
             }
             if started.elapsed() > REST {
-                bail!("task graph {root} is still running after {} s\n  hint: wait for it, then run the same command again", REST.as_secs());
+                bail!(
+                    "task graph {root} is still running after {} s\n  hint: wait for it, then run the same command again",
+                    REST.as_secs()
+                );
             }
             note("waits for the running graph".to_owned());
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -96,13 +116,25 @@ impl Hands {
 
     /// Resumes children first and the root last, then checks that every task is started.
     pub(super) async fn resume_graph(&self, root: &Name) -> anyhow::Result<()> {
-        self.ask(Actor::Loader, format!("SELECT SYSTEM$TASK_DEPENDENTS_ENABLE({})", literal(&root.to_string()))).await?;
+        self.ask(
+            Actor::Loader,
+            format!("SELECT SYSTEM$TASK_DEPENDENTS_ENABLE({})", literal(&root.to_string())),
+        )
+        .await?;
         let (_, target) = self.snowflake.as_ref().context("the pipeline has no [snowflake]")?;
-        let tasks = self.sql(Actor::Loader, &format!("SHOW TASKS IN SCHEMA {}", target.raw_schema)).await?;
-        let asleep: Vec<&str> =
-            tasks.iter().filter(|task| task.get("state") != Some("started")).filter_map(|task| task.get("name")).collect();
+        let tasks = self
+            .sql(Actor::Loader, &format!("SHOW TASKS IN SCHEMA {}", target.raw_schema))
+            .await?;
+        let asleep: Vec<&str> = tasks
+            .iter()
+            .filter(|task| task.get("state") != Some("started"))
+            .filter_map(|task| task.get("name"))
+            .collect();
         if !asleep.is_empty() {
-            bail!("these tasks are not started after resuming {root}: {}\n  hint: run the same command again", asleep.join(", "));
+            bail!(
+                "these tasks are not started after resuming {root}: {}\n  hint: run the same command again",
+                asleep.join(", ")
+            );
         }
         Ok(())
     }
@@ -116,5 +148,6 @@ fn needs_warehouse(sql: &str) -> bool {
 /// A pipe subscribes to the topic as it is made, and the topic's policy may not be seen everywhere yet.
 fn is_propagating(sql: &str, error: &SnowflakeError) -> bool {
     let text = error.to_string();
-    sql.starts_with("CREATE PIPE") && (text.contains("not authorized to perform") || text.contains("Subscribe") || text.contains("assum"))
+    sql.starts_with("CREATE PIPE")
+        && (text.contains("not authorized to perform") || text.contains("Subscribe") || text.contains("assum"))
 }

@@ -28,7 +28,11 @@ pub async fn deploy(
     artifact_bucket: &str,
     note: Note<'_>,
 ) -> anyhow::Result<()> {
-    let kind = if ready(aws, &stack.name, note).await? { ChangeSetType::Update } else { ChangeSetType::Create };
+    let kind = if ready(aws, &stack.name, note).await? {
+        ChangeSetType::Update
+    } else {
+        ChangeSetType::Create
+    };
     let change_set = format!("pipectl-{}", uuid::Uuid::new_v4());
     let body = stack.yaml().context("writing the template")?;
     let request = aws
@@ -38,7 +42,13 @@ pub async fn deploy(
         .change_set_name(&change_set)
         .change_set_type(kind)
         .capabilities(Capability::CapabilityNamedIam)
-        .set_tags(Some(stack.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()))
+        .set_tags(Some(
+            stack
+                .tags
+                .iter()
+                .map(|(key, value)| Tag::builder().key(key).value(value).build())
+                .collect(),
+        ))
         .set_parameters(Some(
             parameters
                 .iter()
@@ -50,16 +60,33 @@ pub async fn deploy(
     } else {
         request.template_url(upload_template(aws, &stack.name, body, artifact_bucket).await?)
     };
-    request.send().await.map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {}", stack.name), error))?;
+    request
+        .send()
+        .await
+        .map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {}", stack.name), error))?;
     if !has_changes(aws, &stack.name, &change_set).await? {
         note("no change".to_owned());
-        let delete = aws.cloudformation.delete_change_set().stack_name(&stack.name).change_set_name(&change_set);
-        delete.send().await.map_err(|error| explain("cloudformation:DeleteChangeSet", error))?;
+        let delete = aws
+            .cloudformation
+            .delete_change_set()
+            .stack_name(&stack.name)
+            .change_set_name(&change_set);
+        delete
+            .send()
+            .await
+            .map_err(|error| explain("cloudformation:DeleteChangeSet", error))?;
         return Ok(());
     }
     let mut watch = Watch::start(aws, &stack.name).await?;
-    let execute = aws.cloudformation.execute_change_set().stack_name(&stack.name).change_set_name(&change_set);
-    execute.send().await.map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {}", stack.name), error))?;
+    let execute = aws
+        .cloudformation
+        .execute_change_set()
+        .stack_name(&stack.name)
+        .change_set_name(&change_set);
+    execute
+        .send()
+        .await
+        .map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {}", stack.name), error))?;
     finish(&mut watch, &stack.name, note).await
 }
 
@@ -68,8 +95,14 @@ async fn finish(watch: &mut Watch<'_>, stack: &str, note: Note<'_>) -> anyhow::R
     if is_success(&status) {
         return Ok(());
     }
-    let causes = if watch.failures().is_empty() { String::new() } else { format!("\n    {}", watch.failures().join("\n    ")) };
-    bail!("stack {stack} ended in {status}{causes}\n  hint: correct the cause and run the same command again; it goes on from here")
+    let causes = if watch.failures().is_empty() {
+        String::new()
+    } else {
+        format!("\n    {}", watch.failures().join("\n    "))
+    };
+    bail!(
+        "stack {stack} ended in {status}{causes}\n  hint: correct the cause and run the same command again; it goes on from here"
+    )
 }
 
 /// Brings the stack out of a status that forbids an update. True when it exists and can be updated, false when it is to
@@ -77,7 +110,9 @@ async fn finish(watch: &mut Watch<'_>, stack: &str, note: Note<'_>) -> anyhow::R
 async fn ready(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<bool> {
     // Each recovery leads to another status; more than a handful means that something works against it.
     for _ in 0..6 {
-        let Some(found) = status(aws, stack).await? else { return Ok(false) };
+        let Some(found) = status(aws, stack).await? else {
+            return Ok(false);
+        };
         match next(&found) {
             Next::Update => return Ok(true),
             Next::Create => return Ok(false),
@@ -93,12 +128,16 @@ async fn ready(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<bool> {
                 note("continues the rollback".to_owned());
                 let mut watch = Watch::start(aws, stack).await?;
                 let request = aws.cloudformation.continue_update_rollback().stack_name(stack).send();
-                request.await.map_err(|error| explain("cloudformation:ContinueUpdateRollback", error))?;
+                request
+                    .await
+                    .map_err(|error| explain("cloudformation:ContinueUpdateRollback", error))?;
                 watch.end(note).await?;
             }
         }
     }
-    bail!("stack {stack} does not come to rest\n  hint: look at its events in the CloudFormation console, then run the same command again")
+    bail!(
+        "stack {stack} does not come to rest\n  hint: look at its events in the CloudFormation console, then run the same command again"
+    )
 }
 
 async fn has_changes(aws: &Aws, stack: &str, change_set: &str) -> anyhow::Result<bool> {
@@ -149,7 +188,14 @@ pub async fn delete(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<()
 
 async fn upload_template(aws: &Aws, stack: &str, body: String, bucket: &str) -> anyhow::Result<String> {
     let key = format!("templates/{stack}-{}.yaml", crate::graph::snowflake::hash(&body));
-    let put = aws.s3.put_object().bucket(bucket).key(&key).body(body.into_bytes().into());
-    put.send().await.map_err(|error| explain(&format!("s3:PutObject of s3://{bucket}/{key}"), error))?;
+    let put = aws
+        .s3
+        .put_object()
+        .bucket(bucket)
+        .key(&key)
+        .body(body.into_bytes().into());
+    put.send()
+        .await
+        .map_err(|error| explain(&format!("s3:PutObject of s3://{bucket}/{key}"), error))?;
     Ok(format!("https://{bucket}.s3.amazonaws.com/{key}"))
 }

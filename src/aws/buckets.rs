@@ -24,12 +24,20 @@ pub async fn delete(aws: &Aws, bucket: &str, note: &(dyn Fn(String) + Send + Syn
             Err(error) if error.code() == Some("NoSuchBucket") => return Ok(()),
             Err(error) => return Err(explain(&format!("s3:ListObjectVersions of {bucket}"), error)),
         };
-        let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
-        let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+        let versions = page
+            .versions()
+            .iter()
+            .map(|version| (version.key(), version.version_id()));
+        let markers = page
+            .delete_markers()
+            .iter()
+            .map(|marker| (marker.key(), marker.version_id()));
         let mut objects = Vec::new();
         for (key, version) in versions.chain(markers) {
             // "null" is the version id of what was written before versioning was switched on.
-            let object = ObjectIdentifier::builder().key(key.unwrap_or_default()).set_version_id(version.map(str::to_owned));
+            let object = ObjectIdentifier::builder()
+                .key(key.unwrap_or_default())
+                .set_version_id(version.map(str::to_owned));
             objects.push(object.build()?);
         }
         if objects.is_empty() {
@@ -40,7 +48,11 @@ pub async fn delete(aws: &Aws, bucket: &str, note: &(dyn Fn(String) + Send + Syn
         let answer = aws.s3.delete_objects().bucket(bucket).delete(delete).send().await;
         let answer = answer.map_err(|error| explain(&format!("s3:DeleteObjects of {bucket}"), error))?;
         if let Some(error) = answer.errors().first() {
-            anyhow::bail!("s3:DeleteObjects of {bucket}: {}: {}", error.key().unwrap_or_default(), error.message().unwrap_or_default());
+            anyhow::bail!(
+                "s3:DeleteObjects of {bucket}: {}: {}",
+                error.key().unwrap_or_default(),
+                error.message().unwrap_or_default()
+            );
         }
         note(format!("{gone} objects deleted"));
     }

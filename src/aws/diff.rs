@@ -24,7 +24,11 @@ pub fn stack(live: &LiveStack, wanted: &WantedStack) -> Vec<PropertyChange> {
     for (key, new) in &wanted.parameters {
         let old = live.parameters.get(key);
         if old != Some(new) {
-            changes.push(PropertyChange::new(format!("Parameters.{key}"), old.cloned(), Some(new.clone())));
+            changes.push(PropertyChange::new(
+                format!("Parameters.{key}"),
+                old.cloned(),
+                Some(new.clone()),
+            ));
         }
     }
     let keys: BTreeSet<&String> = live.tags.keys().chain(wanted.tags.keys()).collect();
@@ -38,7 +42,13 @@ pub fn stack(live: &LiveStack, wanted: &WantedStack) -> Vec<PropertyChange> {
 }
 
 fn value(path: &str, old: &Value, new: &Value, changes: &mut Vec<PropertyChange>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let below = |key: &str| {
+        if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        }
+    };
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
             let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -73,9 +83,16 @@ mod tests {
     use serde_json::json;
 
     fn differences(old: Value, new: Value) -> Vec<String> {
-        let live = LiveStack { template: old, ..Default::default() };
+        let live = LiveStack {
+            template: old,
+            ..Default::default()
+        };
         let tags = BTreeMap::new();
-        let wanted = WantedStack { template: &new, parameters: BTreeMap::new(), tags: &tags };
+        let wanted = WantedStack {
+            template: &new,
+            parameters: BTreeMap::new(),
+            tags: &tags,
+        };
         stack(&live, &wanted).iter().map(ToString::to_string).collect()
     }
 
@@ -85,7 +102,10 @@ mod tests {
         let new = json!({"Resources": {"Q": {"Properties": {"Timeout": 2, "Tags": [{"Key": "b"}]}}}});
         assert_eq!(
             differences(old, new),
-            ["Resources.Q.Properties.Tags[0].Key: a → b", "Resources.Q.Properties.Timeout: 1 → 2"]
+            [
+                "Resources.Q.Properties.Tags[0].Key: a → b",
+                "Resources.Q.Properties.Timeout: 1 → 2"
+            ]
         );
     }
 
@@ -96,6 +116,9 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_is_named() {
-        assert_eq!(differences(json!({"A": 1}), json!({"B": 2})), ["A: 1 → (none)", "B: (none) → 2"]);
+        assert_eq!(
+            differences(json!({"A": 1}), json!({"B": 2})),
+            ["A: 1 → (none)", "B: (none) → 2"]
+        );
     }
 }

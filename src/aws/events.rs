@@ -24,7 +24,12 @@ pub struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// Starts before the operation: events up to now are not reported.
     pub async fn start(aws: &'a Aws, stack: &str) -> anyhow::Result<Self> {
-        let mut watch = Watch { aws, stack: stack.to_owned(), seen: HashSet::new(), failures: Vec::new() };
+        let mut watch = Watch {
+            aws,
+            stack: stack.to_owned(),
+            seen: HashSet::new(),
+            failures: Vec::new(),
+        };
         watch.fresh().await?;
         watch.failures.clear();
         Ok(watch)
@@ -55,11 +60,22 @@ impl<'a> Watch<'a> {
     }
 
     async fn fresh(&mut self) -> anyhow::Result<Vec<String>> {
-        let answer = self.aws.cloudformation.describe_stack_events().stack_name(&self.stack).send().await;
+        let answer = self
+            .aws
+            .cloudformation
+            .describe_stack_events()
+            .stack_name(&self.stack)
+            .send()
+            .await;
         let events = match answer {
             Ok(answer) => answer.stack_events.unwrap_or_default(),
             Err(error) if is_missing(error.message()) => Vec::new(),
-            Err(error) => return Err(explain(&format!("cloudformation:DescribeStackEvents of {}", self.stack), error)),
+            Err(error) => {
+                return Err(explain(
+                    &format!("cloudformation:DescribeStackEvents of {}", self.stack),
+                    error,
+                ));
+            }
         };
         let mut texts = Vec::new();
         for event in events.iter().rev() {
@@ -73,7 +89,10 @@ impl<'a> Watch<'a> {
 }
 
 fn text(event: &StackEvent) -> String {
-    let status = event.resource_status().map(|status| status.as_str()).unwrap_or_default();
+    let status = event
+        .resource_status()
+        .map(|status| status.as_str())
+        .unwrap_or_default();
     format!("{} {}", event.logical_resource_id().unwrap_or_default(), status)
 }
 
@@ -83,7 +102,10 @@ fn failure(event: &StackEvent) -> Option<String> {
     // A resource that was stopped because another failed tells nothing.
     let told = status.ends_with("_FAILED") && !reason.contains("cancelled") && !reason.is_empty();
     told.then(|| {
-        let (id, kind) = (event.logical_resource_id().unwrap_or_default(), event.resource_type().unwrap_or_default());
+        let (id, kind) = (
+            event.logical_resource_id().unwrap_or_default(),
+            event.resource_type().unwrap_or_default(),
+        );
         format!("{id} ({kind}): {status}: {reason}")
     })
 }
@@ -97,7 +119,11 @@ pub fn is_missing(message: Option<&str>) -> bool {
 pub async fn status(aws: &Aws, stack: &str) -> anyhow::Result<Option<String>> {
     match aws.cloudformation.describe_stacks().stack_name(stack).send().await {
         Ok(answer) => {
-            let status = answer.stacks().first().and_then(|stack| stack.stack_status()).map(|status| status.as_str().to_owned());
+            let status = answer
+                .stacks()
+                .first()
+                .and_then(|stack| stack.stack_status())
+                .map(|status| status.as_str().to_owned());
             Ok(status.filter(|status| status != "DELETE_COMPLETE"))
         }
         Err(error) if is_missing(error.message()) => Ok(None),

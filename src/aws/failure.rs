@@ -14,7 +14,11 @@ where
             let hint = hint(&code).map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
             anyhow::anyhow!("{call} failed: {code}: {}{hint}", message.unwrap_or_default())
         }
-        None => anyhow::anyhow!("{call} failed: {}{}", DisplayErrorContext(&error), connection_hint(&error)),
+        None => anyhow::anyhow!(
+            "{call} failed: {}{}",
+            DisplayErrorContext(&error),
+            connection_hint(&error)
+        ),
     }
 }
 
@@ -32,12 +36,18 @@ fn connection_hint<E, R>(error: &SdkError<E, R>) -> &'static str {
 
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
-        "ExpiredToken" | "ExpiredTokenException" => "the session has expired; sign in again, for example with `aws sso login`",
+        "ExpiredToken" | "ExpiredTokenException" => {
+            "the session has expired; sign in again, for example with `aws sso login`"
+        }
         "UnrecognizedClientException" | "InvalidClientTokenId" | "SignatureDoesNotMatch" => {
             "AWS does not know these credentials; check AWS_PROFILE and AWS_ACCESS_KEY_ID"
         }
-        "AccessDenied" | "AccessDeniedException" => "the credentials lack this permission; ask for it by the name of the call",
-        "BucketAlreadyExists" => "bucket names are global and this one is somebody else's; set another in pipeline.toml",
+        "AccessDenied" | "AccessDeniedException" => {
+            "the credentials lack this permission; ask for it by the name of the call"
+        }
+        "BucketAlreadyExists" => {
+            "bucket names are global and this one is somebody else's; set another in pipeline.toml"
+        }
         _ => return None,
     })
 }

@@ -24,7 +24,9 @@ pub struct Manifest {
 /// The manifest, where there is one.
 pub async fn read(aws: &Aws, names: &Names) -> anyhow::Result<Option<Manifest>> {
     match aws.ssm.get_parameter().name(names.manifest_parameter()).send().await {
-        Ok(answer) => Ok(answer.parameter().and_then(|parameter| serde_json::from_str(parameter.value()?).ok())),
+        Ok(answer) => Ok(answer
+            .parameter()
+            .and_then(|parameter| serde_json::from_str(parameter.value()?).ok())),
         Err(error) if error.code() == Some("ParameterNotFound") => Ok(None),
         Err(error) => Err(explain("ssm:GetParameter of the manifest", error)),
     }
@@ -32,17 +34,31 @@ pub async fn read(aws: &Aws, names: &Names) -> anyhow::Result<Option<Manifest>> 
 
 /// Writes the manifest of a deploy that came to its end.
 pub async fn write(aws: &Aws, names: &Names, definition: &str) -> anyhow::Result<()> {
-    let identity = aws.sts.get_caller_identity().send().await.map_err(|error| explain("sts:GetCallerIdentity", error))?;
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or(0);
+    let identity = aws
+        .sts
+        .get_caller_identity()
+        .send()
+        .await
+        .map_err(|error| explain("sts:GetCallerIdentity", error))?;
+    let at = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map(|since| since.as_secs())
+        .unwrap_or(0);
     let manifest = Manifest {
         pipectl: env!("CARGO_PKG_VERSION").to_owned(),
         by: identity.arn().unwrap_or_default().to_owned(),
         at,
         definition: definition.to_owned(),
     };
-    let put = aws.ssm.put_parameter().name(names.manifest_parameter()).value(serde_json::to_string(&manifest)?);
+    let put = aws
+        .ssm
+        .put_parameter()
+        .name(names.manifest_parameter())
+        .value(serde_json::to_string(&manifest)?);
     let put = put.r#type(ParameterType::String).overwrite(true);
-    put.send().await.map_err(|error| explain("ssm:PutParameter of the manifest", error))?;
+    put.send()
+        .await
+        .map_err(|error| explain("ssm:PutParameter of the manifest", error))?;
     Ok(())
 }
 

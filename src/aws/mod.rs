@@ -45,7 +45,12 @@ impl Aws {
 
     /// Refuses credentials of another account than the one the pipeline names, before anything else is read.
     pub async fn guard_account(&self, account: &str) -> anyhow::Result<()> {
-        let identity = self.sts.get_caller_identity().send().await.map_err(|error| failure::explain("sts:GetCallerIdentity", error))?;
+        let identity = self
+            .sts
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(|error| failure::explain("sts:GetCallerIdentity", error))?;
         let found = identity.account().unwrap_or_default();
         anyhow::ensure!(
             found == account,

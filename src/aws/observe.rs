@@ -34,7 +34,9 @@ pub async fn stacks(aws: &Aws, names: &Names, wanted: &BTreeSet<String>) -> anyh
         found.extend(page.stacks.unwrap_or_default());
     }
     let ours = found.into_iter().filter(|stack| {
-        let deleted = stack.stack_status().is_some_and(|status| status.as_str() == "DELETE_COMPLETE");
+        let deleted = stack
+            .stack_status()
+            .is_some_and(|status| status.as_str() == "DELETE_COMPLETE");
         !deleted && (stack.stack_name().is_some_and(|name| wanted.contains(name)) || tagged(stack, names))
     });
     let read = ours.map(|stack| live(aws, stack));
@@ -53,14 +55,34 @@ fn tags(stack: &Stack) -> BTreeMap<String, String> {
 
 async fn live(aws: &Aws, stack: Stack) -> anyhow::Result<(String, LiveStack)> {
     let name = stack.stack_name().unwrap_or_default().to_owned();
-    let status = stack.stack_status().map(|status| status.as_str().to_owned()).unwrap_or_default();
+    let status = stack
+        .stack_status()
+        .map(|status| status.as_str().to_owned())
+        .unwrap_or_default();
     let parameters = stack
         .parameters()
         .iter()
-        .filter_map(|parameter| Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned())))
+        .filter_map(|parameter| {
+            Some((
+                parameter.parameter_key()?.to_owned(),
+                parameter.parameter_value()?.to_owned(),
+            ))
+        })
         .collect();
-    let template = if status == "REVIEW_IN_PROGRESS" { Value::Null } else { template(aws, &name).await? };
-    Ok((name, LiveStack { status, template, parameters, tags: tags(&stack) }))
+    let template = if status == "REVIEW_IN_PROGRESS" {
+        Value::Null
+    } else {
+        template(aws, &name).await?
+    };
+    Ok((
+        name,
+        LiveStack {
+            status,
+            template,
+            parameters,
+            tags: tags(&stack),
+        },
+    ))
 }
 
 async fn template(aws: &Aws, name: &str) -> anyhow::Result<Value> {

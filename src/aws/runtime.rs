@@ -29,13 +29,19 @@ pub fn find(architecture: &str) -> anyhow::Result<Runtime> {
         None => beside(architecture)?,
     };
     let hash = check(&path, architecture).with_context(|| format!("the runtime {}", path.display()))?;
-    Ok(Runtime { path, key: format!("runtime/{hash}-{architecture}.zip") })
+    Ok(Runtime {
+        path,
+        key: format!("runtime/{hash}-{architecture}.zip"),
+    })
 }
 
 fn beside(architecture: &str) -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("where this program lies")?;
     let folder = program.parent().unwrap_or(Path::new("."));
-    let candidates = [folder.join(format!("pipectl-runtime-{architecture}")), folder.join("pipectl-runtime")];
+    let candidates = [
+        folder.join(format!("pipectl-runtime-{architecture}")),
+        folder.join("pipectl-runtime"),
+    ];
     match candidates.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
         None => bail!(
@@ -52,7 +58,10 @@ fn check(path: &Path, architecture: &str) -> anyhow::Result<String> {
     file.read_exact(&mut header).context("is too short for a program")?;
     let machine = u16::from_le_bytes([header[18], header[19]]);
     ensure!(header.starts_with(b"\x7fELF"), "is not a Linux program");
-    let wanted = ELF_MACHINES.iter().find(|(name, _)| *name == architecture).map(|(_, machine)| *machine);
+    let wanted = ELF_MACHINES
+        .iter()
+        .find(|(name, _)| *name == architecture)
+        .map(|(_, machine)| *machine);
     ensure!(
         wanted == Some(machine),
         "is not built for {architecture}\n  hint: set aws.architecture, or point PIPECTL_RUNTIME to one that is"
@@ -60,7 +69,12 @@ fn check(path: &Path, architecture: &str) -> anyhow::Result<String> {
     let mut digest = Sha256::new();
     digest.update(header);
     std::io::copy(&mut file, &mut digest)?;
-    Ok(digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 impl Runtime {
@@ -80,14 +94,21 @@ impl Runtime {
     pub async fn upload(&self, aws: &Aws, bucket: &str, note: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<()> {
         match aws.s3.head_object().bucket(bucket).key(&self.key).send().await {
             Ok(_) => return Ok(()),
-            Err(error) if error.code().is_some_and(|code| code == "NotFound" || code == "NoSuchKey") => {}
+            Err(error)
+                if error
+                    .code()
+                    .is_some_and(|code| code == "NotFound" || code == "NoSuchKey") => {}
             Err(error) => return Err(explain(&format!("s3:HeadObject of s3://{bucket}/{}", self.key), error)),
         }
         let runtime = self.clone();
-        let zip = tokio::task::spawn_blocking(move || runtime.zip()).await?.context("zipping the runtime")?;
+        let zip = tokio::task::spawn_blocking(move || runtime.zip())
+            .await?
+            .context("zipping the runtime")?;
         note(format!("{:.1} MB", zip.len() as f64 / 1e6));
         let put = aws.s3.put_object().bucket(bucket).key(&self.key).body(zip.into());
-        put.send().await.map_err(|error| explain(&format!("s3:PutObject of s3://{bucket}/{}", self.key), error))?;
+        put.send()
+            .await
+            .map_err(|error| explain(&format!("s3:PutObject of s3://{bucket}/{}", self.key), error))?;
         Ok(())
     }
 }

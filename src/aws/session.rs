@@ -9,7 +9,9 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_sts::config::{Credentials, HttpClient, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::retry::RetryConfig;
 
@@ -45,7 +47,9 @@ pub struct LocalAws {
 
 impl std::fmt::Debug for LocalAws {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LocalAws").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("LocalAws")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,17 +74,27 @@ pub async fn session(target: &AwsTarget) -> SdkConfig {
 
 /// Nothing of the user's environment or profiles counts here: `--env local` must not find a way to a real account.
 fn local_session(target: &AwsTarget, local: &LocalAws) -> SdkConfig {
-    let credentials = Credentials::new(&local.access_key_id, &local.secret_access_key, None, None, "pipectl local cloud");
+    let credentials = Credentials::new(
+        &local.access_key_id,
+        &local.secret_access_key,
+        None,
+        None,
+        "pipectl local cloud",
+    );
     let plain = aws_smithy_http_client::Builder::new().build_http();
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(&local.url)
-        .region(Region::new(target.region.clone().unwrap_or_else(|| "us-east-1".to_owned())))
+        .region(Region::new(
+            target.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
+        ))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(counted(plain, &target.calls))
         .retry_config(retries())
         .timeout_config(timeouts())
-        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(
+            aws_smithy_async::rt::sleep::TokioSleep::new(),
+        ))
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .build()
 }
@@ -91,7 +105,9 @@ fn local_session(target: &AwsTarget, local: &LocalAws) -> SdkConfig {
 fn chain(target: &AwsTarget) -> ConfigLoader {
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let https = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = aws_smithy_http_client::Connector::builder().tls_provider(ring.clone()).proxy_config(ProxyConfig::from_env());
+        let mut connector = aws_smithy_http_client::Connector::builder()
+            .tls_provider(ring.clone())
+            .proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());
@@ -124,7 +140,10 @@ fn timeouts() -> TimeoutConfig {
 }
 
 fn counted(client: SharedHttpClient, calls: &CallCounter) -> SharedHttpClient {
-    SharedHttpClient::new(Counted { inner: client, calls: calls.clone() })
+    SharedHttpClient::new(Counted {
+        inner: client,
+        calls: calls.clone(),
+    })
 }
 
 /// Counts at the HTTP client, because a configuration shared by all services can carry a client but no interceptor.
@@ -137,7 +156,10 @@ struct Counted<T> {
 impl HttpClient for Counted<SharedHttpClient> {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Counted { inner, calls: self.calls.clone() })
+        SharedHttpConnector::new(Counted {
+            inner,
+            calls: self.calls.clone(),
+        })
     }
 }
 
@@ -164,7 +186,10 @@ mod tests {
                 let mut request = [0; 8192];
                 let _ = stream.read(&mut request).await;
                 let body = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
@@ -173,23 +198,41 @@ mod tests {
 
     #[tokio::test]
     async fn local_session_calls_the_endpoint_and_counts() {
-        let local = LocalAws { url: sts().await, access_key_id: "000000000000".into(), secret_access_key: "hunter2".into() };
-        let target = AwsTarget { local: Some(local), region: Some("eu-west-1".into()), ..AwsTarget::default() };
+        let local = LocalAws {
+            url: sts().await,
+            access_key_id: "000000000000".into(),
+            secret_access_key: "hunter2".into(),
+        };
+        let target = AwsTarget {
+            local: Some(local),
+            region: Some("eu-west-1".into()),
+            ..AwsTarget::default()
+        };
         assert!(!format!("{target:?}").contains("hunter2"));
         let config = session(&target).await;
         assert_eq!(config.region().unwrap().as_ref(), "eu-west-1");
         let client = aws_sdk_sts::Client::new(&config);
         for expected in 1..=2 {
-            assert_eq!(client.get_caller_identity().send().await.unwrap().account(), Some("000000000000"));
+            assert_eq!(
+                client.get_caller_identity().send().await.unwrap().account(),
+                Some("000000000000")
+            );
             assert_eq!(target.calls.count(), expected);
         }
     }
 
     #[tokio::test]
     async fn the_chain_has_region_retries_timeouts_and_client() {
-        let config = session(&AwsTarget { region: Some("eu-central-1".into()), ..AwsTarget::default() }).await;
+        let config = session(&AwsTarget {
+            region: Some("eu-central-1".into()),
+            ..AwsTarget::default()
+        })
+        .await;
         assert_eq!(config.region().unwrap().as_ref(), "eu-central-1");
-        assert_eq!(config.timeout_config().unwrap().connect_timeout(), Some(CONNECT_TIMEOUT));
+        assert_eq!(
+            config.timeout_config().unwrap().connect_timeout(),
+            Some(CONNECT_TIMEOUT)
+        );
         assert_eq!(config.retry_config().unwrap().max_attempts(), ATTEMPTS);
         assert!(config.http_client().is_some() && config.credentials_provider().is_some());
     }
@@ -198,12 +241,26 @@ mod tests {
     async fn https_is_compiled_in() {
         // The server speaks no TLS: reaching it and failing there shows that the client does.
         let url = sts().await.replace("http://", "https://");
-        let config = session(&AwsTarget { region: Some("eu-west-1".into()), ..AwsTarget::default() }).await;
+        let config = session(&AwsTarget {
+            region: Some("eu-west-1".into()),
+            ..AwsTarget::default()
+        })
+        .await;
         let credentials = Credentials::new("k", "s", None, None, "test");
-        let config = aws_sdk_sts::config::Builder::from(&config).endpoint_url(url).credentials_provider(credentials).retry_config(RetryConfig::disabled());
-        let error = aws_sdk_sts::Client::from_conf(config.build()).get_caller_identity().send().await.unwrap_err();
+        let config = aws_sdk_sts::config::Builder::from(&config)
+            .endpoint_url(url)
+            .credentials_provider(credentials)
+            .retry_config(RetryConfig::disabled());
+        let error = aws_sdk_sts::Client::from_conf(config.build())
+            .get_caller_identity()
+            .send()
+            .await
+            .unwrap_err();
         let shown = aws_sdk_sts::error::DisplayErrorContext(&error).to_string();
-        assert!(shown.contains("InvalidContentType") || shown.contains("corrupt message"), "{shown}");
+        assert!(
+            shown.contains("InvalidContentType") || shown.contains("corrupt message"),
+            "{shown}"
+        );
     }
 
     /// For checking by hand which ways of signing in are compiled in: set the environment and look.
@@ -212,7 +269,10 @@ mod tests {
     async fn credentials_of_the_environment() {
         use aws_sdk_sts::config::ProvideCredentials as _;
 
-        let target = AwsTarget { region: Some("eu-west-1".into()), ..AwsTarget::default() };
+        let target = AwsTarget {
+            region: Some("eu-west-1".into()),
+            ..AwsTarget::default()
+        };
         let config = session(&target).await;
         match config.credentials_provider().unwrap().provide_credentials().await {
             Ok(found) => println!("found {} with {} requests", found.access_key_id(), target.calls.count()),

@@ -37,7 +37,10 @@ pub fn is_final(status: &str) -> bool {
 
 /// Whether an operation ended as it was meant to.
 pub fn is_success(status: &str) -> bool {
-    matches!(status, "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "DELETE_COMPLETE" | "IMPORT_COMPLETE")
+    matches!(
+        status,
+        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "DELETE_COMPLETE" | "IMPORT_COMPLETE"
+    )
 }
 
 #[cfg(test)]

@@ -90,7 +90,10 @@ pub fn load(global: &Global) -> Result<Loaded, Failure> {
 /// The text of the file.
 pub fn read(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| {
-        format!("reading {}\n  hint: `pipectl init` writes a first one; `-f FILE` names another", file.display())
+        format!(
+            "reading {}\n  hint: `pipectl init` writes a first one; `-f FILE` names another",
+            file.display()
+        )
     })
 }
 
@@ -108,14 +111,21 @@ impl Clouds {
     /// How many calls were made, for `-v`.
     pub fn calls(&self) -> String {
         let statements = self.snowflake.as_ref().map(Client::statements_sent).unwrap_or(0);
-        format!("{} AWS calls, {statements} Snowflake statements", self.aws_calls.count())
+        format!(
+            "{} AWS calls, {statements} Snowflake statements",
+            self.aws_calls.count()
+        )
     }
 }
 
 /// Connects to the clouds of the environment; the local one is started when it is not up.
 pub async fn connect(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<Clouds> {
     let names = &loaded.model.names;
-    let local = if names.environment == LOCAL { Some(local::up(&UpOptions::from_env()?, say).await?) } else { None };
+    let local = if names.environment == LOCAL {
+        Some(local::up(&UpOptions::from_env()?, say).await?)
+    } else {
+        None
+    };
     let target = AwsTarget {
         region: Some(names.region.clone()),
         local: local.as_ref().map(local::State::aws),
@@ -127,11 +137,19 @@ pub async fn connect(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> any
     aws.guard_account(&names.account).await?;
     let credentials = match (&loaded.document.spec.snowflake, &local) {
         (Some(_), Some(state)) => Some(credentials::local(&state.snowflake())?),
-        (Some(section), None) => Some(credentials::resolve(&settings(section), &Surroundings::of_process(Some(&config))).await?),
+        (Some(section), None) => {
+            Some(credentials::resolve(&settings(section), &Surroundings::of_process(Some(&config))).await?)
+        }
         (None, _) => None,
     };
-    let snowflake = credentials.map(|credentials| Client::new(credentials.config)).transpose()?;
-    Ok(Clouds { aws, aws_calls, snowflake })
+    let snowflake = credentials
+        .map(|credentials| Client::new(credentials.config))
+        .transpose()?;
+    Ok(Clouds {
+        aws,
+        aws_calls,
+        snowflake,
+    })
 }
 
 fn settings(section: &Snowflake) -> Settings<'_> {

@@ -76,7 +76,11 @@ pub fn finish(
         Format::Json => println!("{:#}", result::json(plan, Some(results), &[])),
         Format::Text | Format::Markdown => print!("\n{}", result::text(results, started.elapsed(), next, style)),
     }
-    Ok(if results.all_done() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if results.all_done() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 /// Applies a plan with progress; Ctrl-C stops it at once and leaves a state from which the same command goes on.
@@ -90,7 +94,13 @@ pub async fn carry_out(
 ) -> anyhow::Result<Results> {
     let names = loaded.model.names.clone();
     let snowflake = clouds.snowflake.clone().zip(loaded.model.snowflake().cloned());
-    let hands = Arc::new(Hands { aws: clouds.aws.clone(), snowflake, graph: loaded.graph, names: names.clone(), runtime });
+    let hands = Arc::new(Hands {
+        aws: clouds.aws.clone(),
+        snowflake,
+        graph: loaded.graph,
+        names: names.clone(),
+        runtime,
+    });
     let (events, heard) = unbounded_channel();
     let shown = tokio::spawn(Progress::of(plan, global.no_color, global.verbose).follow(heard));
     let cancel = CancellationToken::new();
@@ -139,12 +149,23 @@ fn consent(plan: &Plan, options: &Options) -> anyhow::Result<()> {
     let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !asks && !losses.is_empty() {
         let flags: Vec<String> = losses.iter().map(|step| format!("--allow-loss {}", step.id)).collect();
-        let lost: Vec<String> =
-            losses.iter().map(|step| format!("  {} loses {}", step.target, step.loss.as_deref().unwrap_or_default())).collect();
-        bail!("nothing was changed, because this needs consent:\n{}\n  hint: run again with {}", lost.join("\n"), flags.join(" "));
+        let lost: Vec<String> = losses
+            .iter()
+            .map(|step| format!("  {} loses {}", step.target, step.loss.as_deref().unwrap_or_default()))
+            .collect();
+        bail!(
+            "nothing was changed, because this needs consent:\n{}\n  hint: run again with {}",
+            lost.join("\n"),
+            flags.join(" ")
+        );
     }
     for step in losses {
-        ask(&format!("{} {} loses {}. Go on?", step.kind.word(), step.target, step.loss.as_deref().unwrap_or_default()))?;
+        ask(&format!(
+            "{} {} loses {}. Go on?",
+            step.kind.word(),
+            step.target,
+            step.loss.as_deref().unwrap_or_default()
+        ))?;
     }
     match options.yes {
         true => Ok(()),

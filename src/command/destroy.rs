@@ -49,7 +49,11 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let results = carry_out(global, &plan, loaded, &clouds, None, None).await?;
     if global.format == Format::Json {
         println!("{:#}", result::json(&plan, Some(&results), &kept));
-        return Ok(if results.all_done() { ExitCode::SUCCESS } else { ExitCode::from(1) });
+        return Ok(if results.all_done() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        });
     }
     let data = if options.delete_data { " --delete-data" } else { "" };
     let next = format!("{} destroy{data}", invocation(global));
@@ -64,8 +68,16 @@ async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
         _ => Default::default(),
     };
     let mut counts = BTreeMap::new();
-    for bucket in loaded.graph.stacks().flat_map(|(_, stack)| stack.data_buckets.iter().chain(&stack.own_buckets)) {
-        counts.extend(buckets::count(&clouds.aws, bucket).await?.map(|count| (bucket.clone(), count)));
+    for bucket in loaded
+        .graph
+        .stacks()
+        .flat_map(|(_, stack)| stack.data_buckets.iter().chain(&stack.own_buckets))
+    {
+        counts.extend(
+            buckets::count(&clouds.aws, bucket)
+                .await?
+                .map(|count| (bucket.clone(), count)),
+        );
     }
     Ok(Found {
         stacks: observe::stacks(&clouds.aws, names, &wanted).await?,

@@ -33,7 +33,11 @@ pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
     if global.verbose {
         progress::say(&clouds.calls());
     }
-    Ok(if plan.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(CHANGES) })
+    Ok(if plan.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(CHANGES)
+    })
 }
 
 fn shown(global: &Global, plan: &Plan) -> String {
@@ -47,21 +51,32 @@ fn shown(global: &Global, plan: &Plan) -> String {
 /// Reads both clouds at once.
 pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observed> {
     let names = &loaded.model.names;
-    let wants_runtime = loaded.graph.nodes().iter().any(|node| matches!(node.body, Body::Upload(_)));
+    let wants_runtime = loaded
+        .graph
+        .nodes()
+        .iter()
+        .any(|node| matches!(node.body, Body::Upload(_)));
     let architecture = loaded.model.architecture;
     // Hashing the runtime takes as long as a few calls, so it runs beside them.
     let runtime = tokio::task::spawn_blocking(move || wants_runtime.then(|| runtime::find(architecture)).transpose());
     let wanted = loaded.graph.stacks().map(|(_, stack)| stack.name.clone()).collect();
     let objects = async {
         match (&clouds.snowflake, loaded.model.snowflake()) {
-            (Some(client), Some(target)) => {
-                snowflake::observe::objects(client, names, target).await.map_err(anyhow::Error::from)
-            }
+            (Some(client), Some(target)) => snowflake::observe::objects(client, names, target)
+                .await
+                .map_err(anyhow::Error::from),
             _ => Ok(Default::default()),
         }
     };
     let (stacks, objects) = tokio::try_join!(observe::stacks(&clouds.aws, names, &wanted), objects)?;
     let runtime = runtime.await??;
     let runtime_key = runtime.as_ref().map(|runtime| runtime.key.clone()).unwrap_or_default();
-    Ok(Observed { world: World { stacks, objects, runtime_key }, runtime })
+    Ok(Observed {
+        world: World {
+            stacks,
+            objects,
+            runtime_key,
+        },
+        runtime,
+    })
 }

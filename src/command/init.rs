@@ -24,20 +24,34 @@ pub struct Options {
 /// Writes a first pipeline.toml.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let known = templates();
-    let template = known.iter().find(|template| template.name == options.template).ok_or_else(|| {
-        let names: Vec<String> = known.iter().map(|template| format!("{} ({})", template.name, template.about)).collect();
-        anyhow!("there is no template `{}`\n  hint: choose one of: {}", options.template, names.join(", "))
-    })?;
+    let template = known
+        .iter()
+        .find(|template| template.name == options.template)
+        .ok_or_else(|| {
+            let names: Vec<String> = known
+                .iter()
+                .map(|template| format!("{} ({})", template.name, template.about))
+                .collect();
+            anyhow!(
+                "there is no template `{}`\n  hint: choose one of: {}",
+                options.template,
+                names.join(", ")
+            )
+        })?;
     let directory = &options.directory;
     std::fs::create_dir_all(directory).with_context(|| format!("making the folder {}", directory.display()))?;
     let file = directory.join("pipeline.toml");
     let mut options = std::fs::OpenOptions::new();
     // `create_new` is what never overwrites, even when two runs meet.
     let mut out = options.write(true).create_new(true).open(&file).with_context(|| {
-        format!("writing {}\n  hint: an existing file is never overwritten; name another folder", file.display())
+        format!(
+            "writing {}\n  hint: an existing file is never overwritten; name another folder",
+            file.display()
+        )
     })?;
     let text = template.for_pipeline(&pipeline_name(directory));
-    out.write_all(text.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
+    out.write_all(text.as_bytes())
+        .with_context(|| format!("writing {}", file.display()))?;
     println!("wrote {}", file.display());
     println!("next: pipectl -f {} validate", file.display());
     println!("then: pipectl -f {} deploy --env local --yes", file.display());
@@ -46,7 +60,9 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
 
 /// The folder's name made fit for a pipeline, or a plain one.
 fn pipeline_name(directory: &std::path::Path) -> String {
-    let folder = std::path::absolute(directory).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().to_lowercase()));
+    let folder = std::path::absolute(directory)
+        .ok()
+        .and_then(|path| Some(path.file_name()?.to_string_lossy().to_lowercase()));
     let words: Vec<String> = folder
         .unwrap_or_default()
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -55,5 +71,9 @@ fn pipeline_name(directory: &std::path::Path) -> String {
         .collect();
     let name: String = words.join("-").chars().take(20).collect();
     let name = name.trim_matches('-').to_owned();
-    if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { "my-pipeline".to_owned() }
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        name
+    } else {
+        "my-pipeline".to_owned()
+    }
 }

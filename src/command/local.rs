@@ -25,7 +25,7 @@ pub enum Command {
     },
     /// Stop it; everything in it is forgotten
     Down,
-    /// Show whether it runs, and where
+    /// Show whether it runs, and where; exit code 1 when it does not
     Status,
     /// Run one statement on the local Snowflake
     Sql {
@@ -49,12 +49,22 @@ pub async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure
         }
         Command::Down => {
             let stopped = local::down(&options, &say).await?;
-            show(global, &[("state", if stopped { "stopped" } else { "was not up" }.to_owned())]);
+            show(
+                global,
+                &[("state", if stopped { "stopped" } else { "was not up" }.to_owned())],
+            );
         }
         Command::Status => match local::status(&options.directory).await? {
             Status::Up(state) => show(global, &facts(&state)),
-            Status::Stale => show(global, &[("state", "ended without being stopped".to_owned())]),
-            Status::Down => show(global, &[("state", "down".to_owned())]),
+            other => {
+                let state = if other == Status::Down {
+                    "down"
+                } else {
+                    "ended without being stopped"
+                };
+                show(global, &[("state", state.to_owned())]);
+                return Ok(ExitCode::from(1));
+            }
         },
         Command::Sql { statement } => sql(global, &running(&options).await?, statement).await?,
         Command::Env => {
@@ -63,7 +73,10 @@ pub async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure
             let python = local::python(&options).await?;
             exports.push(("PIPECTL_LOCAL_PYTHON".to_owned(), python.display().to_string()));
             match global.format {
-                Format::Json => println!("{:#}", Value::Object(exports.into_iter().map(|(key, value)| (key, json!(value))).collect())),
+                Format::Json => println!(
+                    "{:#}",
+                    Value::Object(exports.into_iter().map(|(key, value)| (key, json!(value))).collect())
+                ),
                 Format::Text | Format::Markdown => {
                     for (key, value) in exports {
                         println!("export {key}={}", shell_quoted(&value));
@@ -88,7 +101,15 @@ fn facts(state: &State) -> Vec<(&'static str, String)> {
 
 fn show(global: &Global, facts: &[(&'static str, String)]) {
     if global.format == Format::Json {
-        println!("{:#}", Value::Object(facts.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect()));
+        println!(
+            "{:#}",
+            Value::Object(
+                facts
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), json!(value)))
+                    .collect()
+            )
+        );
     } else {
         for (key, value) in facts {
             println!("{key:<10} {value}");
@@ -105,14 +126,23 @@ async fn running(options: &UpOptions) -> anyhow::Result<State> {
 
 async fn sql(global: &Global, state: &State, statement: &str) -> anyhow::Result<()> {
     let client = Client::new(credentials::local(&state.snowflake())?.config)?;
-    let answer = client.execute(Statement::new(statement)).await.context("the local Snowflake refused the statement")?;
+    let answer = client
+        .execute(Statement::new(statement))
+        .await
+        .context("the local Snowflake refused the statement")?;
     let names: Vec<&str> = answer.columns.iter().map(|column| column.name.as_str()).collect();
     let rows = answer.shown();
     match global.format {
         Format::Json => println!("{:#}", json!({ "columns": names, "rows": rows })),
         Format::Text | Format::Markdown => {
-            let rows: Vec<Vec<String>> =
-                rows.into_iter().map(|row| row.into_iter().map(|value| value.unwrap_or_else(|| "NULL".to_owned())).collect()).collect();
+            let rows: Vec<Vec<String>> = rows
+                .into_iter()
+                .map(|row| {
+                    row.into_iter()
+                        .map(|value| value.unwrap_or_else(|| "NULL".to_owned()))
+                        .collect()
+                })
+                .collect();
             print!("{}", table(&names, &rows));
         }
     }
@@ -122,5 +152,9 @@ async fn sql(global: &Global, state: &State, statement: &str) -> anyhow::Result<
 /// Quoted for a POSIX shell.
 fn shell_quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | ':' | '.' | '_' | '-');
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }

@@ -100,12 +100,19 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A reader that closed the pipe wants no more output, which is no failure of ours.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(1)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let global = cli.global.clone();
     if global.format == Format::Markdown && !matches!(cli.command, Command::Diff) {
-        return fail(&global, &Failure::from(anyhow::anyhow!("markdown is a format of `pipectl diff` only")));
+        return fail(
+            &global,
+            &Failure::from(anyhow::anyhow!("markdown is a format of `pipectl diff` only")),
+        );
     }
     let answer = match cli.command {
         Command::Init(options) => init::run(&options),
@@ -119,7 +126,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)?;
     let answer = runtime.block_on(async {
         match command {
             Command::Diff => diff::run(global).await,

@@ -35,7 +35,7 @@ pub fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
         let path = options.output.join(path);
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }
-    let names: Vec<&String> = rendered.iter().map(|(path, _)| path).collect();
+    let names: Vec<&String> = rendered.keys().collect();
     match global.format {
         Format::Json => println!("{:#}", json!({ "directory": options.output, "files": names })),
         Format::Text | Format::Markdown => println!("wrote {} files to {}", names.len(), options.output.display()),

@@ -22,7 +22,11 @@ pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
         Format::Json => println!("{:#}", serde_json::json!({ "healthy": healthy, "hops": hops })),
         Format::Text | Format::Markdown => print!("{}", text(&hops, &Style::of_stdout(global.no_color))),
     }
-    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(UNHEALTHY) })
+    Ok(if healthy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(UNHEALTHY)
+    })
 }
 
 fn text(hops: &[Hop], style: &Style) -> String {
@@ -30,7 +34,11 @@ fn text(hops: &[Hop], style: &Style) -> String {
         .iter()
         .map(|hop| {
             // The sign stands last, so that colour does not disturb the columns.
-            let sign = if hop.healthy { style.good("ok") } else { style.error(&hop.next) };
+            let sign = if hop.healthy {
+                style.good("ok")
+            } else {
+                style.error(&hop.next)
+            };
             vec![hop.kind.to_owned(), hop.name.clone(), hop.state.clone(), sign]
         })
         .collect();

@@ -25,7 +25,12 @@ pub fn contribute(
     let names = &model.names;
     let topic = names.resource("raw");
     let topic_arn = names.arn("sns", &topic);
-    let mut ingest = stack(model, "ingest", "raw files to JSON lines", values(model, source, shared, &topic))?;
+    let mut ingest = stack(
+        model,
+        "ingest",
+        "raw files to JSON lines",
+        values(model, source, shared, &topic),
+    )?;
     ingest.parameters.insert("RuntimeKey".to_owned(), Parameter::RuntimeKey);
     let ingest = graph.add("aws:ingest", vec![shared.runtime.clone()], Body::Stack(ingest));
     Ok(vec![Bucket {
@@ -118,7 +123,10 @@ fn copy_policy(model: &Model, source: &FilesSource, function: &str, queue_arn: &
             // Without ListBucket S3 answers 403 for an object that is gone, and its message would never end:
             // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
             &["s3:GetObject", "s3:ListBucket"],
-            &[names.bucket_arn(&source.bucket, None), names.bucket_arn(&source.bucket, Some("*"))],
+            &[
+                names.bucket_arn(&source.bucket, None),
+                names.bucket_arn(&source.bucket, Some("*")),
+            ],
         ),
         Statement::allow(
             "WriteCurated",

@@ -34,8 +34,7 @@ pub struct Bucket {
 
 /// Settings that every bucket has.
 pub fn bucket_settings() -> (Value, Value, Value) {
-    let encryption =
-        json!({ "ServerSideEncryptionConfiguration": [{ "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } }] });
+    let encryption = json!({ "ServerSideEncryptionConfiguration": [{ "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } }] });
     let public_access_block = json!({
         "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true,
     });
@@ -68,7 +67,10 @@ pub fn stack(model: &Model, part: &'static str, about: &'static str, values: Val
 
 fn bucket_policy(model: &Model, bucket: &str) -> Value {
     let names = &model.names;
-    policy(&[Statement::deny_plain_http(&[names.bucket_arn(bucket, None), names.bucket_arn(bucket, Some("*"))])])
+    policy(&[Statement::deny_plain_http(&[
+        names.bucket_arn(bucket, None),
+        names.bucket_arn(bucket, Some("*")),
+    ])])
 }
 
 /// Adds the stacks that stand first.
@@ -79,7 +81,9 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
     let mut artifacts = stack(model, "artifacts", "code of the Lambda functions", values)?;
     artifacts.own_buckets.push(artifact_bucket.clone());
     let artifacts = graph.add("aws:artifacts", vec![], Body::Stack(artifacts));
-    let upload = Body::Upload(Upload { bucket: artifact_bucket.clone() });
+    let upload = Body::Upload(Upload {
+        bucket: artifact_bucket.clone(),
+    });
     let runtime = graph.add("aws:runtime", vec![artifacts], upload);
 
     let topic = names.resource("alerts");
@@ -97,8 +101,16 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
         "topic": { "name": topic, "policy": policy(&[publish]) },
         "email": model.alert_email,
     });
-    graph.add("aws:alerts", vec![], Body::Stack(stack(model, "alerts", "alarms", values)?));
-    Ok(Shared { runtime, artifact_bucket, alert_topic })
+    graph.add(
+        "aws:alerts",
+        vec![],
+        Body::Stack(stack(model, "alerts", "alarms", values)?),
+    );
+    Ok(Shared {
+        runtime,
+        artifact_bucket,
+        alert_topic,
+    })
 }
 
 /// Adds the buckets, last: their notifications start the flow.

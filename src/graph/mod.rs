@@ -63,7 +63,11 @@ impl Graph {
     /// Adds a node. Nodes are added after what they need, so the order of insertion is an order of deployment.
     pub fn add(&mut self, id: impl Into<String>, needs: Vec<NodeId>, body: Body) -> NodeId {
         let id = NodeId(id.into());
-        self.nodes.push(Node { id: id.clone(), needs, body });
+        self.nodes.push(Node {
+            id: id.clone(),
+            needs,
+            body,
+        });
         id
     }
 
@@ -93,7 +97,12 @@ impl Graph {
         let mut seen = BTreeSet::new();
         let mut wrong = Vec::new();
         for node in &self.nodes {
-            wrong.extend(node.needs.iter().filter(|id| !seen.contains(*id)).map(|id| (node.id.clone(), id.clone())));
+            wrong.extend(
+                node.needs
+                    .iter()
+                    .filter(|id| !seen.contains(*id))
+                    .map(|id| (node.id.clone(), id.clone())),
+            );
             seen.insert(node.id.clone());
         }
         wrong
@@ -101,8 +110,12 @@ impl Graph {
 
     /// The graph as a Mermaid flowchart: <https://mermaid.js.org/syntax/flowchart.html>.
     pub fn mermaid(&self) -> String {
-        let short: BTreeMap<&NodeId, String> =
-            self.nodes.iter().enumerate().map(|(position, node)| (&node.id, format!("n{position}"))).collect();
+        let short: BTreeMap<&NodeId, String> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(position, node)| (&node.id, format!("n{position}")))
+            .collect();
         let mut text = String::from("flowchart LR\n");
         for node in &self.nodes {
             let shape = match node.body {

@@ -48,7 +48,10 @@ impl Statement {
 
     /// Adds a condition.
     pub fn condition(mut self, operator: &str, key: &str, value: Value) -> Self {
-        let entry = self.conditions.entry(operator).or_insert_with(|| Value::Object(Map::new()));
+        let entry = self
+            .conditions
+            .entry(operator)
+            .or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(keys) = entry {
             keys.insert(key.to_owned(), value);
         }
@@ -99,7 +102,12 @@ pub fn policy(statements: &[Statement]) -> Value {
 
 /// The trust policy that lets one service take a role.
 pub fn service_trust(service: &'static str) -> Value {
-    policy(&[Statement::allow("Service", Principal::Service(service), &["sts:AssumeRole"], &[])])
+    policy(&[Statement::allow(
+        "Service",
+        Principal::Service(service),
+        &["sts:AssumeRole"],
+        &[],
+    )])
 }
 
 /// The trust policy that lets one foreign principal take a role, with the external id agreed on:

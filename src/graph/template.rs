@@ -7,7 +7,10 @@ use serde_json::Value;
 
 /// The skeletons, by the part of the pipeline they make.
 const SKELETONS: [(&str, &str); 5] = [
-    ("artifacts", include_str!("../../templates/cloudformation/artifacts.yaml")),
+    (
+        "artifacts",
+        include_str!("../../templates/cloudformation/artifacts.yaml"),
+    ),
     ("alerts", include_str!("../../templates/cloudformation/alerts.yaml")),
     ("ingest", include_str!("../../templates/cloudformation/ingest.yaml")),
     ("delivery", include_str!("../../templates/cloudformation/delivery.yaml")),
@@ -26,7 +29,11 @@ pub fn render(part: &str, values: Value) -> anyhow::Result<Value> {
     for (name, text) in SKELETONS {
         environment.add_template(name, text)?;
     }
-    let skeleton = environment.get_template(part).with_context(|| format!("no CloudFormation skeleton `{part}`"))?;
-    let text = skeleton.render(Serde(values)).with_context(|| format!("filling the CloudFormation skeleton `{part}`"))?;
+    let skeleton = environment
+        .get_template(part)
+        .with_context(|| format!("no CloudFormation skeleton `{part}`"))?;
+    let text = skeleton
+        .render(Serde(values))
+        .with_context(|| format!("filling the CloudFormation skeleton `{part}`"))?;
     serde_yaml::from_str(&text).with_context(|| format!("the filled CloudFormation skeleton `{part}` is not YAML"))
 }

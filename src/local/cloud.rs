@@ -34,7 +34,12 @@ pub enum Status {
 pub async fn up(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<State> {
     let directory = &options.directory;
     make_private(directory)?;
-    let _lock = lock::take(&directory.join("lock"), "that starts or stops the local cloud", progress).await?;
+    let _lock = lock::take(
+        &directory.join("lock"),
+        "that starts or stops the local cloud",
+        progress,
+    )
+    .await?;
     match status(directory).await? {
         Status::Up(state) => return fitting(*state, options),
         Status::Stale => clear_away(directory, progress).await?,
@@ -49,7 +54,12 @@ pub async fn down(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Resul
     if !directory.is_dir() {
         return Ok(false);
     }
-    let _lock = lock::take(&directory.join("lock"), "that starts or stops the local cloud", progress).await?;
+    let _lock = lock::take(
+        &directory.join("lock"),
+        "that starts or stops the local cloud",
+        progress,
+    )
+    .await?;
     match status(directory).await? {
         Status::Up(state) => {
             progress("Stopping the local cloud");
@@ -68,9 +78,15 @@ pub async fn down(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Resul
 /// Looks whether one runs, and changes nothing.
 pub async fn status(directory: &Path) -> anyhow::Result<Status> {
     let Some(state) = State::read(directory)? else {
-        return Ok(if state::file(directory).exists() { Status::Stale } else { Status::Down });
+        return Ok(if state::file(directory).exists() {
+            Status::Stale
+        } else {
+            Status::Down
+        });
     };
-    let up = process::is_cloud(state.pid, directory).await && answers(&state.aws_url).await && answers(&state.snowflake_url).await;
+    let up = process::is_cloud(state.pid, directory).await
+        && answers(&state.aws_url).await
+        && answers(&state.snowflake_url).await;
     Ok(if up { Status::Up(Box::new(state)) } else { Status::Stale })
 }
 
@@ -84,7 +100,10 @@ fn fitting(state: State, options: &UpOptions) -> anyhow::Result<State> {
         );
     }
     match options.region.as_ref().filter(|region| **region != state.region) {
-        Some(region) => bail!("the local cloud runs in {} and is wanted in {region}\n  hint: pipectl local down (its data is lost), then up again", state.region),
+        Some(region) => bail!(
+            "the local cloud runs in {} and is wanted in {region}\n  hint: pipectl local down (its data is lost), then up again",
+            state.region
+        ),
         None => Ok(state),
     }
 }
@@ -109,7 +128,10 @@ async fn start(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<S
     }
     progress("Starting the local cloud");
     let mut command = process::command(&python);
-    command.env("PYTHONPATH", package).env("PYTHONNOUSERSITE", "1").env("NO_PROXY", "127.0.0.1,localhost");
+    command
+        .env("PYTHONPATH", package)
+        .env("PYTHONNOUSERSITE", "1")
+        .env("NO_PROXY", "127.0.0.1,localhost");
     command.args(["-m", "pipectl_local", "serve", "--dir"]).arg(directory);
     if options.auth == Some(true) {
         command.arg("--auth");
@@ -137,7 +159,10 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
     let pid = starting.pid();
     loop {
         if let Some(status) = starting.ended()? {
-            bail!("the local cloud ended while it started ({status}){}", tail_of_logs(directory));
+            bail!(
+                "the local cloud ended while it started ({status}){}",
+                tail_of_logs(directory)
+            );
         }
         if let Some(state) = State::read(directory)?.filter(|state| Some(state.pid) == pid)
             && answers(&state.aws_url).await
@@ -146,7 +171,11 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
             return Ok(state);
         }
         if begin.elapsed() > START_TIMEOUT {
-            bail!("the local cloud did not answer within {} seconds{}", START_TIMEOUT.as_secs(), tail_of_logs(directory));
+            bail!(
+                "the local cloud did not answer within {} seconds{}",
+                START_TIMEOUT.as_secs(),
+                tail_of_logs(directory)
+            );
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -154,8 +183,13 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
 
 /// Whether somebody listens at a URL of the state file.
 async fn answers(url: &str) -> bool {
-    let Some(address) = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) else { return false };
-    matches!(tokio::time::timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await, Ok(Ok(_)))
+    let Some(address) = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) else {
+        return false;
+    };
+    matches!(
+        tokio::time::timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await,
+        Ok(Ok(_))
+    )
 }
 
 fn tail_of_logs(directory: &Path) -> String {
@@ -174,7 +208,11 @@ fn tail_of_logs(directory: &Path) -> String {
 /// A folder that only its owner enters: it holds a private key and the logs.
 fn make_private(directory: &Path) -> anyhow::Result<()> {
     let unusable = || format!("{} cannot be used for the local cloud", directory.display());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(unusable)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(unusable)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).with_context(unusable)
 }
 

@@ -66,14 +66,22 @@ pub(super) struct Python {
 /// Finds or makes the environment, and gives its interpreter.
 pub(super) async fn prepare(cache: &Path, chosen: Option<&Path>, progress: &dyn Fn(&str)) -> anyhow::Result<PathBuf> {
     let python = find_python(chosen).await?;
-    let name = format!("local-{}", package::short_hash(&[package::REQUIREMENTS.as_bytes(), python.identity.as_bytes()]));
+    let name = format!(
+        "local-{}",
+        package::short_hash(&[package::REQUIREMENTS.as_bytes(), python.identity.as_bytes()])
+    );
     let folder = cache.join(&name);
     let interpreter = folder.join("bin/python");
     if is_complete(&folder) {
         return Ok(interpreter);
     }
     std::fs::create_dir_all(cache)?;
-    let _lock = lock::take(&cache.join(format!("{name}.lock")), "that makes the Python environment", progress).await?;
+    let _lock = lock::take(
+        &cache.join(format!("{name}.lock")),
+        "that makes the Python environment",
+        progress,
+    )
+    .await?;
     if is_complete(&folder) {
         return Ok(interpreter);
     }
@@ -98,7 +106,14 @@ async fn make(python: &Python, folder: &Path, progress: &dyn Fn(&str)) -> anyhow
     progress("Making the Python environment of the local cloud (once; about a minute)");
     match &uv {
         Some(uv) => {
-            run(Command::new(uv).args(["venv", "--quiet", "--no-project", "--python"]).arg(&python.path).arg(folder), "uv venv").await?;
+            run(
+                Command::new(uv)
+                    .args(["venv", "--quiet", "--no-project", "--python"])
+                    .arg(&python.path)
+                    .arg(folder),
+                "uv venv",
+            )
+            .await?;
         }
         None => venv(python, folder).await?,
     }
@@ -108,26 +123,47 @@ async fn make(python: &Python, folder: &Path, progress: &dyn Fn(&str)) -> anyhow
     let mut install = match &uv {
         Some(uv) => {
             let mut install = Command::new(uv);
-            install.args(["pip", "install", "--quiet", "--python"]).arg(&interpreter);
+            install
+                .args(["pip", "install", "--quiet", "--python"])
+                .arg(&interpreter);
             install
         }
         None => {
             let mut install = Command::new(&interpreter);
-            install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]);
+            install.args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-input",
+                "--disable-pip-version-check",
+                "--progress-bar",
+                "off",
+            ]);
             install
         }
     };
-    install.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&requirements);
+    install
+        .args(["--require-hashes", "--only-binary", ":all:", "-r"])
+        .arg(&requirements);
     run(&mut install, "installing the local cloud's packages").await?;
     let _ = std::fs::remove_file(&requirements);
     Ok(())
 }
 
 async fn venv(python: &Python, folder: &Path) -> Result<(), EnvironmentError> {
-    let made = run(Command::new(&python.path).args(["-m", "venv"]).arg(folder), "python -m venv").await;
+    let made = run(
+        Command::new(&python.path).args(["-m", "venv"]).arg(folder),
+        "python -m venv",
+    )
+    .await;
     match made {
-        Err(EnvironmentError::Failed { output, .. }) if output.contains("ensurepip") || output.contains("No module named venv") => {
-            Err(EnvironmentError::NoVenv { python: python.path.clone() })
+        Err(EnvironmentError::Failed { output, .. })
+            if output.contains("ensurepip") || output.contains("No module named venv") =>
+        {
+            Err(EnvironmentError::NoVenv {
+                python: python.path.clone(),
+            })
         }
         made => made,
     }
@@ -137,7 +173,10 @@ async fn venv(python: &Python, folder: &Path) -> Result<(), EnvironmentError> {
 async fn run(command: &mut Command, what: &str) -> Result<(), EnvironmentError> {
     // A pipectl that ends takes its installer along; the half-made environment is recognised next time.
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
-    let failed = |output: String| EnvironmentError::Failed { what: what.to_owned(), output };
+    let failed = |output: String| EnvironmentError::Failed {
+        what: what.to_owned(),
+        output,
+    };
     let output = output.map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(());
@@ -150,16 +189,29 @@ async fn run(command: &mut Command, what: &str) -> Result<(), EnvironmentError> 
 pub(super) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let from = lines.len().saturating_sub(count);
-    lines.iter().skip(from).map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .skip(from)
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The chosen Python, or the first on PATH that is new enough.
 pub(super) async fn find_python(chosen: Option<&Path>) -> Result<Python, EnvironmentError> {
     if let Some(path) = chosen {
-        let wrong = |problem: String| EnvironmentError::ChosenPython { path: path.to_owned(), problem };
-        let (python, version) = ask(path).await.ok_or_else(|| wrong("does not run as a Python".to_owned()))?;
+        let wrong = |problem: String| EnvironmentError::ChosenPython {
+            path: path.to_owned(),
+            problem,
+        };
+        let (python, version) = ask(path)
+            .await
+            .ok_or_else(|| wrong("does not run as a Python".to_owned()))?;
         if version < OLDEST {
-            return Err(wrong(format!("is Python {}.{}; the local cloud needs {}.{} or newer", version.0, version.1, OLDEST.0, OLDEST.1)));
+            return Err(wrong(format!(
+                "is Python {}.{}; the local cloud needs {}.{} or newer",
+                version.0, version.1, OLDEST.0, OLDEST.1
+            )));
         }
         return Ok(python);
     }
@@ -171,14 +223,24 @@ pub(super) async fn find_python(chosen: Option<&Path>) -> Result<Python, Environ
             None => {}
         }
     }
-    let seen = if old.is_empty() { String::new() } else { format!(" ({})", old.join(", ")) };
+    let seen = if old.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", old.join(", "))
+    };
     Err(EnvironmentError::NoPython { seen })
 }
 
 /// Asks a Python what it is. Version managers put stubs on PATH that fail; those are no Python.
 async fn ask(path: &Path) -> Option<(Python, (u32, u32))> {
     const QUESTION: &str = "import sys, sysconfig; print(*sys.version_info[:2], sys.implementation.cache_tag, sysconfig.get_platform(), sys.executable, sep='\\n')";
-    let output = Command::new(path).args(["-I", "-c", QUESTION]).stdin(Stdio::null()).kill_on_drop(true).output().await.ok()?;
+    let output = Command::new(path)
+        .args(["-I", "-c", QUESTION])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .ok()?;
     if !output.status.success() {
         return None;
     }
@@ -187,11 +249,23 @@ async fn ask(path: &Path) -> Option<(Python, (u32, u32))> {
     let version = (lines.next()?.parse().ok()?, lines.next()?.parse().ok()?);
     let identity = format!("{} {}", lines.next()?, lines.next()?);
     // A stub's own path may lead elsewhere tomorrow; the interpreter behind it is asked by its real name.
-    let executable = lines.next().filter(|path| !path.is_empty()).map_or_else(|| path.to_owned(), PathBuf::from);
-    Some((Python { path: executable, identity }, version))
+    let executable = lines
+        .next()
+        .filter(|path| !path.is_empty())
+        .map_or_else(|| path.to_owned(), PathBuf::from);
+    Some((
+        Python {
+            path: executable,
+            identity,
+        },
+        version,
+    ))
 }
 
 fn find_on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }

@@ -15,7 +15,12 @@ pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 pub(super) async fn take(file: &Path, waiting_for: &str, progress: &dyn Fn(&str)) -> anyhow::Result<Lock> {
     let unusable = || format!("{} cannot be used as a lock", file.display());
     // The file stays: removing a lock file lets two processes hold "the" lock of two files of one name.
-    let handle = OpenOptions::new().create(true).truncate(false).write(true).open(file).with_context(unusable)?;
+    let handle = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(file)
+        .with_context(unusable)?;
     let mut said = false;
     loop {
         match handle.try_lock() {

@@ -37,13 +37,19 @@ impl UpOptions {
     /// As the environment says: `PIPECTL_LOCAL_DIR`, `XDG_STATE_HOME`, `XDG_CACHE_HOME`, `PIPECTL_LOCAL_AUTH`,
     /// `PIPECTL_PYTHON` (<https://specifications.freedesktop.org/basedir-spec/latest/>).
     pub fn from_env() -> anyhow::Result<Self> {
-        Self::from(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()), std::env::home_dir().as_deref())
+        Self::from(
+            &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+            std::env::home_dir().as_deref(),
+        )
     }
 
     fn from(env: &dyn Fn(&str) -> Option<String>, home: Option<&Path>) -> anyhow::Result<Self> {
         let under = |variable: &str, usual: &str| -> anyhow::Result<PathBuf> {
             // The specification wants relative paths ignored.
-            let base = env(variable).map(PathBuf::from).filter(|path| path.is_absolute()).or_else(|| Some(home?.join(usual)));
+            let base = env(variable)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+                .or_else(|| Some(home?.join(usual)));
             base.ok_or_else(|| anyhow::anyhow!("no home folder is known; set HOME or {variable}"))
         };
         let directory = match env("PIPECTL_LOCAL_DIR") {
@@ -51,7 +57,10 @@ impl UpOptions {
             Some(directory) => std::path::absolute(directory)?,
             None => under("XDG_STATE_HOME", ".local/state")?.join("pipectl/local"),
         };
-        let auth = match env("PIPECTL_LOCAL_AUTH").map(|value| value.to_ascii_lowercase()).as_deref() {
+        let auth = match env("PIPECTL_LOCAL_AUTH")
+            .map(|value| value.to_ascii_lowercase())
+            .as_deref()
+        {
             None => None,
             Some("true" | "1") => Some(true),
             Some("false" | "0") => Some(false),

@@ -20,7 +20,11 @@ pub(super) fn short_hash(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Unpacks the package under `cache`, in a folder named by its content, and gives the folder for `PYTHONPATH`.
@@ -28,7 +32,10 @@ pub(super) fn short_hash(parts: &[&[u8]]) -> String {
 /// An older pipectl keeps running its own version beside this one, and nothing is ever overwritten.
 pub(super) fn unpack(cache: &Path) -> anyhow::Result<PathBuf> {
     let files = files(&PACKAGE);
-    let parts: Vec<&[u8]> = files.iter().flat_map(|file| [file.path().as_os_str().as_encoded_bytes(), file.contents()]).collect();
+    let parts: Vec<&[u8]> = files
+        .iter()
+        .flat_map(|file| [file.path().as_os_str().as_encoded_bytes(), file.contents()])
+        .collect();
     let target = cache.join(format!("package-{}", short_hash(&parts)));
     if target.is_dir() {
         return Ok(target);
@@ -53,8 +60,12 @@ pub(super) fn unpack(cache: &Path) -> anyhow::Result<PathBuf> {
 /// All files but caches, which exist when somebody ran the package in the source tree.
 fn files(folder: &Dir<'static>) -> Vec<&'static include_dir::File<'static>> {
     fn collect(folder: &Dir<'static>, found: &mut Vec<&'static include_dir::File<'static>>) {
-        found.extend(folder_files(folder).filter(|file| file.path().extension().is_none_or(|extension| extension != "pyc")));
-        for inner in folder_dirs(folder).filter(|inner| inner.path().file_name().is_none_or(|name| name != "__pycache__")) {
+        found.extend(
+            folder_files(folder).filter(|file| file.path().extension().is_none_or(|extension| extension != "pyc")),
+        );
+        for inner in
+            folder_dirs(folder).filter(|inner| inner.path().file_name().is_none_or(|name| name != "__pycache__"))
+        {
             collect(inner, found);
         }
     }
@@ -82,7 +93,10 @@ mod tests {
         let target = unpack(cache.path()).unwrap();
         assert!(target.join("pipectl_local/__init__.py").is_file());
         assert_eq!(unpack(cache.path()).unwrap(), target);
-        let left: Vec<_> = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(cache.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }
 

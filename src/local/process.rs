@@ -10,9 +10,20 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
-const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
+const PATIENCE: Duration = if cfg!(test) {
+    Duration::from_millis(500)
+} else {
+    Duration::from_secs(10)
+};
 /// Variables that must not reach the local cloud: it has no use for real credentials, and its parts read some of them.
-const WITHHELD: [&str; 6] = ["AWS_", "SNOWFLAKE_", "PYTHON", "MINISTACK_", "HTTP_PROXY", "HTTPS_PROXY"];
+const WITHHELD: [&str; 6] = [
+    "AWS_",
+    "SNOWFLAKE_",
+    "PYTHON",
+    "MINISTACK_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+];
 
 /// A command in this environment, without what the local cloud must not see.
 pub(super) fn command(program: &Path) -> Command {
@@ -30,7 +41,11 @@ pub(super) fn command(program: &Path) -> Command {
 pub(super) fn start_detached(mut command: Command, directory: &Path) -> anyhow::Result<Starting> {
     let log = directory.join("cloud.log");
     let output = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
-    command.current_dir(directory).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; setsid is one and allocates nothing.
     unsafe {
         command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(Into::into));
@@ -66,7 +81,12 @@ impl Drop for Starting {
         if self.healthy {
             return;
         }
-        if let Some(group) = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+        if let Some(group) = self
+            .child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw)
+        {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -74,7 +94,9 @@ impl Drop for Starting {
 
 /// Whether `pid` is the local cloud of `directory`. A number alone proves nothing: it may be somebody else's by now.
 pub(super) async fn is_cloud(pid: u32, directory: &Path) -> bool {
-    let Some(line) = command_line(pid).await else { return false };
+    let Some(line) = command_line(pid).await else {
+        return false;
+    };
     line.contains("pipectl_local") && line.contains(&*directory.to_string_lossy())
 }
 
@@ -84,18 +106,25 @@ async fn command_line(pid: u32) -> Option<String> {
         let raw = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         return Some(String::from_utf8_lossy(&raw).replace('\0', " "));
     }
-    let output = Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output().await.ok()?;
+    let output = Command::new("ps")
+        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+        .output()
+        .await
+        .ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Ends a process group: asks, waits, and then does not ask.
 pub(super) async fn stop(pid: u32, directory: &Path) -> anyhow::Result<()> {
-    let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(());
+    };
     let start = Instant::now();
     let _ = kill_process_group(group, Signal::TERM);
     while is_cloud(pid, directory).await {
         if start.elapsed() > PATIENCE {
-            kill_process_group(group, Signal::KILL).with_context(|| format!("the local cloud (process group {pid}) cannot be stopped"))?;
+            kill_process_group(group, Signal::KILL)
+                .with_context(|| format!("the local cloud (process group {pid}) cannot be stopped"))?;
             break;
         }
         tokio::time::sleep(LOOK_AGAIN).await;

@@ -51,7 +51,9 @@ impl State {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
         };
-        Ok(serde_json::from_str(&text).ok().filter(|state: &Self| state.version == VERSION && state.pid > 1))
+        Ok(serde_json::from_str(&text)
+            .ok()
+            .filter(|state: &Self| state.version == VERSION && state.pid > 1))
     }
 
     /// The variables that make any AWS client, and Snowflake's own tools, use this cloud.
@@ -66,7 +68,10 @@ impl State {
             ("SNOWFLAKE_ACCOUNT", &self.snowflake_account),
             ("SNOWFLAKE_USER", &self.snowflake_user),
             ("SNOWFLAKE_ROLE", &self.snowflake_role),
-            ("SNOWFLAKE_PRIVATE_KEY_PATH", &self.snowflake_private_key_path.to_string_lossy()),
+            (
+                "SNOWFLAKE_PRIVATE_KEY_PATH",
+                &self.snowflake_private_key_path.to_string_lossy(),
+            ),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
@@ -113,7 +118,9 @@ pub(super) fn file(directory: &Path) -> PathBuf {
 pub(super) fn remove(directory: &Path) -> anyhow::Result<()> {
     let file = file(directory);
     match std::fs::remove_file(&file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("{} cannot be removed", file.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", file.display()))
+        }
         _ => Ok(()),
     }
 }

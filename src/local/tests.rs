@@ -40,12 +40,17 @@ while True:
 impl Machine {
     /// With a `pipectl_local` that runs `script`.
     fn new(script: &str) -> Self {
-        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        let machine = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         let path = machine.folder.path().join("python-stand-in");
         let code = machine.folder.path().join("pipectl_local_stand_in.py");
         fs::write(&code, script).unwrap();
         // Answers what `environment` asks as the real Python does, and runs the stand-in for everything else.
-        let text = format!("#!/bin/sh\ncase \"$1\" in -I) exec python3 \"$@\";; esac\nexec python3 '{}' \"$@\"\n", code.display());
+        let text = format!(
+            "#!/bin/sh\ncase \"$1\" in -I) exec python3 \"$@\";; esac\nexec python3 '{}' \"$@\"\n",
+            code.display()
+        );
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         machine
@@ -58,7 +63,10 @@ impl Machine {
     async fn options(&self) -> UpOptions {
         let (directory, cache) = (self.folder.path().join("state"), self.folder.path().join("cache"));
         let python = environment::find_python(None).await.unwrap();
-        let name = format!("local-{}", package::short_hash(&[package::REQUIREMENTS.as_bytes(), python.identity.as_bytes()]));
+        let name = format!(
+            "local-{}",
+            package::short_hash(&[package::REQUIREMENTS.as_bytes(), python.identity.as_bytes()])
+        );
         let environment = cache.join(name);
         fs::create_dir_all(environment.join("bin")).unwrap();
         fs::write(environment.join("pipectl-complete"), "").unwrap();
@@ -66,7 +74,13 @@ impl Machine {
         if !link.exists() {
             std::os::unix::fs::symlink(self.folder.path().join("python-stand-in"), link).unwrap();
         }
-        UpOptions { directory, cache, auth: None, region: None, python: None }
+        UpOptions {
+            directory,
+            cache,
+            auth: None,
+            region: None,
+            python: None,
+        }
     }
 }
 
@@ -78,8 +92,14 @@ async fn up_twice_is_one_cloud_and_down_ends_it() {
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(first, second);
     assert_eq!(fs::read_to_string(options.directory.join("starts")).unwrap(), "x");
-    assert_eq!(status(&options.directory).await.unwrap(), Status::Up(Box::new(first.clone())));
-    assert_eq!(fs::metadata(&options.directory).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        status(&options.directory).await.unwrap(),
+        Status::Up(Box::new(first.clone()))
+    );
+    assert_eq!(
+        fs::metadata(&options.directory).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
     assert!(!format!("{first:?}").contains("hunter2"));
 
     assert!(down(&options, &quiet).await.unwrap());
@@ -113,7 +133,10 @@ async fn another_way_of_enforcing_iam_is_refused() {
     assert!(up(&options, &quiet).await.unwrap().auth);
     options.auth = Some(false);
     let error = up(&options, &quiet).await.unwrap_err().to_string();
-    assert!(error.contains("runs with IAM enforcement and is wanted without") && error.contains("pipectl local down"), "{error}");
+    assert!(
+        error.contains("runs with IAM enforcement and is wanted without") && error.contains("pipectl local down"),
+        "{error}"
+    );
     down(&options, &quiet).await.unwrap();
 }
 
@@ -142,7 +165,11 @@ async fn a_state_file_with_a_strangers_pid_harms_nobody() {
     let text = fs::read_to_string(&file).unwrap();
     down(&options, &quiet).await.unwrap();
     // This test's own process: it would not survive being taken for the cloud.
-    fs::write(&file, text.replace(&state.pid.to_string(), &std::process::id().to_string())).unwrap();
+    fs::write(
+        &file,
+        text.replace(&state.pid.to_string(), &std::process::id().to_string()),
+    )
+    .unwrap();
     assert_eq!(status(&options.directory).await.unwrap(), Status::Stale);
     assert!(!down(&options, &quiet).await.unwrap());
     assert!(!file.exists());
@@ -154,16 +181,22 @@ async fn a_state_file_with_a_strangers_pid_harms_nobody() {
 
 #[tokio::test]
 async fn a_start_that_fails_shows_the_logs() {
-    let machine = Machine::new("import sys\nprint('Traceback: no such module: duckdb', file=sys.stderr)\nsys.exit(3)\n");
+    let machine =
+        Machine::new("import sys\nprint('Traceback: no such module: duckdb', file=sys.stderr)\nsys.exit(3)\n");
     let options = machine.options().await;
     let error = up(&options, &quiet).await.unwrap_err().to_string();
-    assert!(error.contains("exit status: 3") && error.contains("no such module: duckdb") && error.contains("cloud.log"), "{error}");
+    assert!(
+        error.contains("exit status: 3") && error.contains("no such module: duckdb") && error.contains("cloud.log"),
+        "{error}"
+    );
     assert_eq!(status(&options.directory).await.unwrap(), Status::Down);
 }
 
 #[tokio::test]
 async fn a_start_that_is_given_up_leaves_no_process() {
-    let machine = Machine::new("import os, sys, time\nopen(sys.argv[sys.argv.index('--dir') + 1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(600)\n");
+    let machine = Machine::new(
+        "import os, sys, time\nopen(sys.argv[sys.argv.index('--dir') + 1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(600)\n",
+    );
     let options = machine.options().await;
     let file = options.directory.join("pid");
     let written = async {
@@ -187,23 +220,47 @@ async fn a_start_that_is_given_up_leaves_no_process() {
 
 #[tokio::test]
 async fn python_that_is_chosen_must_be_one() {
-    let find = |path: &'static str| async move { environment::find_python(Some(Path::new(path))).await.unwrap_err().to_string() };
-    assert_eq!(find("/nowhere/python3").await, "PIPECTL_PYTHON is /nowhere/python3, which does not run as a Python");
+    let find = |path: &'static str| async move {
+        environment::find_python(Some(Path::new(path)))
+            .await
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        find("/nowhere/python3").await,
+        "PIPECTL_PYTHON is /nowhere/python3, which does not run as a Python"
+    );
     assert!(find("/bin/false").await.contains("does not run as a Python"));
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("python3");
-    fs::write(&old, "#!/bin/sh\nprintf '3\\n9\\ncpython-39\\nlinux\\n/usr/bin/python3.9\\n'\n").unwrap();
+    fs::write(
+        &old,
+        "#!/bin/sh\nprintf '3\\n9\\ncpython-39\\nlinux\\n/usr/bin/python3.9\\n'\n",
+    )
+    .unwrap();
     fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
     let error = environment::find_python(Some(&old)).await.unwrap_err().to_string();
-    assert!(error.contains("is Python 3.9; the local cloud needs 3.10 or newer"), "{error}");
+    assert!(
+        error.contains("is Python 3.9; the local cloud needs 3.10 or newer"),
+        "{error}"
+    );
 }
 
 #[test]
 fn errors_say_what_to_install() {
-    let error = EnvironmentError::NoPython { seen: " (/usr/bin/python3 is 3.9)".into() }.to_string();
-    assert!(error.starts_with("the local cloud needs Python 3.10 or newer and none was found (/usr/bin/python3 is 3.9)"), "{error}");
+    let error = EnvironmentError::NoPython {
+        seen: " (/usr/bin/python3 is 3.9)".into(),
+    }
+    .to_string();
+    assert!(
+        error.starts_with("the local cloud needs Python 3.10 or newer and none was found (/usr/bin/python3 is 3.9)"),
+        "{error}"
+    );
     assert!(error.contains("apt-get install python3 python3-venv"));
-    let error = EnvironmentError::NoVenv { python: "/usr/bin/python3".into() }.to_string();
+    let error = EnvironmentError::NoVenv {
+        python: "/usr/bin/python3".into(),
+    }
+    .to_string();
     assert!(error.contains("apt-get install python3-venv"));
 }
 
@@ -216,12 +273,18 @@ async fn an_interrupted_environment_is_made_anew() {
     // A Python that answers and then cannot make anything: the half-made folder is gone, and the error is the tool's.
     let broken = machine.folder.path().join("broken");
     let real = environment::find_python(None).await.unwrap();
-    let text = format!("#!/bin/sh\ncase \"$1\" in -I) '{}' \"$@\" | sed '$d'; echo \"$0\";; *) echo 'disk full'; exit 1;; esac\n", real.path.display());
+    let text = format!(
+        "#!/bin/sh\ncase \"$1\" in -I) '{}' \"$@\" | sed '$d'; echo \"$0\";; *) echo 'disk full'; exit 1;; esac\n",
+        real.path.display()
+    );
     fs::write(&broken, text).unwrap();
     fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
     let said = Mutex::new(Vec::new());
     let progress = |line: &str| said.lock().unwrap().push(line.to_owned());
-    let error = environment::prepare(&options.cache, Some(&broken), &progress).await.unwrap_err().to_string();
+    let error = environment::prepare(&options.cache, Some(&broken), &progress)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("failed:"), "{error}");
     assert!(!complete.join("pipectl-complete").exists());
     assert!(said.lock().unwrap()[0].starts_with("Making the Python environment"));
@@ -230,15 +293,32 @@ async fn an_interrupted_environment_is_made_anew() {
 #[test]
 fn folders_as_the_environment_says() {
     let options = |pairs: &[(&str, &str)]| {
-        let variables: HashMap<String, String> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables: HashMap<String, String> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         UpOptions::from(&move |name| variables.get(name).cloned(), Some(Path::new("/home/u")))
     };
     let usual = options(&[]).unwrap();
     assert_eq!(usual.directory, Path::new("/home/u/.local/state/pipectl/local"));
     assert_eq!(usual.cache, Path::new("/home/u/.cache/pipectl"));
-    let set = options(&[("PIPECTL_LOCAL_DIR", "/d"), ("XDG_CACHE_HOME", "/c"), ("XDG_STATE_HOME", "relative"), ("PIPECTL_LOCAL_AUTH", "TRUE")]).unwrap();
-    assert_eq!((set.directory.as_path(), set.cache.as_path(), set.auth), (Path::new("/d"), Path::new("/c/pipectl"), Some(true)));
-    assert!(options(&[("PIPECTL_LOCAL_AUTH", "maybe")]).unwrap_err().to_string().contains("maybe"));
+    let set = options(&[
+        ("PIPECTL_LOCAL_DIR", "/d"),
+        ("XDG_CACHE_HOME", "/c"),
+        ("XDG_STATE_HOME", "relative"),
+        ("PIPECTL_LOCAL_AUTH", "TRUE"),
+    ])
+    .unwrap();
+    assert_eq!(
+        (set.directory.as_path(), set.cache.as_path(), set.auth),
+        (Path::new("/d"), Path::new("/c/pipectl"), Some(true))
+    );
+    assert!(
+        options(&[("PIPECTL_LOCAL_AUTH", "maybe")])
+            .unwrap_err()
+            .to_string()
+            .contains("maybe")
+    );
 }
 
 #[tokio::test]
@@ -258,10 +338,20 @@ async fn exports_for_other_tools() {
 #[ignore = "needs the network"]
 async fn the_real_environment_imports_its_packages() {
     let cache = tempfile::tempdir().unwrap();
-    let python = environment::prepare(cache.path(), None, &|line| eprintln!("{line}")).await.unwrap();
-    let import = std::process::Command::new(&python).args(["-c", "import ministack, fakesnow, duckdb"]).status().unwrap();
+    let python = environment::prepare(cache.path(), None, &|line| eprintln!("{line}"))
+        .await
+        .unwrap();
+    let import = std::process::Command::new(&python)
+        .args(["-c", "import ministack, fakesnow, duckdb"])
+        .status()
+        .unwrap();
     assert!(import.success());
     let again = std::time::Instant::now();
-    assert_eq!(environment::prepare(cache.path(), None, &|line| panic!("{line}")).await.unwrap(), python);
+    assert_eq!(
+        environment::prepare(cache.path(), None, &|line| panic!("{line}"))
+            .await
+            .unwrap(),
+        python
+    );
     eprintln!("found again in {:?}", again.elapsed());
 }

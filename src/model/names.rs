@@ -29,7 +29,11 @@ pub struct TooLong {
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let length = self.name.chars().count();
-        write!(f, "the {} `{}` would have {length} characters, {} are allowed", self.what, self.name, self.limit)
+        write!(
+            f,
+            "the {} `{}` would have {length} characters, {} are allowed",
+            self.what, self.name, self.limit
+        )
     }
 }
 
@@ -68,7 +72,12 @@ impl Names {
 
     /// ARN of a resource in the pipeline's account and region.
     pub fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:{}:{service}:{}:{}:{resource}", self.partition(), self.region, self.account)
+        format!(
+            "arn:{}:{service}:{}:{}:{resource}",
+            self.partition(),
+            self.region,
+            self.account
+        )
     }
 
     /// ARN of a role of the pipeline's account.
@@ -86,7 +95,11 @@ impl Names {
 
     /// Name of an account-level Snowflake object; empty `part` gives the common prefix.
     pub fn snowflake(&self, part: &str) -> String {
-        let name = if part.is_empty() { self.prefix() } else { self.resource(part) };
+        let name = if part.is_empty() {
+            self.prefix()
+        } else {
+            self.resource(part)
+        };
         name.replace('-', "_").to_uppercase()
     }
 
@@ -113,9 +126,21 @@ impl Names {
     pub fn too_long(&self, buckets: &[&str], resources: &[&str]) -> Vec<TooLong> {
         let over = |what, name: String, limit| (name.chars().count() > limit).then_some(TooLong { what, name, limit });
         let mut found: Vec<TooLong> = Vec::new();
-        found.extend(buckets.iter().filter_map(|part| over("bucket", self.bucket(part), BUCKET_LIMIT)));
-        found.extend(resources.iter().filter_map(|part| over("resource", self.resource(part), RESOURCE_LIMIT)));
-        found.extend(over("Snowflake object", self.snowflake("ERROR_NOTIFICATION"), IDENTIFIER_LIMIT));
+        found.extend(
+            buckets
+                .iter()
+                .filter_map(|part| over("bucket", self.bucket(part), BUCKET_LIMIT)),
+        );
+        found.extend(
+            resources
+                .iter()
+                .filter_map(|part| over("resource", self.resource(part), RESOURCE_LIMIT)),
+        );
+        found.extend(over(
+            "Snowflake object",
+            self.snowflake("ERROR_NOTIFICATION"),
+            IDENTIFIER_LIMIT,
+        ));
         found
     }
 }
@@ -142,22 +167,35 @@ mod tests {
 
     #[test]
     fn partitions_follow_the_region() {
-        let china = Names { region: "cn-north-1".into(), ..names() };
+        let china = Names {
+            region: "cn-north-1".into(),
+            ..names()
+        };
         assert_eq!(china.bucket_arn("b", Some("data/*")), "arn:aws-cn:s3:::b/data/*");
     }
 
     #[test]
     fn an_external_id_depends_on_account_and_environment_only() {
         assert_eq!(names().external_id(), names().external_id());
-        let other = Names { environment: "prod".into(), ..names() };
+        let other = Names {
+            environment: "prod".into(),
+            ..names()
+        };
         assert_ne!(names().external_id(), other.external_id());
     }
 
     #[test]
     fn a_long_name_is_told_with_its_limit() {
-        let long = Names { pipeline: "p".repeat(40), ..names() };
+        let long = Names {
+            pipeline: "p".repeat(40),
+            ..names()
+        };
         let found = long.too_long(&["curated"], &["copy"]);
         assert_eq!(found.len(), 1);
-        assert!(found.iter().all(|problem| problem.to_string().contains("63 are allowed")));
+        assert!(
+            found
+                .iter()
+                .all(|problem| problem.to_string().contains("63 are allowed"))
+        );
     }
 }

@@ -22,23 +22,46 @@ pub const LOCAL_REGION: &str = "us-east-1";
 pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
     let names = names(spec, environment);
     let mut problems: Vec<Fault> = names
-        .too_long(&["curated", "artifacts"], &["snowflake-errors", "copy-dead-letter-depth"])
+        .too_long(
+            &["curated", "artifacts"],
+            &["snowflake-errors", "copy-dead-letter-depth"],
+        )
         .into_iter()
-        .map(|long| Fault::new(code::NAME, Path::root().key("pipeline").key("name"), long.to_string()).hint("choose a shorter name for the pipeline or the environment"))
+        .map(|long| {
+            Fault::new(code::NAME, Path::root().key("pipeline").key("name"), long.to_string())
+                .hint("choose a shorter name for the pipeline or the environment")
+        })
         .collect();
-    let tables: Vec<Table> =
-        spec.tables.iter().enumerate().filter_map(|(index, table)| resolve_table(table, index, &mut problems)).collect();
-    let schedule = spec.snowflake.as_ref().map_or_else(|| "1 minute".to_owned(), |snowflake| snowflake.schedule.clone());
+    let tables: Vec<Table> = spec
+        .tables
+        .iter()
+        .enumerate()
+        .filter_map(|(index, table)| resolve_table(table, index, &mut problems))
+        .collect();
+    let schedule = spec
+        .snowflake
+        .as_ref()
+        .map_or_else(|| "1 minute".to_owned(), |snowflake| snowflake.schedule.clone());
     let schedule = match schedule.parse::<Schedule>() {
         Ok(schedule) => Some(schedule),
         Err(error) => {
-            problems.push(Fault::new(code::SCHEDULE, Path::root().key("snowflake").key("schedule"), error.to_string()));
+            problems.push(Fault::new(
+                code::SCHEDULE,
+                Path::root().key("snowflake").key("schedule"),
+                error.to_string(),
+            ));
             None
         }
     };
-    let (Some(schedule), true) = (schedule, problems.is_empty()) else { return Err(problems) };
+    let (Some(schedule), true) = (schedule, problems.is_empty()) else {
+        return Err(problems);
+    };
     Ok(Model {
-        description: spec.pipeline.description.clone().unwrap_or_else(|| format!("Pipeline {}", spec.pipeline.name)),
+        description: spec
+            .pipeline
+            .description
+            .clone()
+            .unwrap_or_else(|| format!("Pipeline {}", spec.pipeline.name)),
         tags: tags(spec, &names),
         architecture: architecture(spec, environment),
         log_retention_days: spec.aws.log_retention_days,
@@ -46,7 +69,11 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         source: source(&spec.source, &names),
         landing: landing(&spec.tables, &names),
         tables,
-        targets: spec.snowflake.iter().map(|target| Target::Snowflake(snowflake(target, &names, schedule.clone()))).collect(),
+        targets: spec
+            .snowflake
+            .iter()
+            .map(|target| Target::Snowflake(snowflake(target, &names, schedule.clone())))
+            .collect(),
         names,
     })
 }
@@ -117,7 +144,11 @@ fn feed(table: &TableSpec) -> Feed {
         .filter(|word| !word.is_empty())
         .map(str::to_uppercase)
         .collect();
-    let name = if words.is_empty() { "ALL".to_owned() } else { words.join("_") };
+    let name = if words.is_empty() {
+        "ALL".to_owned()
+    } else {
+        words.join("_")
+    };
     Feed { name, prefix }
 }
 
@@ -164,8 +195,15 @@ fn resolve_column(spec: &ColumnSpec, flattened: bool, at: Path, problems: &mut V
             description: spec.description.clone(),
         }),
         (data_type, path) => {
-            problems.extend(data_type.err().map(|error| Fault::new(code::SQL_TYPE, at.key("type"), error.to_string())));
-            problems.extend(path.err().map(|error| Fault::new(code::JSON_PATH, at.key("path"), error.to_string())));
+            problems.extend(
+                data_type
+                    .err()
+                    .map(|error| Fault::new(code::SQL_TYPE, at.key("type"), error.to_string())),
+            );
+            problems.extend(
+                path.err()
+                    .map(|error| Fault::new(code::JSON_PATH, at.key("path"), error.to_string())),
+            );
             None
         }
     }
@@ -174,7 +212,10 @@ fn resolve_column(spec: &ColumnSpec, flattened: bool, at: Path, problems: &mut V
 /// Without a path the value is the field that is called like the column.
 fn by_name(flattened: bool, name: &str) -> JsonPath {
     let root = if flattened { Root::Item } else { Root::Record };
-    JsonPath { root, steps: vec![Step::Field(name.to_owned())] }
+    JsonPath {
+        root,
+        steps: vec![Step::Field(name.to_owned())],
+    }
 }
 
 fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTarget {
@@ -187,7 +228,13 @@ fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTa
         schema: database.child(&schema),
         raw_schema: database.child(&format!("{schema}_RAW")),
         database,
-        warehouse: Name::account(&spec.warehouse.clone().filter(|_| !local).unwrap_or_else(|| names.snowflake("WH"))),
+        warehouse: Name::account(
+            &spec
+                .warehouse
+                .clone()
+                .filter(|_| !local)
+                .unwrap_or_else(|| names.snowflake("WH")),
+        ),
         own_warehouse: spec.warehouse.is_none() || local,
         schedule,
     }

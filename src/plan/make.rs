@@ -55,7 +55,11 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     steps.extend(leftover_objects(graph, world, names));
     steps.extend(leftover_stacks(graph, world));
     frame_tasks(graph, world, &mut steps);
-    Ok(Plan { pipeline: names.pipeline.clone(), environment: names.environment.clone(), steps })
+    Ok(Plan {
+        pipeline: names.pipeline.clone(),
+        environment: names.environment.clone(),
+        steps,
+    })
 }
 
 fn live<'a>(object: &Object, world: &'a World) -> Option<&'a crate::snowflake::observe::LiveObject> {
@@ -64,12 +68,23 @@ fn live<'a>(object: &Object, world: &'a World) -> Option<&'a crate::snowflake::o
 
 fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
     let reason = reason.to_owned();
-    Step { id: id.clone(), kind, target, reason, changes: vec![], loss: None, needs: vec![], actions }
+    Step {
+        id: id.clone(),
+        kind,
+        target,
+        reason,
+        changes: vec![],
+        loss: None,
+        needs: vec![],
+        actions,
+    }
 }
 
 fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
     let target = format!("stack {}", stack.name);
-    let deploy = vec![Action::DeployStack { stack: stack.name.clone() }];
+    let deploy = vec![Action::DeployStack {
+        stack: stack.name.clone(),
+    }];
     let Some(live) = world.stacks.get(&stack.name) else {
         return Some(step(id, StepKind::Create, target, "it does not exist", deploy));
     };
@@ -78,10 +93,19 @@ fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
             let reason = format!("its creation ended in {}: it never lived", live.status);
             Some(step(id, StepKind::Create, target, &reason, deploy))
         }
-        Next::Create => Some(step(id, StepKind::Create, target, "its first change set was never executed", deploy)),
+        Next::Create => Some(step(
+            id,
+            StepKind::Create,
+            target,
+            "its first change set was never executed",
+            deploy,
+        )),
         Next::ContinueRollback | Next::DeleteAgain | Next::Wait => {
             let reason = format!("it is in {}", live.status);
-            Some(Step { changes: stack_changes(stack, live, world), ..step(id, StepKind::Alter, target, &reason, deploy) })
+            Some(Step {
+                changes: stack_changes(stack, live, world),
+                ..step(id, StepKind::Alter, target, &reason, deploy)
+            })
         }
         Next::Update => {
             let changes = stack_changes(stack, live, world);
@@ -102,12 +126,23 @@ fn stack_changes(stack: &Stack, live: &LiveStack, world: &World) -> Vec<Property
             // An integration that is there keeps its user; one that is not gets a new one.
             Parameter::Integration { name, .. } if !has_integration(name, world) => {
                 let old = live.parameters.get(key).cloned();
-                unknown.push(PropertyChange::new(format!("Parameters.{key}"), old, Some(format!("(known once {name} exists)"))));
+                unknown.push(PropertyChange::new(
+                    format!("Parameters.{key}"),
+                    old,
+                    Some(format!("(known once {name} exists)")),
+                ));
             }
             Parameter::Integration { .. } => {}
         }
     }
-    let mut changes = diff::stack(live, &WantedStack { template: &stack.template, parameters, tags: &stack.tags });
+    let mut changes = diff::stack(
+        live,
+        &WantedStack {
+            template: &stack.template,
+            parameters,
+            tags: &stack.tags,
+        },
+    );
     changes.extend(unknown);
     changes
 }
@@ -120,26 +155,63 @@ fn has_integration(name: &Name, world: &World) -> bool {
 
 /// The runtime is uploaded when a stack is to run another one than it does.
 fn upload_step(id: &NodeId, bucket: &str, graph: &Graph, world: &World) -> Option<Step> {
-    let runs = |stack: &Stack| stack.parameters.iter().find(|(_, parameter)| **parameter == Parameter::RuntimeKey).map(|(key, _)| key.clone());
-    let stale = graph.stacks().filter_map(|(_, stack)| runs(stack).map(|key| (stack, key))).find_map(|(stack, key)| {
-        let old = world.stacks.get(&stack.name).and_then(|live| live.parameters.get(&key)).cloned();
-        (old.as_ref() != Some(&world.runtime_key)).then_some(old)
-    });
+    let runs = |stack: &Stack| {
+        stack
+            .parameters
+            .iter()
+            .find(|(_, parameter)| **parameter == Parameter::RuntimeKey)
+            .map(|(key, _)| key.clone())
+    };
+    let stale = graph
+        .stacks()
+        .filter_map(|(_, stack)| runs(stack).map(|key| (stack, key)))
+        .find_map(|(stack, key)| {
+            let old = world
+                .stacks
+                .get(&stack.name)
+                .and_then(|live| live.parameters.get(&key))
+                .cloned();
+            (old.as_ref() != Some(&world.runtime_key)).then_some(old)
+        });
     stale.map(|old| {
-        let actions = vec![Action::Upload { bucket: bucket.to_owned(), key: world.runtime_key.clone() }];
-        let kind = if old.is_some() { StepKind::Alter } else { StepKind::Create };
+        let actions = vec![Action::Upload {
+            bucket: bucket.to_owned(),
+            key: world.runtime_key.clone(),
+        }];
+        let kind = if old.is_some() {
+            StepKind::Alter
+        } else {
+            StepKind::Create
+        };
         let change = PropertyChange::new("content", old, Some(world.runtime_key.clone()));
-        Step { changes: vec![change], ..step(id, kind, "runtime of the Lambda functions".to_owned(), "its content is new", actions) }
+        Step {
+            changes: vec![change],
+            ..step(
+                id,
+                kind,
+                "runtime of the Lambda functions".to_owned(),
+                "its content is new",
+                actions,
+            )
+        }
     })
 }
 
 fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
-    let sql = |sql: String| Action::Sql { role: object.actor, sql };
+    let sql = |sql: String| Action::Sql {
+        role: object.actor,
+        sql,
+    };
     let mut actions: Vec<Action> = Vec::new();
     let replaced_pipe = difference.kind == StepKind::Replace && object.kind == Kind::Pipe;
     if replaced_pipe {
-        actions.push(sql(format!("ALTER PIPE {} SET PIPE_EXECUTION_PAUSED = TRUE", object.name)));
-        actions.push(Action::DrainPipe { pipe: object.name.clone() });
+        actions.push(sql(format!(
+            "ALTER PIPE {} SET PIPE_EXECUTION_PAUSED = TRUE",
+            object.name
+        )));
+        actions.push(Action::DrainPipe {
+            pipe: object.name.clone(),
+        });
     }
     actions.extend(difference.statements.into_iter().map(sql));
     Step {
@@ -170,7 +242,10 @@ fn order(graph: &Graph, steps: &mut [Step]) {
         before.insert(node.id.clone(), needs);
     }
     for step in steps {
-        step.needs = before.get(&step.id).map(|needs| needs.iter().cloned().collect()).unwrap_or_default();
+        step.needs = before
+            .get(&step.id)
+            .map(|needs| needs.iter().cloned().collect())
+            .unwrap_or_default();
     }
 }
 
@@ -192,8 +267,17 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names) -> Vec<Step> {
         let id = NodeId(format!("snowflake:{}:{name}", kind.label().replace(' ', "-")));
         let sql = format!("DROP {} IF EXISTS {name}", super::remove::sql_kind(*kind));
         let empty = *kind == Kind::Table && live.property("rows") == "0";
-        let actions = vec![Action::Sql { role: super::remove::actor(*kind), sql }];
-        let mut drop = step(&id, StepKind::Drop, format!("{kind} {name}"), "the file no longer names it", actions);
+        let actions = vec![Action::Sql {
+            role: super::remove::actor(*kind),
+            sql,
+        }];
+        let mut drop = step(
+            &id,
+            StepKind::Drop,
+            format!("{kind} {name}"),
+            "the file no longer names it",
+            actions,
+        );
         drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
         drop.needs = earlier.into_iter().collect();
         earlier = Some(id);
@@ -210,21 +294,41 @@ fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
         .filter(|name| !wanted.contains(name))
         .map(|name| {
             let actions = vec![Action::DeleteStack { stack: name.clone() }];
-            step(&NodeId(format!("aws:{name}")), StepKind::Drop, format!("stack {name}"), "the file no longer names it", actions)
+            step(
+                &NodeId(format!("aws:{name}")),
+                StepKind::Drop,
+                format!("stack {name}"),
+                "the file no longer names it",
+                actions,
+            )
         })
         .collect()
 }
 
 /// Puts the changes of tasks between suspending the graph and resuming it, and resumes a graph that is found suspended.
 fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
-    let tasks: BTreeSet<NodeId> =
-        graph.objects().filter(|(_, object)| object.kind == Kind::Task).map(|(node, _)| node.id.clone()).collect();
-    let Some(root) = graph.objects().find_map(|(_, object)| (object.task == Some(TaskPlace::Root)).then(|| object.name.clone())) else {
+    let tasks: BTreeSet<NodeId> = graph
+        .objects()
+        .filter(|(_, object)| object.kind == Kind::Task)
+        .map(|(node, _)| node.id.clone())
+        .collect();
+    let Some(root) = graph
+        .objects()
+        .find_map(|(_, object)| (object.task == Some(TaskPlace::Root)).then(|| object.name.clone()))
+    else {
         return;
     };
     let is_task = |step: &Step| tasks.contains(&step.id) || step.id.0.starts_with("snowflake:task:");
-    let changed: Vec<NodeId> = steps.iter().filter(|step| is_task(step)).map(|step| step.id.clone()).collect();
-    let states = || world.objects.iter().filter(|((kind, name), _)| *kind == Kind::Task && tasks.contains(&NodeId(format!("snowflake:task:{name}"))));
+    let changed: Vec<NodeId> = steps
+        .iter()
+        .filter(|step| is_task(step))
+        .map(|step| step.id.clone())
+        .collect();
+    let states = || {
+        world.objects.iter().filter(|((kind, name), _)| {
+            *kind == Kind::Task && tasks.contains(&NodeId(format!("snowflake:task:{name}")))
+        })
+    };
     let suspended = states().any(|(_, live)| live.property("state") != "started");
     if changed.is_empty() && !suspended {
         return;
@@ -232,18 +336,49 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
     if !changed.is_empty() && world.objects.contains_key(&(Kind::Task, root.clone())) {
         let id = NodeId(SUSPEND.to_owned());
         let actions = vec![Action::SuspendGraph { root: root.clone() }];
-        steps.iter_mut().filter(|step| is_task(step)).for_each(|step| step.needs.push(id.clone()));
-        steps.insert(0, step(&id, StepKind::Run, format!("suspend task graph {root}"), "its tasks change", actions));
+        steps
+            .iter_mut()
+            .filter(|step| is_task(step))
+            .for_each(|step| step.needs.push(id.clone()));
+        steps.insert(
+            0,
+            step(
+                &id,
+                StepKind::Run,
+                format!("suspend task graph {root}"),
+                "its tasks change",
+                actions,
+            ),
+        );
     }
     let resume = NodeId(RESUME.to_owned());
-    for node in graph.nodes().iter().filter(|node| node.needs.iter().any(|need| tasks.contains(need)) && !tasks.contains(&node.id)) {
-        steps.iter_mut().filter(|step| step.id == node.id).for_each(|step| step.needs.push(resume.clone()));
+    for node in graph
+        .nodes()
+        .iter()
+        .filter(|node| node.needs.iter().any(|need| tasks.contains(need)) && !tasks.contains(&node.id))
+    {
+        steps
+            .iter_mut()
+            .filter(|step| step.id == node.id)
+            .for_each(|step| step.needs.push(resume.clone()));
     }
-    let reason = if changed.is_empty() { "it is suspended" } else { "its tasks change" };
+    let reason = if changed.is_empty() {
+        "it is suspended"
+    } else {
+        "its tasks change"
+    };
     let actions = vec![Action::ResumeGraph { root: root.clone() }];
-    let mut run = step(&resume, StepKind::Run, format!("resume task graph {root}"), reason, actions);
+    let mut run = step(
+        &resume,
+        StepKind::Run,
+        format!("resume task graph {root}"),
+        reason,
+        actions,
+    );
     run.needs = changed;
-    let at = steps.iter().position(|step| step.needs.contains(&resume)).unwrap_or(steps.len());
+    let at = steps
+        .iter()
+        .position(|step| step.needs.contains(&resume))
+        .unwrap_or(steps.len());
     steps.insert(at, run);
 }
-

@@ -149,7 +149,11 @@ pub struct PropertyChange {
 impl PropertyChange {
     /// A change of `property`.
     pub fn new(property: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
-        PropertyChange { property: property.into(), before, after }
+        PropertyChange {
+            property: property.into(),
+            before,
+            after,
+        }
     }
 }
 
@@ -163,7 +167,11 @@ impl fmt::Display for PropertyChange {
 /// Long values are shown by their start, on one line.
 fn shorten(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= 100 { line } else { line.chars().take(99).chain(['…']).collect() }
+    if line.chars().count() <= 100 {
+        line
+    } else {
+        line.chars().take(99).chain(['…']).collect()
+    }
 }
 
 impl Plan {
@@ -174,6 +182,8 @@ impl Plan {
 
     /// Steps that lose something and are not among the consented ids.
     pub fn unconsented<'a>(&'a self, consented: &'a [String]) -> impl Iterator<Item = &'a Step> {
-        self.steps.iter().filter(|step| step.loss.is_some() && !consented.iter().any(|id| *id == step.id.0))
+        self.steps
+            .iter()
+            .filter(|step| step.loss.is_some() && !consented.contains(&step.id.0))
     }
 }

@@ -68,12 +68,18 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
     let mut add = |wave: Vec<Step>| {
         if !wave.is_empty() {
             let ids = wave.iter().map(|step| step.id.clone()).collect();
-            steps.extend(wave.into_iter().map(|step| Step { needs: last.clone(), ..step }));
+            steps.extend(wave.into_iter().map(|step| Step {
+                needs: last.clone(),
+                ..step
+            }));
             last = ids;
         }
     };
     add(suspend(graph, found));
-    let stacks: Vec<_> = graph.stacks().map(|(node, stack)| (node.id.clone(), stack.clone())).collect();
+    let stacks: Vec<_> = graph
+        .stacks()
+        .map(|(node, stack)| (node.id.clone(), stack.clone()))
+        .collect();
     // Sources go first, so that nothing arrives while the rest is taken away.
     for (id, stack) in stacks.iter().rev() {
         if id.0 == "aws:delivery" {
@@ -81,29 +87,58 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
                 add(wave);
             }
         }
-        add(stack_step(id, stack, found, delete_data, &mut kept).into_iter().collect());
+        add(stack_step(id, stack, found, delete_data, &mut kept)
+            .into_iter()
+            .collect());
     }
     if found.parameters {
         let id = NodeId("aws:parameters".to_owned());
-        add(vec![drop_step(id, "parameters".to_owned(), vec![Action::DeleteParameters])]);
+        add(vec![drop_step(
+            id,
+            "parameters".to_owned(),
+            vec![Action::DeleteParameters],
+        )]);
     }
-    (Plan { pipeline: names.pipeline.clone(), environment: names.environment.clone(), steps }, kept)
+    (
+        Plan {
+            pipeline: names.pipeline.clone(),
+            environment: names.environment.clone(),
+            steps,
+        },
+        kept,
+    )
 }
 
 fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
     let reason = "the pipeline is removed".to_owned();
-    Step { id, kind: StepKind::Drop, target, reason, changes: vec![], loss: None, needs: vec![], actions }
+    Step {
+        id,
+        kind: StepKind::Drop,
+        target,
+        reason,
+        changes: vec![],
+        loss: None,
+        needs: vec![],
+        actions,
+    }
 }
 
 fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
-    let root = graph.objects().find(|(_, object)| object.task == Some(crate::graph::object::TaskPlace::Root));
+    let root = graph
+        .objects()
+        .find(|(_, object)| object.task == Some(crate::graph::object::TaskPlace::Root));
     let Some((_, root)) = root.filter(|(_, root)| found.objects.contains_key(&(Kind::Task, root.name.clone()))) else {
         return Vec::new();
     };
-    let actions = vec![Action::SuspendGraph { root: root.name.clone() }];
+    let actions = vec![Action::SuspendGraph {
+        root: root.name.clone(),
+    }];
     let id = NodeId("snowflake:graph:suspend".to_owned());
     let step = drop_step(id, format!("suspend task graph {}", root.name), actions);
-    vec![Step { kind: StepKind::Run, ..step }]
+    vec![Step {
+        kind: StepKind::Run,
+        ..step
+    }]
 }
 
 fn stack_step(
@@ -116,18 +151,33 @@ fn stack_step(
     let holding: Vec<String> = stack
         .data_buckets
         .iter()
-        .filter_map(|bucket| found.buckets.get(bucket).filter(|count| **count > 0).map(|count| format!("{bucket} ({count} objects)")))
+        .filter_map(|bucket| {
+            found
+                .buckets
+                .get(bucket)
+                .filter(|count| **count > 0)
+                .map(|count| format!("{bucket} ({count} objects)"))
+        })
         .collect();
     if !holding.is_empty() && !delete_data {
         let target = format!("stack {}", stack.name);
-        kept.push(Kept { target, reason: format!("its buckets hold data: {}", holding.join(", ")) });
+        kept.push(Kept {
+            target,
+            reason: format!("its buckets hold data: {}", holding.join(", ")),
+        });
         return None;
     }
     let exists = found.stacks.contains_key(&stack.name);
-    let buckets = stack.data_buckets.iter().chain(&stack.own_buckets).filter(|bucket| found.buckets.contains_key(*bucket));
+    let buckets = stack
+        .data_buckets
+        .iter()
+        .chain(&stack.own_buckets)
+        .filter(|bucket| found.buckets.contains_key(*bucket));
     let mut actions: Vec<Action> = Vec::new();
     // The stack goes before its buckets: it retains them, and their policies and notifications are its own.
-    actions.extend(exists.then(|| Action::DeleteStack { stack: stack.name.clone() }));
+    actions.extend(exists.then(|| Action::DeleteStack {
+        stack: stack.name.clone(),
+    }));
     actions.extend(buckets.map(|bucket| Action::DeleteBucket { bucket: bucket.clone() }));
     (!actions.is_empty()).then(|| drop_step(id.clone(), format!("stack {}", stack.name), actions))
 }
@@ -149,19 +199,39 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
         .collect();
     let keep = !full.is_empty() && !delete_data;
     let mut waves = Vec::new();
-    for kind in [Kind::Task, Kind::Pipe, Kind::Stream, Kind::Stage, Kind::FileFormat, Kind::Table] {
-        let wave = ours(kind).filter(|(name, _)| !keep || !full.contains(name)).map(|(name, _)| drop_object(kind, name));
+    for kind in [
+        Kind::Task,
+        Kind::Pipe,
+        Kind::Stream,
+        Kind::Stage,
+        Kind::FileFormat,
+        Kind::Table,
+    ] {
+        let wave = ours(kind)
+            .filter(|(name, _)| !keep || !full.contains(name))
+            .map(|(name, _)| drop_object(kind, name));
         waves.push(wave.collect());
     }
     if keep {
         let list: Vec<String> = full.iter().map(ToString::to_string).collect();
         let reason = format!("these tables hold rows: {}", list.join(", "));
         for kind in [Kind::Database, Kind::Role] {
-            kept.extend(ours(kind).map(|(name, _)| Kept { target: format!("{kind} {name}"), reason: reason.clone() }));
+            kept.extend(ours(kind).map(|(name, _)| Kept {
+                target: format!("{kind} {name}"),
+                reason: reason.clone(),
+            }));
         }
     } else {
-        waves.push(ours(Kind::Schema).map(|(name, _)| drop_object(Kind::Schema, name)).collect());
-        waves.push(ours(Kind::Database).map(|(name, _)| drop_object(Kind::Database, name)).collect());
+        waves.push(
+            ours(Kind::Schema)
+                .map(|(name, _)| drop_object(Kind::Schema, name))
+                .collect(),
+        );
+        waves.push(
+            ours(Kind::Database)
+                .map(|(name, _)| drop_object(Kind::Database, name))
+                .collect(),
+        );
     }
     let mut account = vec![Kind::StorageIntegration, Kind::NotificationIntegration, Kind::Warehouse];
     account.extend((!keep).then_some(Kind::Role));
@@ -174,5 +244,9 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
 fn drop_object(kind: Kind, name: &Name) -> Step {
     let id = NodeId(format!("snowflake:{}:{name}", kind.label().replace(' ', "-")));
     let sql = format!("DROP {} IF EXISTS {name}", sql_kind(kind));
-    drop_step(id, format!("{kind} {name}"), vec![Action::Sql { role: actor(kind), sql }])
+    drop_step(
+        id,
+        format!("{kind} {name}"),
+        vec![Action::Sql { role: actor(kind), sql }],
+    )
 }

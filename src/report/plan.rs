@@ -23,7 +23,12 @@ pub fn text(plan: &Plan, style: &Style) -> String {
             let _ = writeln!(out, "      {change}");
         }
         if let Some(loss) = &step.loss {
-            let _ = writeln!(out, "      {} {loss} {}", style.error("loses"), style.dim(&format!("(--allow-loss {})", step.id)));
+            let _ = writeln!(
+                out,
+                "      {} {loss} {}",
+                style.error("loses"),
+                style.dim(&format!("(--allow-loss {})", step.id))
+            );
         }
     }
     out
@@ -41,9 +46,18 @@ fn sign(step: &Step, style: &Style) -> String {
 
 fn summary(plan: &Plan) -> String {
     let count = |kind: StepKind| plan.steps.iter().filter(|step| step.kind == kind).count();
-    let kinds = [StepKind::Create, StepKind::Alter, StepKind::Replace, StepKind::Drop, StepKind::Run];
-    let parts: Vec<String> =
-        kinds.iter().filter(|kind| count(**kind) > 0).map(|kind| format!("{} to {}", count(*kind), kind.word())).collect();
+    let kinds = [
+        StepKind::Create,
+        StepKind::Alter,
+        StepKind::Replace,
+        StepKind::Drop,
+        StepKind::Run,
+    ];
+    let parts: Vec<String> = kinds
+        .iter()
+        .filter(|kind| count(**kind) > 0)
+        .map(|kind| format!("{} to {}", count(*kind), kind.word()))
+        .collect();
     parts.join(", ")
 }
 
@@ -51,10 +65,19 @@ fn summary(plan: &Plan) -> String {
 pub fn kept(kept: &[Kept], style: &Style) -> String {
     let mut out = String::new();
     for item in kept {
-        let _ = writeln!(out, "  {} {}\n      {}", style.good("="), item.target, style.dim(&item.reason));
+        let _ = writeln!(
+            out,
+            "  {} {}\n      {}",
+            style.good("="),
+            item.target,
+            style.dim(&item.reason)
+        );
     }
     if !kept.is_empty() {
-        let _ = writeln!(out, "\nkept because of their data; `pipectl destroy --delete-data` removes them too");
+        let _ = writeln!(
+            out,
+            "\nkept because of their data; `pipectl destroy --delete-data` removes them too"
+        );
     }
     out
 }
@@ -72,14 +95,27 @@ pub fn markdown(plan: &Plan) -> String {
         out.push_str("| loses | what | consent |\n|---|---|---|\n");
         for step in &losses {
             let loss = step.loss.as_deref().unwrap_or_default();
-            let _ = writeln!(out, "| {} | {} | `--allow-loss {}` |", cell(loss), cell(&step.target), step.id);
+            let _ = writeln!(
+                out,
+                "| {} | {} | `--allow-loss {}` |",
+                cell(loss),
+                cell(&step.target),
+                step.id
+            );
         }
         out.push('\n');
     }
     out.push_str("<details><summary>Steps</summary>\n\n| | what | why | changes |\n|---|---|---|---|\n");
     for step in &plan.steps {
         let changes: Vec<String> = step.changes.iter().map(|change| cell(&change.to_string())).collect();
-        let _ = writeln!(out, "| {} | {} | {} | {} |", step.kind.word(), cell(&step.target), cell(&step.reason), changes.join("<br>"));
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            step.kind.word(),
+            cell(&step.target),
+            cell(&step.reason),
+            changes.join("<br>")
+        );
     }
     out.push_str("\n</details>\n");
     out
@@ -87,5 +123,9 @@ pub fn markdown(plan: &Plan) -> String {
 
 /// Text that can stand in a cell of a table: nothing in it ends the cell, the row or the folded part.
 fn cell(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('|', "\\|").replace('\n', " ")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('|', "\\|")
+        .replace('\n', " ")
 }

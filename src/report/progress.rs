@@ -24,9 +24,19 @@ pub struct Progress {
 impl Progress {
     /// Progress of `plan`: lines that move on a terminal, plain ones elsewhere.
     pub fn of(plan: &Plan, no_color: bool, verbose: bool) -> Self {
-        let steps = plan.steps.iter().map(|step| (step.id.clone(), (step.kind, step.target.clone()))).collect();
+        let steps = plan
+            .steps
+            .iter()
+            .map(|step| (step.id.clone(), (step.kind, step.target.clone())))
+            .collect();
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Progress { bars, style: Style::of_stderr(no_color), verbose, steps, running: BTreeMap::new() }
+        Progress {
+            bars,
+            style: Style::of_stderr(no_color),
+            verbose,
+            steps,
+            running: BTreeMap::new(),
+        }
     }
 
     /// Shows events until there are no more.
@@ -87,9 +97,24 @@ impl Progress {
         let (kind, target) = self.step(id);
         let seconds = format!("{:.1} s", elapsed.as_secs_f64());
         let text = match outcome {
-            Outcome::Done => format!("{} {} {target} {}", self.style.good("✓"), kind.word(), self.style.dim(&seconds)),
-            Outcome::Failed(_) => format!("{} {} {target} {}", self.style.error("✗"), kind.word(), self.style.dim(&seconds)),
-            Outcome::NotStarted(why) => format!("{} {} {target} {}", self.style.dim("·"), kind.word(), self.style.dim(why)),
+            Outcome::Done => format!(
+                "{} {} {target} {}",
+                self.style.good("✓"),
+                kind.word(),
+                self.style.dim(&seconds)
+            ),
+            Outcome::Failed(_) => format!(
+                "{} {} {target} {}",
+                self.style.error("✗"),
+                kind.word(),
+                self.style.dim(&seconds)
+            ),
+            Outcome::NotStarted(why) => format!(
+                "{} {} {target} {}",
+                self.style.dim("·"),
+                kind.word(),
+                self.style.dim(why)
+            ),
         };
         self.line(text);
     }

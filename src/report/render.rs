@@ -8,7 +8,10 @@ use crate::graph::{Graph, NodeId};
 /// Groups of SQL files, in the order they are run in.
 const GROUPS: [(&str, &[Kind]); 7] = [
     ("access", &[Kind::Role, Kind::Warehouse]),
-    ("integrations", &[Kind::StorageIntegration, Kind::NotificationIntegration]),
+    (
+        "integrations",
+        &[Kind::StorageIntegration, Kind::NotificationIntegration],
+    ),
     ("database", &[Kind::Database, Kind::Schema]),
     ("stage", &[Kind::FileFormat, Kind::Stage]),
     ("tables", &[Kind::Table]),
@@ -24,7 +27,11 @@ pub fn files(graph: &Graph) -> anyhow::Result<BTreeMap<String, String>> {
         files.insert(format!("cloudformation/{:02}-{part}.yaml", position + 1), stack.yaml()?);
     }
     for (position, (name, kinds)) in GROUPS.iter().enumerate() {
-        let objects: Vec<&Object> = graph.objects().map(|(_, object)| object).filter(|object| kinds.contains(&object.kind)).collect();
+        let objects: Vec<&Object> = graph
+            .objects()
+            .map(|(_, object)| object)
+            .filter(|object| kinds.contains(&object.kind))
+            .collect();
         if !objects.is_empty() {
             files.insert(format!("snowflake/{:02}-{name}.sql", position + 1), sql(&objects));
         }

@@ -27,14 +27,22 @@ pub fn text(results: &Results, elapsed: Duration, next: &str, style: &Style) -> 
         let _ = writeln!(out, "{} {id}\n  {}", style.error("failed"), why.replace('\n', "\n  "));
     }
     for (id, why) in &not_started {
-        let _ = writeln!(out, "{} {id} {}", style.change("not started"), style.dim(&format!("({why})")));
+        let _ = writeln!(
+            out,
+            "{} {id} {}",
+            style.change("not started"),
+            style.dim(&format!("({why})"))
+        );
     }
     let seconds = elapsed.as_secs_f64();
     if failed.is_empty() && not_started.is_empty() {
         let _ = writeln!(out, "{} {done} steps in {seconds:.1} s", style.good("done:"));
     } else {
         let (failed, waiting) = (failed.len(), not_started.len());
-        let _ = writeln!(out, "{done} done, {failed} failed, {waiting} not started in {seconds:.1} s\nnext: {next}");
+        let _ = writeln!(
+            out,
+            "{done} done, {failed} failed, {waiting} not started in {seconds:.1} s\nnext: {next}"
+        );
     }
     out
 }

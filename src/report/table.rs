@@ -30,7 +30,10 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 mod tests {
     #[test]
     fn columns_align_whatever_the_letters() {
-        let rows = vec![vec!["é".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "2".to_owned()]];
+        let rows = vec![
+            vec!["é".to_owned(), "1".to_owned()],
+            vec!["longer".to_owned(), "2".to_owned()],
+        ];
         assert_eq!(super::table(&["NAME", "N"], &rows), "NAME    N\né       1\nlonger  2\n");
     }
 }

@@ -69,7 +69,11 @@ pub fn process_env(name: &str) -> Option<String> {
 impl<'a> Surroundings<'a> {
     /// Those of this process.
     pub fn of_process(aws: Option<&'a SdkConfig>) -> Self {
-        Self { env: &process_env, home: std::env::home_dir(), aws }
+        Self {
+            env: &process_env,
+            home: std::env::home_dir(),
+            aws,
+        }
     }
 
     fn file(&self, text: &str) -> PathBuf {
@@ -121,7 +125,11 @@ pub struct Credentials {
 impl Credentials {
     /// `account from [snowflake] account, user from SNOWFLAKE_USER, …`, for errors and `-v`.
     pub fn explain(&self) -> String {
-        self.origins.iter().map(|(what, origin)| format!("{what} from {origin}")).collect::<Vec<_>>().join(", ")
+        self.origins
+            .iter()
+            .map(|(what, origin)| format!("{what} from {origin}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -137,7 +145,9 @@ pub enum CredentialsError {
         places: &'static str,
     },
     /// A password, or a way to sign in that needs a person.
-    #[error("{origin} signs in with {way}, which pipectl does not do; use a key pair (SNOWFLAKE_PRIVATE_KEY_PATH, private_key_file) or a programmatic access token (SNOWFLAKE_TOKEN, token)")]
+    #[error(
+        "{origin} signs in with {way}, which pipectl does not do; use a key pair (SNOWFLAKE_PRIVATE_KEY_PATH, private_key_file) or a programmatic access token (SNOWFLAKE_TOKEN, token)"
+    )]
     Refused {
         /// Where it stands.
         origin: Origin,
@@ -197,7 +207,9 @@ pub enum CredentialsError {
         known: String,
     },
     /// A connection made for another account than the one asked for.
-    #[error("the account is {account} (from {origin}), but connection {connection:?} is for {other}; its credentials are not sent to another account")]
+    #[error(
+        "the account is {account} (from {origin}), but connection {connection:?} is for {other}; its credentials are not sent to another account"
+    )]
     OtherAccount {
         /// The account asked for.
         account: String,
@@ -223,41 +235,73 @@ pub enum CredentialsError {
 /// The credentials of the local cloud.
 pub fn local(account: &LocalAccount<'_>) -> Result<Credentials, CredentialsError> {
     let pem = read_secret(account.private_key_path)?;
-    let invalid = |what, source| CredentialsError::Invalid { what, origin: Origin::LocalCloud, source };
+    let invalid = |what, source| CredentialsError::Invalid {
+        what,
+        origin: Origin::LocalCloud,
+        source,
+    };
     let key = PrivateKey::from_pem(&pem, None).map_err(|error| invalid("private key", error.into()))?;
     let name = Account::parse(account.account).map_err(|error| invalid("account", error))?;
     let mut config = Config::new(name, Auth::KeyPair(key));
     config.user = Some(account.user.to_owned());
     config.base_url = Some(account.url.to_owned());
     config.context.role = Some(account.role.to_owned());
-    let origins = ["account", "user", "role", "credential", "url"].map(|what| (what, Origin::LocalCloud)).to_vec();
+    let origins = ["account", "user", "role", "credential", "url"]
+        .map(|what| (what, Origin::LocalCloud))
+        .to_vec();
     Ok(Credentials { config, origins })
 }
 
 /// The credentials for a real account.
 pub async fn resolve(settings: &Settings<'_>, around: &Surroundings<'_>) -> Result<Credentials, CredentialsError> {
     let connection = connections::find(around, settings.connection)?;
-    let mut search = Search { around, connection, origins: Vec::new() };
-    let (text, origin) = search.required("account", settings.account, "SNOWFLAKE_ACCOUNT", &["account", "accountname"], ACCOUNT_PLACES)?;
-    let account = Account::parse(&text).map_err(|source| CredentialsError::Invalid { what: "account", origin: origin.clone(), source })?;
+    let mut search = Search {
+        around,
+        connection,
+        origins: Vec::new(),
+    };
+    let (text, origin) = search.required(
+        "account",
+        settings.account,
+        "SNOWFLAKE_ACCOUNT",
+        &["account", "accountname"],
+        ACCOUNT_PLACES,
+    )?;
+    let account = Account::parse(&text).map_err(|source| CredentialsError::Invalid {
+        what: "account",
+        origin: origin.clone(),
+        source,
+    })?;
     search.keep_connection_of(&account, &origin, settings.connection.is_some())?;
 
     let user = search.optional("user", settings.user, "SNOWFLAKE_USER", &["user", "username"]);
     let role = search.optional("role", settings.role, "SNOWFLAKE_ROLE", &["role", "rolename"]);
-    let warehouse = search.optional("warehouse", settings.warehouse, "SNOWFLAKE_WAREHOUSE", &["warehouse", "warehousename"]);
+    let warehouse = search.optional(
+        "warehouse",
+        settings.warehouse,
+        "SNOWFLAKE_WAREHOUSE",
+        &["warehouse", "warehousename"],
+    );
     let auth = search.auth(settings).await?;
     if user.is_none() && matches!(auth, Auth::KeyPair(_)) {
-        return Err(CredentialsError::Missing { what: "user", places: "[snowflake] user, SNOWFLAKE_USER or user of a connection in ~/.snowflake/connections.toml" });
+        return Err(CredentialsError::Missing {
+            what: "user",
+            places: "[snowflake] user, SNOWFLAKE_USER or user of a connection in ~/.snowflake/connections.toml",
+        });
     }
     let mut config = Config::new(account, auth);
     config.user = user;
     config.context.role = role;
     config.context.warehouse = warehouse;
     config.base_url = search.base_url();
-    Ok(Credentials { config, origins: search.origins })
+    Ok(Credentials {
+        config,
+        origins: search.origins,
+    })
 }
 
-const ACCOUNT_PLACES: &str = "[snowflake] account, SNOWFLAKE_ACCOUNT or account of a connection in ~/.snowflake/connections.toml";
+const ACCOUNT_PLACES: &str =
+    "[snowflake] account, SNOWFLAKE_ACCOUNT or account of a connection in ~/.snowflake/connections.toml";
 const CREDENTIAL_PLACES: &str = "[snowflake] private_key or token (references), SNOWFLAKE_PRIVATE_KEY_PATH, SNOWFLAKE_PRIVATE_KEY_RAW or SNOWFLAKE_TOKEN, \
      or private_key_file or token of a connection in ~/.snowflake/connections.toml";
 
@@ -269,7 +313,13 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn find(&self, what: &'static str, setting: Option<&str>, variable: &'static str, keys: &[&str]) -> Option<(String, Origin)> {
+    fn find(
+        &self,
+        what: &'static str,
+        setting: Option<&str>,
+        variable: &'static str,
+        keys: &[&str],
+    ) -> Option<(String, Origin)> {
         if let Some(value) = setting {
             return Some((value.to_owned(), Origin::Pipeline(what)));
         }
@@ -281,11 +331,20 @@ impl Search<'_> {
 
     fn in_connection(&self, keys: &[&str]) -> Option<(String, Origin)> {
         let connection = self.connection.as_ref()?;
-        let origin = Origin::Connection { name: connection.name.clone(), file: connection.file.clone() };
+        let origin = Origin::Connection {
+            name: connection.name.clone(),
+            file: connection.file.clone(),
+        };
         Some((connection.value(keys)?, origin))
     }
 
-    fn optional(&mut self, what: &'static str, setting: Option<&str>, variable: &'static str, keys: &[&str]) -> Option<String> {
+    fn optional(
+        &mut self,
+        what: &'static str,
+        setting: Option<&str>,
+        variable: &'static str,
+        keys: &[&str],
+    ) -> Option<String> {
         let (value, origin) = self.find(what, setting, variable, keys)?;
         self.origins.push((what, origin));
         Some(value)
@@ -299,7 +358,9 @@ impl Search<'_> {
         keys: &[&str],
         places: &'static str,
     ) -> Result<(String, Origin), CredentialsError> {
-        let found = self.find(what, setting, variable, keys).ok_or(CredentialsError::Missing { what, places })?;
+        let found = self
+            .find(what, setting, variable, keys)
+            .ok_or(CredentialsError::Missing { what, places })?;
         self.origins.push((what, found.1.clone()));
         Ok(found)
     }
@@ -307,12 +368,17 @@ impl Search<'_> {
     /// A connection speaks only for its own account. Another one is left aside when it was merely the default: a
     /// pipeline.toml from elsewhere must not have this user's token sent to the account it names.
     fn keep_connection_of(&mut self, account: &Account, origin: &Origin, named: bool) -> Result<(), CredentialsError> {
-        let Some((text, _)) = self.in_connection(&["account", "accountname"]) else { return Ok(()) };
-        let same = Account::parse(&text).is_ok_and(|other| other.host() == account.host() || other.jwt_name() == account.jwt_name());
+        let Some((text, _)) = self.in_connection(&["account", "accountname"]) else {
+            return Ok(());
+        };
+        let same = Account::parse(&text)
+            .is_ok_and(|other| other.host() == account.host() || other.jwt_name() == account.jwt_name());
         if same {
             return Ok(());
         }
-        let Some(connection) = self.connection.take().filter(|_| named) else { return Ok(()) };
+        let Some(connection) = self.connection.take().filter(|_| named) else {
+            return Ok(());
+        };
         Err(CredentialsError::OtherAccount {
             account: account.as_str().to_owned(),
             origin: origin.clone(),
@@ -330,7 +396,10 @@ impl Search<'_> {
                 None => self.auth_of_connection()?,
             },
         };
-        let (auth, origin) = found.ok_or(CredentialsError::Missing { what: "credential", places: CREDENTIAL_PLACES })?;
+        let (auth, origin) = found.ok_or(CredentialsError::Missing {
+            what: "credential",
+            places: CREDENTIAL_PLACES,
+        })?;
         self.origins.push(("credential", origin));
         Ok(auth)
     }
@@ -350,21 +419,26 @@ impl Search<'_> {
     fn auth_of_environment(&self) -> Result<Option<(Auth, Origin)>, CredentialsError> {
         let env = self.around.env;
         let found = Found {
-            authenticator: env("SNOWFLAKE_AUTHENTICATOR").map(|value| (value, Origin::Environment("SNOWFLAKE_AUTHENTICATOR"))),
-            key_raw: env("SNOWFLAKE_PRIVATE_KEY_RAW").map(|value| (value, Origin::Environment("SNOWFLAKE_PRIVATE_KEY_RAW"))),
+            authenticator: env("SNOWFLAKE_AUTHENTICATOR")
+                .map(|value| (value, Origin::Environment("SNOWFLAKE_AUTHENTICATOR"))),
+            key_raw: env("SNOWFLAKE_PRIVATE_KEY_RAW")
+                .map(|value| (value, Origin::Environment("SNOWFLAKE_PRIVATE_KEY_RAW"))),
             key_path: ["SNOWFLAKE_PRIVATE_KEY_PATH", "SNOWFLAKE_PRIVATE_KEY_FILE"]
                 .into_iter()
                 .find_map(|name| Some((env(name)?, Origin::Environment(name)))),
             passphrase: self.passphrase(),
             token: env("SNOWFLAKE_TOKEN").map(|value| (value, Origin::Environment("SNOWFLAKE_TOKEN"))),
-            token_path: env("SNOWFLAKE_TOKEN_FILE_PATH").map(|value| (value, Origin::Environment("SNOWFLAKE_TOKEN_FILE_PATH"))),
+            token_path: env("SNOWFLAKE_TOKEN_FILE_PATH")
+                .map(|value| (value, Origin::Environment("SNOWFLAKE_TOKEN_FILE_PATH"))),
             password: env("SNOWFLAKE_PASSWORD").map(|_| Origin::Environment("SNOWFLAKE_PASSWORD")),
         };
         found.auth(self.around)
     }
 
     fn auth_of_connection(&self) -> Result<Option<(Auth, Origin)>, CredentialsError> {
-        let own = self.in_connection(&["private_key_file_pwd", "private_key_passphrase"]).map(|(value, _)| Secret::new(value));
+        let own = self
+            .in_connection(&["private_key_file_pwd", "private_key_passphrase"])
+            .map(|(value, _)| Secret::new(value));
         let found = Found {
             authenticator: self.in_connection(&["authenticator"]),
             key_raw: self.in_connection(&["private_key_raw"]),
@@ -378,8 +452,15 @@ impl Search<'_> {
     }
 
     fn passphrase(&self) -> Option<Secret> {
-        let names = ["SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "PRIVATE_KEY_PASSPHRASE", "SNOWFLAKE_PRIVATE_KEY_FILE_PWD"];
-        names.into_iter().find_map(|name| (self.around.env)(name)).map(Secret::new)
+        let names = [
+            "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
+            "PRIVATE_KEY_PASSPHRASE",
+            "SNOWFLAKE_PRIVATE_KEY_FILE_PWD",
+        ];
+        names
+            .into_iter()
+            .find_map(|name| (self.around.env)(name))
+            .map(Secret::new)
     }
 
     fn base_url(&mut self) -> Option<String> {
@@ -409,7 +490,12 @@ impl Found {
         let way = self.authenticator.as_ref().map(|(way, _)| way.to_ascii_uppercase());
         match (way.as_deref(), &self.authenticator) {
             (None | Some("SNOWFLAKE" | "SNOWFLAKE_JWT" | "OAUTH" | "PROGRAMMATIC_ACCESS_TOKEN"), _) | (_, None) => {}
-            (Some(_), Some((way, origin))) => return Err(CredentialsError::Refused { origin: origin.clone(), way: way.clone() }),
+            (Some(_), Some((way, origin))) => {
+                return Err(CredentialsError::Refused {
+                    origin: origin.clone(),
+                    way: way.clone(),
+                });
+            }
         }
         let wants_token = matches!(way.as_deref(), Some("OAUTH" | "PROGRAMMATIC_ACCESS_TOKEN"));
         if !wants_token {
@@ -427,10 +513,20 @@ impl Found {
         };
         if let Some((token, origin)) = token.filter(|_| way.as_deref() != Some("SNOWFLAKE_JWT")) {
             let token = trimmed(&token);
-            return Ok(Some((if way.as_deref() == Some("OAUTH") { Auth::OAuth(token) } else { Auth::AccessToken(token) }, origin)));
+            return Ok(Some((
+                if way.as_deref() == Some("OAUTH") {
+                    Auth::OAuth(token)
+                } else {
+                    Auth::AccessToken(token)
+                },
+                origin,
+            )));
         }
         match self.password {
-            Some(origin) => Err(CredentialsError::Refused { origin, way: "a password".to_owned() }),
+            Some(origin) => Err(CredentialsError::Refused {
+                origin,
+                way: "a password".to_owned(),
+            }),
             None => Ok(None),
         }
     }
@@ -439,12 +535,21 @@ impl Found {
 fn key(pem: &Secret, passphrase: Option<Secret>, origin: Origin) -> Result<(Auth, Origin), CredentialsError> {
     match PrivateKey::from_pem(pem, passphrase.as_ref()) {
         Ok(key) => Ok((Auth::KeyPair(key), origin)),
-        Err(error) => Err(CredentialsError::Invalid { what: "private key", origin, source: error.into() }),
+        Err(error) => Err(CredentialsError::Invalid {
+            what: "private key",
+            origin,
+            source: error.into(),
+        }),
     }
 }
 
 fn read_secret(file: &Path) -> Result<Secret, CredentialsError> {
-    std::fs::read_to_string(file).map(Secret::new).map_err(|source| CredentialsError::File { file: file.to_owned(), source })
+    std::fs::read_to_string(file)
+        .map(Secret::new)
+        .map_err(|source| CredentialsError::File {
+            file: file.to_owned(),
+            source,
+        })
 }
 
 /// Token files end with a newline, which is no part of the token.

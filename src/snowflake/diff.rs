@@ -25,7 +25,9 @@ pub struct Difference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
     /// It belongs to somebody else.
-    #[error("{kind} {name} exists and is not this pipeline's (its comment is {comment:?})\n  hint: choose another name in pipeline.toml, or rename the existing {kind}")]
+    #[error(
+        "{kind} {name} exists and is not this pipeline's (its comment is {comment:?})\n  hint: choose another name in pipeline.toml, or rename the existing {kind}"
+    )]
     Foreign {
         /// What it is.
         kind: Kind,
@@ -35,7 +37,9 @@ pub enum Obstacle {
         comment: String,
     },
     /// A column's type cannot change in place.
-    #[error("column {column} of table {table} is {old} and cannot become {new} in place\n  hint: add a column of the new type under another name; it is filled from the records that were kept")]
+    #[error(
+        "column {column} of table {table} is {old} and cannot become {new} in place\n  hint: add a column of the new type under another name; it is filled from the records that were kept"
+    )]
     Type {
         /// The table.
         table: Name,
@@ -50,12 +54,21 @@ pub enum Obstacle {
 
 /// Compares one object. `owner` is the pipeline's mark.
 pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result<Option<Difference>, Obstacle> {
-    let Some(live) = live else { return Ok(Some(creation(wanted))) };
+    let Some(live) = live else {
+        return Ok(Some(creation(wanted)));
+    };
     let Some((_, hash)) = live.mark().filter(|(found, _)| *found == owner) else {
-        return Err(Obstacle::Foreign { kind: wanted.kind, name: wanted.name.clone(), comment: live.comment.clone() });
+        return Err(Obstacle::Foreign {
+            kind: wanted.kind,
+            name: wanted.name.clone(),
+            comment: live.comment.clone(),
+        });
     };
     let mut changes = properties(wanted, live);
-    if changes.iter().any(|change| wanted.fixed.contains(&change.property.as_str())) {
+    if changes
+        .iter()
+        .any(|change| wanted.fixed.contains(&change.property.as_str()))
+    {
         return Ok(Some(replacement(wanted, changes)));
     }
     let (columns, mut statements, loss) = columns(wanted, live)?;
@@ -64,28 +77,68 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
         return Ok(None);
     }
     if hash != wanted.hash && changes.is_empty() {
-        changes.push(PropertyChange::new("definition", Some(hash.to_owned()), Some(wanted.hash.clone())));
+        changes.push(PropertyChange::new(
+            "definition",
+            Some(hash.to_owned()),
+            Some(wanted.hash.clone()),
+        ));
     }
     // CREATE OR ALTER brings a task to its definition; other kinds have statements of their own for it.
-    let alter = if wanted.kind == Kind::Task { &wanted.statements.create } else { &wanted.statements.alter };
+    let alter = if wanted.kind == Kind::Task {
+        &wanted.statements.create
+    } else {
+        &wanted.statements.alter
+    };
     statements.extend(alter.iter().cloned());
     statements.extend(wanted.statements.grants.iter().cloned());
-    let reason = if hash == wanted.hash { "it was changed by hand" } else { "the file changed" };
-    Ok(Some(Difference { kind: StepKind::Alter, reason: reason.to_owned(), changes, loss, statements }))
+    let reason = if hash == wanted.hash {
+        "it was changed by hand"
+    } else {
+        "the file changed"
+    };
+    Ok(Some(Difference {
+        kind: StepKind::Alter,
+        reason: reason.to_owned(),
+        changes,
+        loss,
+        statements,
+    }))
 }
 
 fn creation(wanted: &Object) -> Difference {
-    let statements = wanted.statements.create.iter().chain(&wanted.statements.grants).cloned().collect();
-    Difference { kind: StepKind::Create, reason: "it does not exist".to_owned(), changes: vec![], loss: None, statements }
+    let statements = wanted
+        .statements
+        .create
+        .iter()
+        .chain(&wanted.statements.grants)
+        .cloned()
+        .collect();
+    Difference {
+        kind: StepKind::Create,
+        reason: "it does not exist".to_owned(),
+        changes: vec![],
+        loss: None,
+        statements,
+    }
 }
 
 fn replacement(wanted: &Object, changes: Vec<PropertyChange>) -> Difference {
     let all = &wanted.statements;
     let statements = all.drop.iter().chain(&all.create).chain(&all.grants).cloned().collect();
     let fixed: Vec<&str> = changes.iter().map(|change| change.property.as_str()).collect();
-    let reason = format!("Snowflake cannot change {} of a {} in place", fixed.join(" and "), wanted.kind);
+    let reason = format!(
+        "Snowflake cannot change {} of a {} in place",
+        fixed.join(" and "),
+        wanted.kind
+    );
     let loss = wanted.kind.loss().map(str::to_owned);
-    Difference { kind: StepKind::Replace, reason, changes, loss, statements }
+    Difference {
+        kind: StepKind::Replace,
+        reason,
+        changes,
+        loss,
+        statements,
+    }
 }
 
 fn properties(wanted: &Object, live: &LiveObject) -> Vec<PropertyChange> {
@@ -106,7 +159,11 @@ fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
         match live.columns.iter().find(|found| found.name == column.name.as_str()) {
             None => {
                 added = true;
-                changes.push(PropertyChange::new(format!("column {}", column.name), None, Some(described(column))));
+                changes.push(PropertyChange::new(
+                    format!("column {}", column.name),
+                    None,
+                    Some(described(column)),
+                ));
                 statements.push(addition(table, column));
                 if column.not_null {
                     after.push(format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", column.name));
@@ -123,7 +180,11 @@ fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
     };
     for column in &gone {
         let name = Name::from_shown(&[column.name.as_str()]);
-        changes.push(PropertyChange::new(format!("column {name}"), Some(column.data_type.clone()), None));
+        changes.push(PropertyChange::new(
+            format!("column {name}"),
+            Some(column.data_type.clone()),
+            None,
+        ));
         statements.push(format!("ALTER TABLE {table} DROP COLUMN {name}"));
     }
     // The comment with the new hash comes last, so a deploy that is cut off fills the column when it is run again.
@@ -141,8 +202,15 @@ fn described(column: &ColumnDefinition) -> String {
 }
 
 fn addition(table: &Name, column: &ColumnDefinition) -> String {
-    let comment = column.comment.as_deref().map(|text| format!(" COMMENT {}", literal(text))).unwrap_or_default();
-    format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {} {}{comment}", column.name, column.data_type)
+    let comment = column
+        .comment
+        .as_deref()
+        .map(|text| format!(" COMMENT {}", literal(text)))
+        .unwrap_or_default();
+    format!(
+        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {} {}{comment}",
+        column.name, column.data_type
+    )
 }
 
 fn alteration(
@@ -154,7 +222,11 @@ fn alteration(
 ) -> Result<(), Obstacle> {
     let name: &Ident = &column.name;
     let mut change = |property: &str, old: &str, new: &str, sql: String| {
-        changes.push(PropertyChange::new(format!("column {name} {property}"), Some(old.to_owned()), Some(new.to_owned())));
+        changes.push(PropertyChange::new(
+            format!("column {name} {property}"),
+            Some(old.to_owned()),
+            Some(new.to_owned()),
+        ));
         statements.push(sql);
     };
     if live.data_type != column.data_type {
@@ -166,7 +238,10 @@ fn alteration(
                 new: column.data_type.clone(),
             });
         }
-        let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {}", column.data_type);
+        let sql = format!(
+            "ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {}",
+            column.data_type
+        );
         change("type", &live.data_type, &column.data_type, sql);
     }
     if live.not_null != column.not_null {

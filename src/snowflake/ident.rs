@@ -14,7 +14,11 @@ pub struct Ident(String);
 impl Ident {
     /// Folds `name` as Snowflake folds an unquoted identifier.
     pub fn new(name: &str) -> Self {
-        if plain(&name.to_uppercase()) { Ident(name.to_uppercase()) } else { Ident(name.to_owned()) }
+        if plain(&name.to_uppercase()) {
+            Ident(name.to_uppercase())
+        } else {
+            Ident(name.to_owned())
+        }
     }
 
     /// The name as Snowflake stores and shows it.
@@ -25,12 +29,19 @@ impl Ident {
 
 fn plain(name: &str) -> bool {
     let starts_well = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
-    starts_well && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == '$')
+    starts_well
+        && name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == '$')
 }
 
 impl fmt::Display for Ident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if plain(&self.0) { f.write_str(&self.0) } else { write!(f, "\"{}\"", self.0.replace('"', "\"\"")) }
+        if plain(&self.0) {
+            f.write_str(&self.0)
+        } else {
+            write!(f, "\"{}\"", self.0.replace('"', "\"\""))
+        }
     }
 }
 

@@ -22,7 +22,10 @@ mod tests {
 
     #[test]
     fn a_mark_reads_back() {
-        assert_eq!(read(&comment("Sold [net]", "chinook/dev", "00ff")), Some(("chinook/dev", "00ff")));
+        assert_eq!(
+            read(&comment("Sold [net]", "chinook/dev", "00ff")),
+            Some(("chinook/dev", "00ff"))
+        );
         assert_eq!(read(&comment("", "chinook/dev", "00ff")), Some(("chinook/dev", "00ff")));
     }
 

@@ -8,8 +8,8 @@ use super::client::{Client, ResultSet, Row, SnowflakeError, Statement};
 use super::ident::{Name, literal};
 use super::{mark, sql::canonical, types};
 use crate::graph::object::Kind;
-use crate::model::names::Names;
 use crate::model::SnowflakeTarget;
+use crate::model::names::Names;
 
 /// An object as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,7 +64,12 @@ const IN_DATABASE: &[&str] = &["database_name", "schema_name", "name"];
 
 fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
     let like = literal(&format!("{}_%", names.snowflake("")));
-    let shown = |kind, statement: String, properties| Shown { kind, statement, name: &["name"], properties };
+    let shown = |kind, statement: String, properties| Shown {
+        kind,
+        statement,
+        name: &["name"],
+        properties,
+    };
     vec![
         shown(Kind::Role, format!("SHOW ROLES LIKE {like}"), &[]),
         shown(
@@ -73,8 +78,16 @@ fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
             &[("size", "size"), ("auto_suspend", "auto_suspend")],
         ),
         // One answer for both kinds of integration; `category` tells them apart.
-        shown(Kind::StorageIntegration, format!("SHOW INTEGRATIONS LIKE {like}"), &[("category", "category")]),
-        shown(Kind::Database, format!("SHOW DATABASES LIKE {}", literal(target.database.last())), &[]),
+        shown(
+            Kind::StorageIntegration,
+            format!("SHOW INTEGRATIONS LIKE {like}"),
+            &[("category", "category")],
+        ),
+        shown(
+            Kind::Database,
+            format!("SHOW DATABASES LIKE {}", literal(target.database.last())),
+            &[],
+        ),
     ]
 }
 
@@ -94,11 +107,34 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             properties: &[],
         },
         shown(Kind::FileFormat, "FILE FORMATS", &[]),
-        shown(Kind::Stage, "STAGES", &[("url", "url"), ("storage_integration", "storage_integration")]),
+        shown(
+            Kind::Stage,
+            "STAGES",
+            &[("url", "url"), ("storage_integration", "storage_integration")],
+        ),
         shown(Kind::Table, "TABLES", &[("rows", "rows")]),
-        shown(Kind::Pipe, "PIPES", &[("definition", "definition"), ("notification_channel", "notification_channel")]),
-        shown(Kind::Stream, "STREAMS", &[("table_name", "table_name"), ("stale", "stale"), ("stale_after", "stale_after")]),
-        shown(Kind::Task, "TASKS", &[("state", "state"), ("schedule", "schedule"), ("definition", "definition")]),
+        shown(
+            Kind::Pipe,
+            "PIPES",
+            &[
+                ("definition", "definition"),
+                ("notification_channel", "notification_channel"),
+            ],
+        ),
+        shown(
+            Kind::Stream,
+            "STREAMS",
+            &[("table_name", "table_name"), ("stale", "stale")],
+        ),
+        shown(
+            Kind::Task,
+            "TASKS",
+            &[
+                ("state", "state"),
+                ("schedule", "schedule"),
+                ("definition", "definition"),
+            ],
+        ),
     ]
 }
 
@@ -113,7 +149,10 @@ pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -
     read(client, of_database(target), &mut live).await?;
     let columns = Statement::quick(format!("SHOW COLUMNS IN DATABASE {}", target.database));
     for row in client.execute(columns).await?.iter() {
-        let table = (Kind::Table, shown_name(&row, &["database_name", "schema_name", "table_name"]));
+        let table = (
+            Kind::Table,
+            shown_name(&row, &["database_name", "schema_name", "table_name"]),
+        );
         if let Some(table) = live.get_mut(&table) {
             table.columns.push(column(&row));
         }
@@ -122,7 +161,12 @@ pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -
 }
 
 async fn read(client: &Client, kinds: Vec<Shown>, live: &mut LiveObjects) -> Result<(), SnowflakeError> {
-    let answers = try_join_all(kinds.iter().map(|shown| client.execute(Statement::quick(shown.statement.clone())))).await?;
+    let answers = try_join_all(
+        kinds
+            .iter()
+            .map(|shown| client.execute(Statement::quick(shown.statement.clone()))),
+    )
+    .await?;
     for (shown, answer) in kinds.iter().zip(&answers) {
         insert(shown, answer, live);
     }
@@ -134,19 +178,36 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
         let mut properties = BTreeMap::new();
         for (column, property) in shown.properties {
             let value = row.get(column).unwrap_or_default();
-            properties.insert(*property, if *property == "definition" { canonical(value) } else { value.to_owned() });
+            properties.insert(
+                *property,
+                if *property == "definition" {
+                    canonical(value)
+                } else {
+                    value.to_owned()
+                },
+            );
         }
         let kind = match (shown.kind, row.get("category")) {
             (Kind::StorageIntegration, Some("NOTIFICATION")) => Kind::NotificationIntegration,
             (kind, _) => kind,
         };
         let comment = row.get("comment").unwrap_or_default().to_owned();
-        live.insert((kind, shown_name(&row, shown.name)), LiveObject { comment, properties, columns: Vec::new() });
+        live.insert(
+            (kind, shown_name(&row, shown.name)),
+            LiveObject {
+                comment,
+                properties,
+                columns: Vec::new(),
+            },
+        );
     }
 }
 
 fn shown_name(row: &Row, columns: &[&str]) -> Name {
-    let parts: Vec<&str> = columns.iter().map(|column| row.get(column).unwrap_or_default()).collect();
+    let parts: Vec<&str> = columns
+        .iter()
+        .map(|column| row.get(column).unwrap_or_default())
+        .collect();
     Name::from_shown(&parts)
 }
 
@@ -154,7 +215,9 @@ fn column(row: &Row) -> LiveColumn {
     let data_type = types::shown(row.get("data_type").unwrap_or_default());
     LiveColumn {
         name: row.get("column_name").unwrap_or_default().to_owned(),
-        not_null: row.get("null?").is_some_and(|null| matches!(null, "false" | "NOT_NULL")),
+        not_null: row
+            .get("null?")
+            .is_some_and(|null| matches!(null, "false" | "NOT_NULL")),
         comment: row.get("comment").unwrap_or_default().to_owned(),
         data_type,
     }

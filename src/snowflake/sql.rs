@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use minijinja::value::ValueKind;
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 
 use super::ident::literal;
@@ -64,8 +64,13 @@ impl Templates {
 
     /// Fills a template and gives its whole text.
     pub fn text(&self, name: &str, values: impl Into<Value>) -> anyhow::Result<String> {
-        let template = self.0.get_template(name).with_context(|| format!("no SQL template `{name}`"))?;
-        let text = template.render(values).with_context(|| format!("filling the SQL template `{name}`"))?;
+        let template = self
+            .0
+            .get_template(name)
+            .with_context(|| format!("no SQL template `{name}`"))?;
+        let text = template
+            .render(values)
+            .with_context(|| format!("filling the SQL template `{name}`"))?;
         Ok(text.trim_end().to_owned())
     }
 
@@ -94,13 +99,17 @@ impl Templates {
 
 fn format_value(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
     let write = |out: &mut Output, text: &str| {
-        out.write_str(text).map_err(|error| Error::new(ErrorKind::WriteFailure, error.to_string()))
+        out.write_str(text)
+            .map_err(|error| Error::new(ErrorKind::WriteFailure, error.to_string()))
     };
     match value.kind() {
         ValueKind::String if value.is_safe() => write(out, value.as_str().unwrap_or_default()),
         ValueKind::String => write(out, &literal(value.as_str().unwrap_or_default())),
         ValueKind::Number => write(out, &value.to_string()),
-        other => Err(Error::new(ErrorKind::InvalidOperation, format!("a {other} cannot become SQL"))),
+        other => Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("a {other} cannot become SQL"),
+        )),
     }
 }
 
@@ -141,7 +150,10 @@ mod tests {
         let templates = Templates::new().unwrap();
         let values = minijinja::context! { name => raw("R"), comment => "it's; DROP ROLE X", deployer => raw("D"), executes_tasks => false };
         let sections = templates.sections("role", values).unwrap();
-        assert_eq!(sections["create"], ["CREATE ROLE IF NOT EXISTS R COMMENT = 'it''s; DROP ROLE X'"]);
+        assert_eq!(
+            sections["create"],
+            ["CREATE ROLE IF NOT EXISTS R COMMENT = 'it''s; DROP ROLE X'"]
+        );
         assert_eq!(sections["grants"], ["GRANT ROLE R TO ROLE D"]);
     }
 

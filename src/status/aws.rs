@@ -25,7 +25,13 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
             Some(found) => {
                 let well = is_success(&found.status) || found.status == "UPDATE_ROLLBACK_COMPLETE";
                 let hint = format!("{DEPLOY} (it will: {:?})", next(&found.status));
-                Hop::judged(well, "stack", &stack.name, found.status.to_lowercase().replace('_', " "), &hint)
+                Hop::judged(
+                    well,
+                    "stack",
+                    &stack.name,
+                    found.status.to_lowercase().replace('_', " "),
+                    &hint,
+                )
             }
         })
         .collect();
@@ -46,13 +52,26 @@ async fn queue(aws: &Aws, name: &str, dead_letters: bool) -> anyhow::Result<Hop>
     let kind = if dead_letters { "dead letters" } else { "queue" };
     let url = match aws.sqs.get_queue_url().queue_name(name).send().await {
         Ok(answer) => answer.queue_url.unwrap_or_default(),
-        Err(error) if error.code().is_some_and(|code| code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist")) => {
+        Err(error)
+            if error
+                .code()
+                .is_some_and(|code| code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist")) =>
+        {
             return Ok(Hop::ill(kind, name, "missing", DEPLOY));
         }
         Err(error) => return Err(explain(&format!("sqs:GetQueueUrl of {name}"), error)),
     };
-    let asked = [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible];
-    let answer = aws.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(asked.to_vec())).send().await;
+    let asked = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let answer = aws
+        .sqs
+        .get_queue_attributes()
+        .queue_url(url)
+        .set_attribute_names(Some(asked.to_vec()))
+        .send()
+        .await;
     let answer = answer.map_err(|error| explain(&format!("sqs:GetQueueAttributes of {name}"), error))?;
     let [waiting, working] = asked.map(|attribute| {
         let value = answer.attributes().and_then(|attributes| attributes.get(&attribute));
@@ -60,7 +79,13 @@ async fn queue(aws: &Aws, name: &str, dead_letters: bool) -> anyhow::Result<Hop>
     });
     let state = format!("{waiting} waiting, {working} in work");
     let well = !dead_letters || waiting + working == 0;
-    Ok(Hop::judged(well, kind, name, state, "read the function's log for the reason, mend it, then redrive the queue in the SQS console"))
+    Ok(Hop::judged(
+        well,
+        kind,
+        name,
+        state,
+        "read the function's log for the reason, mend it, then redrive the queue in the SQS console",
+    ))
 }
 
 /// Whether the role's trust is what the handshake needs: one principal and the external id.
@@ -72,13 +97,23 @@ async fn handshake(aws: &Aws, role: &str, external_id: &str) -> anyhow::Result<H
         }
         Err(error) => return Err(explain(&format!("iam:GetRole of {role}"), error)),
     };
-    let text = answer.role().and_then(|role| role.assume_role_policy_document()).unwrap_or_default();
+    let text = answer
+        .role()
+        .and_then(|role| role.assume_role_policy_document())
+        .unwrap_or_default();
     let policy: Value = serde_json::from_str(&percent_decoded(text)).unwrap_or_default();
     let statement = &policy["Statement"][0];
     let principal = statement["Principal"]["AWS"].as_str().unwrap_or_default();
     let right_id = statement["Condition"]["StringEquals"]["sts:ExternalId"] == external_id;
-    let well = principal.starts_with("arn:") && right_id && policy["Statement"].as_array().is_some_and(|all| all.len() == 1);
-    Ok(Hop::judged(well, "trust", role, format!("trusts {principal}"), "somebody changed it; run pipectl deploy, or correct it by hand"))
+    let well =
+        principal.starts_with("arn:") && right_id && policy["Statement"].as_array().is_some_and(|all| all.len() == 1);
+    Ok(Hop::judged(
+        well,
+        "trust",
+        role,
+        format!("trusts {principal}"),
+        "somebody changed it; run pipectl deploy, or correct it by hand",
+    ))
 }
 
 /// IAM gives policies URL-encoded: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html>.
@@ -86,7 +121,10 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let hex = (*first == b'%').then(|| tail.get(..2)).flatten().and_then(|hex| std::str::from_utf8(hex).ok());
+        let hex = (*first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|hex| std::str::from_utf8(hex).ok());
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);
@@ -107,11 +145,21 @@ async fn rejected_files(aws: &Aws, bucket: &str, prefix: &str) -> anyhow::Result
         Err(error) if error.code() == Some("NoSuchBucket") => return Ok(Hop::ill("bucket", bucket, "missing", DEPLOY)),
         Err(error) => return Err(explain(&format!("s3:ListObjectsV2 of {bucket}"), error)),
     };
-    let reasons = page.contents().iter().filter(|object| object.key().is_some_and(|key| key.ends_with(".reason.json"))).count();
+    let reasons = page
+        .contents()
+        .iter()
+        .filter(|object| object.key().is_some_and(|key| key.ends_with(".reason.json")))
+        .count();
     let more = if page.is_truncated() == Some(true) { "+" } else { "" };
     let name = format!("s3://{bucket}/{prefix}");
     let hint = format!("read the .reason.json files under {name}; put corrected files; delete these");
-    Ok(Hop::judged(reasons == 0, "bad files", name, format!("{reasons}{more} files"), &hint))
+    Ok(Hop::judged(
+        reasons == 0,
+        "bad files",
+        name,
+        format!("{reasons}{more} files"),
+        &hint,
+    ))
 }
 
 #[cfg(test)]

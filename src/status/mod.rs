@@ -27,16 +27,38 @@ pub struct Hop {
 
 impl Hop {
     fn well(kind: &'static str, name: impl Into<String>, state: impl Into<String>) -> Self {
-        Hop { kind, name: name.into(), state: state.into(), healthy: true, next: String::new() }
+        Hop {
+            kind,
+            name: name.into(),
+            state: state.into(),
+            healthy: true,
+            next: String::new(),
+        }
     }
 
     fn ill(kind: &'static str, name: impl Into<String>, state: impl Into<String>, next: impl Into<String>) -> Self {
-        Hop { kind, name: name.into(), state: state.into(), healthy: false, next: next.into() }
+        Hop {
+            kind,
+            name: name.into(),
+            state: state.into(),
+            healthy: false,
+            next: next.into(),
+        }
     }
 
     /// Well when `healthy`, else with what to do next.
-    fn judged(healthy: bool, kind: &'static str, name: impl Into<String>, state: impl Into<String>, next: &str) -> Self {
-        if healthy { Hop::well(kind, name, state) } else { Hop::ill(kind, name, state, next) }
+    fn judged(
+        healthy: bool,
+        kind: &'static str,
+        name: impl Into<String>,
+        state: impl Into<String>,
+        next: &str,
+    ) -> Self {
+        if healthy {
+            Hop::well(kind, name, state)
+        } else {
+            Hop::ill(kind, name, state, next)
+        }
     }
 }
 

@@ -15,7 +15,12 @@ const DEPLOY: &str = "run pipectl deploy";
 /// The Snowflake hops in the order that data takes.
 pub async fn hops(model: &Model, target: &SnowflakeTarget, graph: &Graph, client: &Client) -> anyhow::Result<Vec<Hop>> {
     let live = objects(client, &model.names, target).await?;
-    let look = Look { model, target, client, live: &live };
+    let look = Look {
+        model,
+        target,
+        client,
+        live: &live,
+    };
     let mut hops = Vec::new();
     for kind in [Kind::Pipe, Kind::Stream, Kind::Task, Kind::Table] {
         for (_, object) in graph.objects().filter(|(_, object)| object.kind == kind) {
@@ -47,7 +52,10 @@ impl Look<'_> {
     }
 
     fn property(&self, kind: Kind, name: &Name, property: &str) -> &str {
-        self.live.get(&(kind, name.clone())).map(|live| live.property(property)).unwrap_or_default()
+        self.live
+            .get(&(kind, name.clone()))
+            .map(|live| live.property(property))
+            .unwrap_or_default()
     }
 
     async fn ask(&self, sql: String, role: &str) -> anyhow::Result<ResultSet> {
@@ -57,21 +65,44 @@ impl Look<'_> {
     }
 
     async fn pipe(&self, name: &Name) -> anyhow::Result<Hop> {
-        let answer = self.ask(format!("SELECT SYSTEM$PIPE_STATUS({})", literal(&name.to_string())), "LOADER").await?;
+        let answer = self
+            .ask(
+                format!("SELECT SYSTEM$PIPE_STATUS({})", literal(&name.to_string())),
+                "LOADER",
+            )
+            .await?;
         let status: Value = serde_json::from_str(answer.scalar().unwrap_or_default()).unwrap_or_default();
         let state = status["executionState"].as_str().unwrap_or("unknown").to_lowercase();
         let pending = status["pendingFileCount"].as_u64().unwrap_or(0);
-        let error = status["error"].as_str().or_else(|| status["fault"].as_str()).unwrap_or_default();
-        let text = if error.is_empty() { format!("{state}, {pending} files pending") } else { format!("{state}: {error}") };
+        let error = status["error"]
+            .as_str()
+            .or_else(|| status["fault"].as_str())
+            .unwrap_or_default();
+        let text = if error.is_empty() {
+            format!("{state}, {pending} files pending")
+        } else {
+            format!("{state}: {error}")
+        };
         let hint = "check the trust of the read role with pipectl deploy; a paused pipe resumes with ALTER PIPE … SET PIPE_EXECUTION_PAUSED = FALSE";
-        Ok(Hop::judged(state == "running" && error.is_empty(), "pipe", name.to_string(), text, hint))
+        Ok(Hop::judged(
+            state == "running" && error.is_empty(),
+            "pipe",
+            name.to_string(),
+            text,
+            hint,
+        ))
     }
 
     fn stream(&self, name: &Name) -> Hop {
         let stale = self.property(Kind::Stream, name, "stale") == "true";
-        let until = self.property(Kind::Stream, name, "stale_after");
-        let text = if stale { "stale".to_owned() } else { format!("fresh, stale after {until}") };
-        Hop::judged(!stale, "stream", name.to_string(), text, "its table's retention was exceeded; drop it and run pipectl deploy, which reads all rows again")
+        let text = if stale { "stale" } else { "fresh" };
+        Hop::judged(
+            !stale,
+            "stream",
+            name.to_string(),
+            text,
+            "its table's retention was exceeded; drop it and run pipectl deploy, which reads all rows again",
+        )
     }
 
     async fn task(&self, name: &Name) -> anyhow::Result<Hop> {
@@ -83,17 +114,42 @@ impl Look<'_> {
         );
         let answer = self.ask(history, "LOADER").await?;
         let last = answer.first();
-        let ran = last.and_then(|row| row.get("STATE")).unwrap_or("never ran").to_lowercase();
+        let ran = last
+            .and_then(|row| row.get("STATE"))
+            .unwrap_or("never ran")
+            .to_lowercase();
         let error = last.and_then(|row| row.get("ERROR_MESSAGE")).unwrap_or_default();
-        let text = if ran == "failed" { format!("{state}, last run failed: {error}") } else { format!("{state}, last run {ran}") };
-        let next = if state == "started" { "correct the cause in the message; the next run tries again" } else { DEPLOY };
-        Ok(Hop::judged(state == "started" && ran != "failed", "task", name.to_string(), text.replace("last run never ran", "never ran"), next))
+        let text = if ran == "failed" {
+            format!("{state}, last run failed: {error}")
+        } else {
+            format!("{state}, last run {ran}")
+        };
+        let next = if state == "started" {
+            "correct the cause in the message; the next run tries again"
+        } else {
+            DEPLOY
+        };
+        Ok(Hop::judged(
+            state == "started" && ran != "failed",
+            "task",
+            name.to_string(),
+            text.replace("last run never ran", "never ran"),
+            next,
+        ))
     }
 
     async fn table(&self, name: &Name) -> anyhow::Result<Hop> {
         let rows = self.property(Kind::Table, name, "rows").to_owned();
         let problem = name.last().ends_with("_REJECTED") && rows != "0" && !rows.is_empty();
-        let hint = format!("SELECT FILE_NAME, FILE_ROW, REASON FROM {name}; correct and put the files again, then delete these rows");
-        Ok(Hop::judged(!problem, "table", name.to_string(), format!("{rows} rows"), &hint))
+        let hint = format!(
+            "SELECT FILE_NAME, FILE_ROW, REASON FROM {name}; correct and put the files again, then delete these rows"
+        );
+        Ok(Hop::judged(
+            !problem,
+            "table",
+            name.to_string(),
+            format!("{rows} rows"),
+            &hint,
+        ))
     }
 }

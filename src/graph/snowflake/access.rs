@@ -53,14 +53,28 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
         };
         made.push(add(context, blueprint, &[], graph)?);
     }
-    let [owner, loader, reader] = &made[..] else { anyhow::bail!("three roles were to be made") };
+    let [owner, loader, reader] = &made[..] else {
+        anyhow::bail!("three roles were to be made")
+    };
     let warehouse = warehouse(context, &[owner.clone(), loader.clone()], graph)?;
     let integrations = integrations(context, handshake, owner, loader, graph)?;
     let database = database(context, owner, graph)?;
     let users = [database, loader.clone(), reader.clone()];
-    let schema = schema(context, &context.target.schema, "Typed tables", typed_grants(context), &users, graph)?;
+    let schema = schema(
+        context,
+        &context.target.schema,
+        "Typed tables",
+        typed_grants(context),
+        &users,
+        graph,
+    )?;
     let raw_schema = schema_raw(context, &users, graph)?;
-    Ok(Access { integrations, raw_schema, schema, warehouse })
+    Ok(Access {
+        integrations,
+        raw_schema,
+        schema,
+        warehouse,
+    })
 }
 
 fn warehouse(context: &Context, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<Option<NodeId>> {
@@ -163,7 +177,16 @@ fn schema_raw(context: &Context, needs: &[NodeId], graph: &mut Graph) -> anyhow:
     ];
     let creators = vec![grant("CREATE PIPE, CREATE TASK", "", loader)];
     let name = &context.target.raw_schema;
-    schema_with(context, name, "What arrived, as it arrived", vec![raw(loader)], future, creators, needs, graph)
+    schema_with(
+        context,
+        name,
+        "What arrived, as it arrived",
+        vec![raw(loader)],
+        future,
+        creators,
+        needs,
+        graph,
+    )
 }
 
 #[expect(clippy::too_many_arguments, reason = "two callers that name each argument")]

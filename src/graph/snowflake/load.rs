@@ -44,12 +44,16 @@ pub(super) fn contribute(
     }
     let mut loads = Vec::new();
     for table in &context.model.tables {
-        let Some(raw) = raws.get(table.feed.as_str()) else { anyhow::bail!("table {} has no feed", table.name) };
+        let Some(raw) = raws.get(table.feed.as_str()) else {
+            anyhow::bail!("table {} has no feed", table.name)
+        };
         loads.push(typed_table(context, table, raw, access, graph)?);
     }
     let mut listening = Vec::new();
     for feed in &context.model.landing.feeds {
-        let Some(raw) = raws.get(feed.name.as_str()) else { continue };
+        let Some(raw) = raws.get(feed.name.as_str()) else {
+            continue;
+        };
         let mut needs = vec![delivery.clone(), stage_node.clone(), raw.node.clone()];
         // A pipe that loads before its streams exist would make rows that no stream shows.
         needs.extend(loads.iter().map(|load| load.stream_node.clone()));
@@ -94,7 +98,9 @@ fn stage_object(
     };
     let mut stage = blueprint.build(context.templates, &context.model.names)?;
     stage.properties.insert("url", url);
-    stage.properties.insert("storage_integration", context.storage_integration.last().to_owned());
+    stage
+        .properties
+        .insert("storage_integration", context.storage_integration.last().to_owned());
     // Changing either in place leaves its pipes pointing at the old one:
     // https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition
     stage.fixed = &["url", "storage_integration"];
@@ -115,7 +121,10 @@ fn table(
         .iter()
         .enumerate()
         .map(|(position, column)| {
-            let comment = column.comment.as_deref().map(|text| format!(" COMMENT {}", literal(text)));
+            let comment = column
+                .comment
+                .as_deref()
+                .map(|text| format!(" COMMENT {}", literal(text)));
             minijinja::context! {
                 name => raw(&column.name),
                 type => raw(&column.data_type),
@@ -192,13 +201,23 @@ fn typed_table(
             comment: column.description.clone(),
         })
         .collect();
-    columns.extend(rows::technical().map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)));
-    let key: Vec<&Ident> = spec.columns.iter().filter(|column| column.key).map(|column| &column.name).collect();
+    columns
+        .extend(rows::technical().map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)));
+    let key: Vec<&Ident> = spec
+        .columns
+        .iter()
+        .filter(|column| column.key)
+        .map(|column| &column.name)
+        .collect();
     let about = spec.description.clone().unwrap_or_default();
     let mut typed = table(context, &target, &about, columns, &key)?;
     typed.statements.backfill = vec![rows::merge(spec, &source.table, &target, context.templates)?];
     let typed = insert(typed, &[access.schema.clone(), source.node.clone()], graph);
-    let rejected_node = insert(rejected_table(context, spec, &rejected)?, std::slice::from_ref(&access.raw_schema), graph);
+    let rejected_node = insert(
+        rejected_table(context, spec, &rejected)?,
+        std::slice::from_ref(&access.raw_schema),
+        graph,
+    );
     let stream_node = stream_object(context, &stream, source, graph)?;
     Ok(Load {
         name: spec.name.clone(),
@@ -219,7 +238,13 @@ fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Resul
         column("RECORD", "VARIANT", false, "The record, or the item of it"),
         column("REJECTED_AT", "TIMESTAMP_LTZ(9)", true, "When"),
     ];
-    table(context, name, &format!("Records that are no rows of {}", spec.name), columns, &[])
+    table(
+        context,
+        name,
+        &format!("Records that are no rows of {}", spec.name),
+        columns,
+        &[],
+    )
 }
 
 fn stream_object(context: &Context, name: &Name, source: &Raw, graph: &mut Graph) -> anyhow::Result<NodeId> {
@@ -262,7 +287,12 @@ fn pipe(
         },
     };
     let mut pipe = blueprint.build(context.templates, names)?;
-    let copy = pipe.statements.create.first().and_then(|sql| sql.split_once("\nAS\n")).map(|(_, copy)| canonical(copy));
+    let copy = pipe
+        .statements
+        .create
+        .first()
+        .and_then(|sql| sql.split_once("\nAS\n"))
+        .map(|(_, copy)| canonical(copy));
     pipe.properties.insert("definition", copy.unwrap_or_default());
     // A pipe's COPY statement can only be changed by making the pipe anew:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-pipe
@@ -273,7 +303,9 @@ fn pipe(
 /// A stage with a path, quoted as one literal where the path needs it.
 fn location(stage: &Name, prefix: &str) -> String {
     let path = format!("@{stage}/{prefix}");
-    let plain = prefix.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.' | '='));
+    let plain = prefix
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.' | '='));
     if plain { path } else { literal(&path) }
 }
 
@@ -282,12 +314,18 @@ fn tasks(context: &Context, loads: &[Load], access: &Access, graph: &mut Graph) 
     let schema = &context.target.raw_schema;
     let root = schema.child("LOAD");
     let failures = schema.child("LOAD_FAILURES");
-    let failures_node = insert(failures_table(context, &failures)?, std::slice::from_ref(&access.raw_schema), graph);
+    let failures_node = insert(
+        failures_table(context, &failures)?,
+        std::slice::from_ref(&access.raw_schema),
+        graph,
+    );
     let mut needs: Vec<NodeId> = loads.iter().flat_map(|load| load.nodes.iter().cloned()).collect();
     needs.extend(access.warehouse.clone());
     needs.extend(access.integrations.iter().cloned());
-    let conditions: Vec<String> =
-        loads.iter().map(|load| format!("SYSTEM$STREAM_HAS_DATA({})", literal(&load.stream.to_string()))).collect();
+    let conditions: Vec<String> = loads
+        .iter()
+        .map(|load| format!("SYSTEM$STREAM_HAS_DATA({})", literal(&load.stream.to_string())))
+        .collect();
     let common = |extra: BTreeMap<&'static str, Value>| {
         let mut values = values! {
             "warehouse": raw(&context.target.warehouse),
@@ -302,7 +340,16 @@ fn tasks(context: &Context, loads: &[Load], access: &Access, graph: &mut Graph) 
         "error_integration": raw(&context.error_integration),
         "condition": raw(conditions.join("\n    OR ")),
     });
-    let node = task(context, "task_root", &root, TaskPlace::Root, "Starts a load", root_values, &needs, graph)?;
+    let node = task(
+        context,
+        "task_root",
+        &root,
+        TaskPlace::Root,
+        "Starts a load",
+        root_values,
+        &needs,
+        graph,
+    )?;
     nodes.push(node.clone());
     for load in loads {
         let name = schema.child(&format!("LOAD_{}", load.name));
@@ -312,13 +359,31 @@ fn tasks(context: &Context, loads: &[Load], access: &Access, graph: &mut Graph) 
             "merge": raw(&load.merge),
         });
         let place = TaskPlace::Member { root: root.clone() };
-        nodes.push(task(context, "task_load", &name, place, &format!("Merges {}", load.name), values, std::slice::from_ref(&node), graph)?);
+        nodes.push(task(
+            context,
+            "task_load",
+            &name,
+            place,
+            &format!("Merges {}", load.name),
+            values,
+            std::slice::from_ref(&node),
+            graph,
+        )?);
     }
     let report = schema.child("LOAD_REPORT");
     let values = common(values! { "failures": raw(&failures), "database": raw(&context.target.database) });
     let needs = [node, failures_node];
     let place = TaskPlace::Member { root: root.clone() };
-    nodes.push(task(context, "task_report", &report, place, "Keeps what failed", values, &needs, graph)?);
+    nodes.push(task(
+        context,
+        "task_report",
+        &report,
+        place,
+        "Keeps what failed",
+        values,
+        &needs,
+        graph,
+    )?);
     Ok(nodes)
 }
 
@@ -344,10 +409,21 @@ fn task(
     needs: &[NodeId],
     graph: &mut Graph,
 ) -> anyhow::Result<NodeId> {
-    let blueprint =
-        Blueprint { kind: Kind::Task, template, name: name.clone(), actor: Actor::Loader, about: about.to_owned(), values };
+    let blueprint = Blueprint {
+        kind: Kind::Task,
+        template,
+        name: name.clone(),
+        actor: Actor::Loader,
+        about: about.to_owned(),
+        values,
+    };
     let mut task = blueprint.build(context.templates, &context.model.names)?;
-    let body = task.statements.create.first().and_then(|sql| sql.split_once("\nAS\n")).map(|(_, body)| canonical(body));
+    let body = task
+        .statements
+        .create
+        .first()
+        .and_then(|sql| sql.split_once("\nAS\n"))
+        .map(|(_, body)| canonical(body));
     task.properties.insert("definition", body.unwrap_or_default());
     task.task = Some(place);
     Ok(insert(task, needs, graph))

@@ -56,11 +56,18 @@ pub fn contribute(
         model,
         target,
         templates,
-        roles: Roles { owner: account("OWNER"), loader: account("LOADER"), reader: account("READER") },
+        roles: Roles {
+            owner: account("OWNER"),
+            loader: account("LOADER"),
+            reader: account("READER"),
+        },
         storage_integration: account("S3"),
         error_integration: account("ERRORS"),
     };
-    let handshake = HandshakeRoles { read: names.resource("snowflake-read"), errors: names.resource("snowflake-errors") };
+    let handshake = HandshakeRoles {
+        read: names.resource("snowflake-read"),
+        errors: names.resource("snowflake-errors"),
+    };
     let access = access::contribute(&context, &handshake, graph)?;
     let delivery = delivery(&context, &handshake, access.integrations.clone(), graph)?;
     load::contribute(&context, &access, delivery, graph)
@@ -109,11 +116,23 @@ fn delivery(
         },
     });
     let mut delivery = stack(context.model, "delivery", "handshake with Snowflake", values)?;
-    let property = |name: &Name, property| Parameter::Integration { name: name.clone(), property };
+    let property = |name: &Name, property| Parameter::Integration {
+        name: name.clone(),
+        property,
+    };
     delivery.parameters = [
-        ("SnowflakeUserArn", property(&context.storage_integration, "STORAGE_AWS_IAM_USER_ARN")),
-        ("SnowflakeErrorUserArn", property(&context.error_integration, "SF_AWS_IAM_USER_ARN")),
-        ("SnowflakeErrorExternalId", property(&context.error_integration, "SF_AWS_EXTERNAL_ID")),
+        (
+            "SnowflakeUserArn",
+            property(&context.storage_integration, "STORAGE_AWS_IAM_USER_ARN"),
+        ),
+        (
+            "SnowflakeErrorUserArn",
+            property(&context.error_integration, "SF_AWS_IAM_USER_ARN"),
+        ),
+        (
+            "SnowflakeErrorExternalId",
+            property(&context.error_integration, "SF_AWS_EXTERNAL_ID"),
+        ),
     ]
     .map(|(key, parameter)| (key.to_owned(), parameter))
     .into();
@@ -127,12 +146,19 @@ fn read_policy(context: &Context) -> serde_json::Value {
     let bucket = names.bucket_arn(&landing.bucket, None);
     let objects = names.bucket_arn(&landing.bucket, Some(&format!("{}*", landing.prefix)));
     policy(&[
-        Statement::allow("Read", Principal::Holder, &["s3:GetObject", "s3:GetObjectVersion"], &[objects]),
-        Statement::allow("List", Principal::Holder, &["s3:ListBucket"], std::slice::from_ref(&bucket)).condition(
-            "StringLike",
-            "s3:prefix",
-            json!([format!("{}*", landing.prefix)]),
+        Statement::allow(
+            "Read",
+            Principal::Holder,
+            &["s3:GetObject", "s3:GetObjectVersion"],
+            &[objects],
         ),
+        Statement::allow(
+            "List",
+            Principal::Holder,
+            &["s3:ListBucket"],
+            std::slice::from_ref(&bucket),
+        )
+        .condition("StringLike", "s3:prefix", json!([format!("{}*", landing.prefix)])),
         Statement::allow("Locate", Principal::Holder, &["s3:GetBucketLocation"], &[bucket]),
     ])
 }

@@ -61,7 +61,11 @@ impl Blueprint<'_> {
 
 /// The first 16 hexadecimal digits of a text's SHA-256.
 pub fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Shorthand for the values of a template.

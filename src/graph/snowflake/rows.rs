@@ -13,9 +13,10 @@ const UNLIMITED: u32 = 16_777_216;
 
 /// The rows of `table` in `source` (a stream, or the raw table itself).
 pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Result<Value> {
-    let flatten = table.flatten.as_ref().map(|path| {
-        format!(",\n    LATERAL FLATTEN(INPUT => {}) AS f", expression(path))
-    });
+    let flatten = table
+        .flatten
+        .as_ref()
+        .map(|path| format!(",\n    LATERAL FLATTEN(INPUT => {}) AS f", expression(path)));
     let values = context! {
         columns => table.columns.iter().enumerate().map(|(position, spec)| column(position, spec)).collect::<Vec<_>>(),
         item_index => raw(if flatten.is_some() { "f.INDEX" } else { "0" }),
@@ -28,7 +29,10 @@ pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Resu
 
 /// The statement that keeps rows that cannot be typed, with file, line and reason.
 pub fn reject(table: &Table, source: &Name, rejected: &Name, templates: &Templates) -> anyhow::Result<String> {
-    templates.text("reject", context! { rejected => raw(rejected), rows => rows(table, source, templates)? })
+    templates.text(
+        "reject",
+        context! { rejected => raw(rejected), rows => rows(table, source, templates)? },
+    )
 }
 
 /// The statement that merges rows by the table's key; the newest file wins, whatever order files arrive in.
@@ -39,7 +43,12 @@ pub fn merge(table: &Table, source: &Name, target: &Name, templates: &Templates)
     };
     let keys = || table.columns.iter().filter(|column| column.key);
     let matched: Vec<String> = keys().map(|column| format!("t.{0} = s.{0}", column.name)).collect();
-    let updated: Vec<Value> = table.columns.iter().filter(|column| !column.key).map(|column| raw(&column.name)).collect();
+    let updated: Vec<Value> = table
+        .columns
+        .iter()
+        .filter(|column| !column.key)
+        .map(|column| raw(&column.name))
+        .collect();
     let values = context! {
         table => raw(target),
         rows => rows(table, source, templates)?,
@@ -111,7 +120,11 @@ pub fn technical() -> [(Ident, &'static str, &'static str); 4] {
     [
         (Ident::new("_FILE"), "VARCHAR(16777216)", "File that the row came from"),
         (Ident::new("_FILE_ROW"), "NUMBER(38,0)", "Its record in that file"),
-        (Ident::new("_FILE_MODIFIED"), "TIMESTAMP_NTZ(9)", "When that file was written"),
+        (
+            Ident::new("_FILE_MODIFIED"),
+            "TIMESTAMP_NTZ(9)",
+            "When that file was written",
+        ),
         (Ident::new("_LOADED_AT"), "TIMESTAMP_LTZ(9)", "When the row was merged"),
     ]
 }

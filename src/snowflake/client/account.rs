@@ -14,9 +14,14 @@ impl Account {
     /// Reads what a user wrote. A pasted host name or URL is understood as well.
     pub fn parse(text: &str) -> Result<Self, SnowflakeError> {
         let bare = text.trim().trim_start_matches("https://").trim_end_matches('/');
-        let bare = bare.strip_suffix(".snowflakecomputing.com").or_else(|| bare.strip_suffix(".snowflakecomputing.cn")).unwrap_or(bare);
+        let bare = bare
+            .strip_suffix(".snowflakecomputing.com")
+            .or_else(|| bare.strip_suffix(".snowflakecomputing.cn"))
+            .unwrap_or(bare);
         // These characters end up in a host name: anything else could point the credentials at another host.
-        let right = bare.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        let right = bare
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
             && bare.starts_with(|c: char| c.is_ascii_alphanumeric())
             && bare.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && !bare.contains("..");
@@ -53,7 +58,11 @@ impl Account {
             _ => self.0.clone(),
         };
         let china = self.0.split('.').any(|part| part.starts_with("cn-"));
-        format!("{}.snowflakecomputing.{}", name.to_lowercase().replace('_', "-"), if china { "cn" } else { "com" })
+        format!(
+            "{}.snowflakecomputing.{}",
+            name.to_lowercase().replace('_', "-"),
+            if china { "cn" } else { "com" }
+        )
     }
 }
 
@@ -70,18 +79,50 @@ mod tests {
     #[test]
     fn forms() {
         for (written, jwt, host) in [
-            ("MyOrg-My_Account", "MYORG-MY_ACCOUNT", "myorg-my-account.snowflakecomputing.com"),
-            ("myorg.account1", "MYORG-ACCOUNT1", "myorg-account1.snowflakecomputing.com"),
+            (
+                "MyOrg-My_Account",
+                "MYORG-MY_ACCOUNT",
+                "myorg-my-account.snowflakecomputing.com",
+            ),
+            (
+                "myorg.account1",
+                "MYORG-ACCOUNT1",
+                "myorg-account1.snowflakecomputing.com",
+            ),
             ("xy12345", "XY12345", "xy12345.snowflakecomputing.com"),
-            ("xy12345.eu-central-1", "XY12345", "xy12345.eu-central-1.snowflakecomputing.com"),
-            ("xy12345.us-east-2.aws", "XY12345", "xy12345.us-east-2.aws.snowflakecomputing.com"),
-            ("xy12345.cn-northwest-1.aws", "XY12345", "xy12345.cn-northwest-1.aws.snowflakecomputing.cn"),
-            ("org-acc.privatelink", "ORG-ACC", "org-acc.privatelink.snowflakecomputing.com"),
+            (
+                "xy12345.eu-central-1",
+                "XY12345",
+                "xy12345.eu-central-1.snowflakecomputing.com",
+            ),
+            (
+                "xy12345.us-east-2.aws",
+                "XY12345",
+                "xy12345.us-east-2.aws.snowflakecomputing.com",
+            ),
+            (
+                "xy12345.cn-northwest-1.aws",
+                "XY12345",
+                "xy12345.cn-northwest-1.aws.snowflakecomputing.cn",
+            ),
+            (
+                "org-acc.privatelink",
+                "ORG-ACC",
+                "org-acc.privatelink.snowflakecomputing.com",
+            ),
             ("acc-abc123.global", "ACC", "acc-abc123.global.snowflakecomputing.com"),
-            ("https://org-acc.snowflakecomputing.com/", "ORG-ACC", "org-acc.snowflakecomputing.com"),
+            (
+                "https://org-acc.snowflakecomputing.com/",
+                "ORG-ACC",
+                "org-acc.snowflakecomputing.com",
+            ),
         ] {
             let account = Account::parse(written).unwrap();
-            assert_eq!((account.jwt_name().as_str(), account.host().as_str()), (jwt, host), "{written}");
+            assert_eq!(
+                (account.jwt_name().as_str(), account.host().as_str()),
+                (jwt, host),
+                "{written}"
+            );
         }
     }
 

@@ -69,11 +69,17 @@ impl Authenticator {
         let subject = match (&auth, user) {
             (_, Some(user)) => format!("{}.{}", account.jwt_name(), jwt_user(user)),
             (Auth::KeyPair(_), None) => {
-                return Err(SnowflakeError::Configuration("key-pair sign-in needs a Snowflake user and none was given".to_owned()));
+                return Err(SnowflakeError::Configuration(
+                    "key-pair sign-in needs a Snowflake user and none was given".to_owned(),
+                ));
             }
             (_, None) => account.jwt_name(),
         };
-        Ok(Self { auth, subject, issued: Mutex::new(None) })
+        Ok(Self {
+            auth,
+            subject,
+            issued: Mutex::new(None),
+        })
     }
 
     pub(super) fn auth(&self) -> &Auth {
@@ -91,14 +97,19 @@ impl Authenticator {
             return Ok(issued.token.clone());
         }
         let token = self.sign(key, now)?;
-        *issued = Some(Issued { token: token.clone(), at: now });
+        *issued = Some(Issued {
+            token: token.clone(),
+            at: now,
+        });
         Ok(token)
     }
 
     /// Drops a refused token. `true` when a new one may fare better.
     pub(super) fn renew_after_refusal(&self, now: SystemTime) -> bool {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = issued.as_ref().is_some_and(|issued| now.duration_since(issued.at).is_ok_and(|age| age > WORTH_RENEWING));
+        let old = issued
+            .as_ref()
+            .is_some_and(|issued| now.duration_since(issued.at).is_ok_and(|age| age > WORTH_RENEWING));
         if old {
             *issued = None;
         }
@@ -106,7 +117,10 @@ impl Authenticator {
     }
 
     fn sign(&self, key: &PrivateKey, now: SystemTime) -> Result<Secret, SnowflakeError> {
-        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(CLOCK_ALLOWANCE);
+        let iat = now
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .saturating_sub(CLOCK_ALLOWANCE);
         let claims = Claims {
             iss: format!("{}.{}", self.subject, key.fingerprint()),
             sub: self.subject.clone(),
@@ -129,7 +143,8 @@ fn jwt_user(user: &str) -> String {
 
 fn is_fresh(at: SystemTime, now: SystemTime) -> bool {
     // A clock set back makes `duration_since` fail: the token's times no longer hold, so it is made anew.
-    now.duration_since(at).is_ok_and(|age| age + RENEW_BEFORE + CLOCK_ALLOWANCE < LIFETIME)
+    now.duration_since(at)
+        .is_ok_and(|age| age + RENEW_BEFORE + CLOCK_ALLOWANCE < LIFETIME)
 }
 
 #[cfg(test)]
@@ -141,7 +156,12 @@ mod tests {
 
     fn authenticator() -> Authenticator {
         let key = PrivateKey::from_pem(&Secret::new(samples::PKCS8), None).unwrap();
-        Authenticator::new(Auth::KeyPair(key), &Account::parse("myorg.acc_1").unwrap(), Some("loader")).unwrap()
+        Authenticator::new(
+            Auth::KeyPair(key),
+            &Account::parse("myorg.acc_1").unwrap(),
+            Some("loader"),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -149,12 +169,23 @@ mod tests {
         let now = SystemTime::now();
         let token = authenticator().token(now).unwrap();
         let public = DecodingKey::from_rsa_pem(samples::PUBLIC.as_bytes()).unwrap();
-        let decoded = jsonwebtoken::decode::<serde_json::Value>(token.expose(), &public, &Validation::new(Algorithm::RS256)).unwrap();
-        assert_eq!(decoded.claims["iss"], format!("MYORG-ACC_1.LOADER.{}", samples::FINGERPRINT));
+        let decoded =
+            jsonwebtoken::decode::<serde_json::Value>(token.expose(), &public, &Validation::new(Algorithm::RS256))
+                .unwrap();
+        assert_eq!(
+            decoded.claims["iss"],
+            format!("MYORG-ACC_1.LOADER.{}", samples::FINGERPRINT)
+        );
         assert_eq!(decoded.claims["sub"], "MYORG-ACC_1.LOADER");
-        let (iat, exp) = (decoded.claims["iat"].as_u64().unwrap(), decoded.claims["exp"].as_u64().unwrap());
+        let (iat, exp) = (
+            decoded.claims["iat"].as_u64().unwrap(),
+            decoded.claims["exp"].as_u64().unwrap(),
+        );
         assert!(iat <= now.duration_since(UNIX_EPOCH).unwrap().as_secs());
-        assert!(exp - iat < 3600, "Snowflake refuses tokens that live longer than an hour");
+        assert!(
+            exp - iat < 3600,
+            "Snowflake refuses tokens that live longer than an hour"
+        );
     }
 
     #[test]
@@ -162,7 +193,10 @@ mod tests {
         let authenticator = authenticator();
         let start = SystemTime::now();
         let first = authenticator.token(start).unwrap();
-        assert_eq!(authenticator.token(start + Duration::from_secs(50 * 60)).unwrap(), first);
+        assert_eq!(
+            authenticator.token(start + Duration::from_secs(50 * 60)).unwrap(),
+            first
+        );
         let second = authenticator.token(start + Duration::from_secs(54 * 60)).unwrap();
         assert_ne!(second, first);
         assert_ne!(authenticator.token(start).unwrap(), second);

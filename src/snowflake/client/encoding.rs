@@ -11,7 +11,9 @@ pub(super) fn show(column: &Column, value: &str) -> String {
         "date" => value.parse().ok().and_then(date),
         "time" => Instant::parse(value).map(Instant::time),
         "timestamp_ntz" | "timestamp" => Instant::parse(value).and_then(|instant| instant.date_time(0)),
-        "timestamp_ltz" => Instant::parse(value).and_then(|instant| instant.date_time(0)).map(|text| text + " +0000"),
+        "timestamp_ltz" => Instant::parse(value)
+            .and_then(|instant| instant.date_time(0))
+            .map(|text| text + " +0000"),
         "timestamp_tz" => timestamp_tz(value),
         _ => None,
     };
@@ -20,10 +22,18 @@ pub(super) fn show(column: &Column, value: &str) -> String {
 
 fn timestamp_tz(value: &str) -> Option<String> {
     let (seconds, offset) = value.split_once(' ')?;
-    let minutes = offset.parse::<i64>().ok()?.checked_sub(1440).filter(|minutes| minutes.abs() <= 1440)?;
+    let minutes = offset
+        .parse::<i64>()
+        .ok()?
+        .checked_sub(1440)
+        .filter(|minutes| minutes.abs() <= 1440)?;
     let local = Instant::parse(seconds)?.date_time(minutes * 60)?;
     let sign = if minutes < 0 { '-' } else { '+' };
-    Some(format!("{local} {sign}{:02}{:02}", minutes.abs() / 60, minutes.abs() % 60))
+    Some(format!(
+        "{local} {sign}{:02}{:02}",
+        minutes.abs() / 60,
+        minutes.abs() % 60
+    ))
 }
 
 /// Seconds, rounded down, and the digits of the rest.
@@ -48,8 +58,14 @@ impl Instant {
         let nanoseconds: u32 = format!("{fraction:0<9}").parse().ok()?;
         Some(match (negative, nanoseconds) {
             (false, _) => Self { seconds, nanoseconds },
-            (true, 0) => Self { seconds: -seconds, nanoseconds },
-            (true, _) => Self { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds },
+            (true, 0) => Self {
+                seconds: -seconds,
+                nanoseconds,
+            },
+            (true, _) => Self {
+                seconds: -seconds - 1,
+                nanoseconds: 1_000_000_000 - nanoseconds,
+            },
         })
     }
 
@@ -64,7 +80,10 @@ impl Instant {
     }
 
     fn date_time(self, offset: i64) -> Option<String> {
-        let local = Self { seconds: self.seconds.checked_add(offset)?, ..self };
+        let local = Self {
+            seconds: self.seconds.checked_add(offset)?,
+            ..self
+        };
         Some(format!("{} {}", date(local.seconds.div_euclid(86_400))?, local.time()))
     }
 }
@@ -79,7 +98,11 @@ fn date(days: i64) -> Option<String> {
     let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = cycle * 400 + year_of_cycle + i64::from(month <= 2);
     Some(format!("{year:04}-{month:02}-{day:02}"))
 }
@@ -89,7 +112,13 @@ mod tests {
     use super::*;
 
     fn shown(data_type: &str, value: &str) -> String {
-        let column = Column { name: String::new(), data_type: data_type.to_owned(), scale: None, precision: None, nullable: true };
+        let column = Column {
+            name: String::new(),
+            data_type: data_type.to_owned(),
+            scale: None,
+            precision: None,
+            nullable: true,
+        };
         show(&column, value)
     }
 

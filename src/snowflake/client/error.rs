@@ -21,7 +21,9 @@ pub enum SnowflakeError {
     #[error(transparent)]
     Unexpected(Box<Failure>),
     /// No answer after all tries.
-    #[error("no answer from Snowflake at {host} after {attempts} tries: {cause}\n  hint: check the account name, the network and any proxy (HTTPS_PROXY)")]
+    #[error(
+        "no answer from Snowflake at {host} after {attempts} tries: {cause}\n  hint: check the account name, the network and any proxy (HTTPS_PROXY)"
+    )]
     Unreachable {
         /// Host and port that were asked.
         host: String,
@@ -47,7 +49,9 @@ pub enum SnowflakeError {
         present: String,
     },
     /// Plain http to somewhere else than this machine.
-    #[error("{url} is plain http: the sign-in token would be readable on the way; only https is allowed, http just for 127.0.0.1, ::1 and localhost")]
+    #[error(
+        "{url} is plain http: the sign-in token would be readable on the way; only https is allowed, http just for 127.0.0.1, ::1 and localhost"
+    )]
     InsecureUrl {
         /// The refused URL.
         url: String,
@@ -179,7 +183,11 @@ mod tests {
             sql_state: Some("42S02".to_owned()),
             message: "SQL compilation error:\nObject 'D.S.T' does not exist or not authorized.".to_owned(),
             handle: Some("01b2".to_owned()),
-            about: About { statement: shorten("SELECT *\n  FROM D.S.T"), role: Some("LOADER".to_owned()), ..About::default() },
+            about: About {
+                statement: shorten("SELECT *\n  FROM D.S.T"),
+                role: Some("LOADER".to_owned()),
+                ..About::default()
+            },
         };
         let error = SnowflakeError::Statement(Box::new(failure));
         assert!(error.is_missing_object());

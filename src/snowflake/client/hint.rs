@@ -13,18 +13,34 @@ pub(super) fn for_failure(failure: &Failure) -> Option<String> {
         "002003" | "002043" => format!(
             "the statement ran as {role}: either the object is missing, or that role has no privilege on it or on its database and schema (USAGE)"
         ),
-        "003001" => format!("{role} lacks the privilege; grant it as a role that owns the object, or deploy with another role ([snowflake] role)"),
-        "002002" => "an object of this name exists already and pipectl did not make it; rename one of them or drop it".to_owned(),
-        "000606" => format!("the statement needs a warehouse and {role} had none; set [snowflake] warehouse, and grant USAGE on it"),
-        "000630" | "000604" => "the statement was stopped: it ran into STATEMENT_TIMEOUT_IN_SECONDS, or somebody cancelled it".to_owned(),
-        "000666" => "the account is suspended or locked; only Snowflake or the organisation's administrator can open it".to_owned(),
+        "003001" => format!(
+            "{role} lacks the privilege; grant it as a role that owns the object, or deploy with another role ([snowflake] role)"
+        ),
+        "002002" => "an object of this name exists already and pipectl did not make it; rename one of them or drop it"
+            .to_owned(),
+        "000606" => format!(
+            "the statement needs a warehouse and {role} had none; set [snowflake] warehouse, and grant USAGE on it"
+        ),
+        "000630" | "000604" => {
+            "the statement was stopped: it ran into STATEMENT_TIMEOUT_IN_SECONDS, or somebody cancelled it".to_owned()
+        }
+        "000666" => {
+            "the account is suspended or locked; only Snowflake or the organisation's administrator can open it"
+                .to_owned()
+        }
         "390144" => jwt_hint(failure),
-        "390189" | "390186" => format!("{role} does not exist or is not granted to the user; role names are case-sensitive here: write them as SHOW ROLES does"),
+        "390189" | "390186" => format!(
+            "{role} does not exist or is not granted to the user; role names are case-sensitive here: write them as SHOW ROLES does"
+        ),
         "390201" => match &about.warehouse {
-            Some(warehouse) => format!("warehouse {warehouse} does not exist, or {role} has no USAGE on it; names are case-sensitive here"),
+            Some(warehouse) => format!(
+                "warehouse {warehouse} does not exist, or {role} has no USAGE on it; names are case-sensitive here"
+            ),
             None => format!("the warehouse does not exist, or {role} has no USAGE on it"),
         },
-        "390303" | "390318" => "the OAuth token is wrong or has ended; get a new one and set SNOWFLAKE_TOKEN".to_owned(),
+        "390303" | "390318" => {
+            "the OAuth token is wrong or has ended; get a new one and set SNOWFLAKE_TOKEN".to_owned()
+        }
         "390422" | "390420" => "a network policy of the account or user does not allow this address".to_owned(),
         _ if failure.status == 401 || failure.status == 403 => sign_in_hint(failure),
         _ => return None,

@@ -27,10 +27,14 @@ pub enum KeyError {
     #[error("the private key is encrypted and no passphrase was given; set SNOWFLAKE_PRIVATE_KEY_PASSPHRASE")]
     PassphraseMissing,
     /// The passphrase does not open the key.
-    #[error("the private key cannot be decrypted: the passphrase is wrong, or the cipher is not AES or 3DES with PBKDF2-SHA256 or scrypt")]
+    #[error(
+        "the private key cannot be decrypted: the passphrase is wrong, or the cipher is not AES or 3DES with PBKDF2-SHA256 or scrypt"
+    )]
     PassphraseWrong,
     /// A kind of key that Snowflake does not take.
-    #[error("the private key is not an RSA key in PKCS#8 or PKCS#1 form; make one with: openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt -out key.p8")]
+    #[error(
+        "the private key is not an RSA key in PKCS#8 or PKCS#1 form; make one with: openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt -out key.p8"
+    )]
     Unsupported,
     /// Snowflake refuses RSA keys under 2048 bits.
     #[error("the private key has {0} bits; Snowflake takes RSA keys of at least 2048")]
@@ -51,7 +55,8 @@ impl PrivateKey {
         let key = match pem_label(text).ok_or(KeyError::NotPem)? {
             "ENCRYPTED PRIVATE KEY" => {
                 let passphrase = passphrase.ok_or(KeyError::PassphraseMissing)?;
-                RsaPrivateKey::from_pkcs8_encrypted_pem(text, passphrase.expose()).map_err(|_| KeyError::PassphraseWrong)?
+                RsaPrivateKey::from_pkcs8_encrypted_pem(text, passphrase.expose())
+                    .map_err(|_| KeyError::PassphraseWrong)?
             }
             "PRIVATE KEY" => RsaPrivateKey::from_pkcs8_pem(text).map_err(|_| KeyError::Unsupported)?,
             "RSA PRIVATE KEY" => RsaPrivateKey::from_pkcs1_pem(text).map_err(|_| KeyError::Unsupported)?,
@@ -66,7 +71,8 @@ impl PrivateKey {
         if bits < 2048 {
             return Err(KeyError::TooShort(bits));
         }
-        let public = pkcs8::EncodePublicKey::to_public_key_der(&key.to_public_key()).map_err(|_| KeyError::Unsupported)?;
+        let public =
+            pkcs8::EncodePublicKey::to_public_key_der(&key.to_public_key()).map_err(|_| KeyError::Unsupported)?;
         let private = key.to_pkcs1_der().map_err(|_| KeyError::Unsupported)?;
         Ok(Self {
             signing: jsonwebtoken::EncodingKey::from_rsa_der(private.as_bytes()),
@@ -86,7 +92,9 @@ impl PrivateKey {
 
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrivateKey").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+        f.debug_struct("PrivateKey")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,7 +122,9 @@ mod tests {
 
     #[test]
     fn errors_say_what_is_wrong() {
-        let read = |pem: &str, pass: Option<&str>| PrivateKey::from_pem(&Secret::new(pem), pass.map(Secret::new).as_ref()).unwrap_err();
+        let read = |pem: &str, pass: Option<&str>| {
+            PrivateKey::from_pem(&Secret::new(pem), pass.map(Secret::new).as_ref()).unwrap_err()
+        };
         assert_eq!(read("c2VjcmV0", None), KeyError::NotPem);
         assert_eq!(read(samples::PUBLIC, None), KeyError::PublicKey);
         assert_eq!(read(samples::PKCS8_AES, None), KeyError::PassphraseMissing);
@@ -125,7 +135,13 @@ mod tests {
 
     #[test]
     fn debug_shows_only_the_fingerprint() {
-        let shown = format!("{:?}", PrivateKey::from_pem(&Secret::new(samples::PKCS8), None).unwrap());
-        assert_eq!(shown, format!("PrivateKey {{ fingerprint: {:?}, .. }}", samples::FINGERPRINT));
+        let shown = format!(
+            "{:?}",
+            PrivateKey::from_pem(&Secret::new(samples::PKCS8), None).unwrap()
+        );
+        assert_eq!(
+            shown,
+            format!("PrivateKey {{ fingerprint: {:?}, .. }}", samples::FINGERPRINT)
+        );
     }
 }

@@ -134,9 +134,19 @@ impl Client {
         let about = self.inner.about(&transaction.statements.join("; "), &context);
         let answer = self.inner.submit(&body, Wait::Polled, &about).await?;
         let handles = answer.statement_handles.unwrap_or_default();
-        let Some(own) = handles.get(1..handles.len().saturating_sub(1)).filter(|own| own.len() == transaction.statements.len()) else {
-            let problem = format!("it has {} handles for {} statements", handles.len(), transaction.statements.len() + 2);
-            return Err(SnowflakeError::Unreadable { problem, handle: handles.into_iter().next().unwrap_or_default() });
+        let Some(own) = handles
+            .get(1..handles.len().saturating_sub(1))
+            .filter(|own| own.len() == transaction.statements.len())
+        else {
+            let problem = format!(
+                "it has {} handles for {} statements",
+                handles.len(),
+                transaction.statements.len() + 2
+            );
+            return Err(SnowflakeError::Unreadable {
+                problem,
+                handle: handles.into_iter().next().unwrap_or_default(),
+            });
         };
         let mut results = Vec::with_capacity(own.len());
         for handle in own {
@@ -180,13 +190,24 @@ struct Refusal {
 }
 
 impl Inner {
-    async fn submit(self: &Arc<Self>, body: &Body, wait: Wait, about: &About) -> Result<result::Answer, SnowflakeError> {
-        let body = serde_json::to_vec(body).map_err(|error| SnowflakeError::Configuration(format!("the statement cannot be sent: {error}")))?;
+    async fn submit(
+        self: &Arc<Self>,
+        body: &Body,
+        wait: Wait,
+        about: &About,
+    ) -> Result<result::Answer, SnowflakeError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| SnowflakeError::Configuration(format!("the statement cannot be sent: {error}")))?;
         let mut query = vec![("requestId", Uuid::new_v4().to_string())];
         if wait == Wait::Polled {
             query.push(("async", "true".to_owned()));
         }
-        let call = Call { method: Method::POST, path: Vec::new(), query, body: Some(body) };
+        let call = Call {
+            method: Method::POST,
+            path: Vec::new(),
+            query,
+            body: Some(body),
+        };
         let reply = self.transport.send(&call).await?;
         if reply.status != 202 {
             return read_answer(&reply, about);
@@ -200,7 +221,15 @@ impl Inner {
         let waiting = Waiting::new(self, handle);
         let mut pause = FIRST_POLL;
         loop {
-            let reply = self.transport.send(&Call { method: Method::GET, path: vec![handle], query: Vec::new(), body: None }).await?;
+            let reply = self
+                .transport
+                .send(&Call {
+                    method: Method::GET,
+                    path: vec![handle],
+                    query: Vec::new(),
+                    body: None,
+                })
+                .await?;
             if reply.status != 202 {
                 waiting.finish();
                 return read_answer(&reply, about);
@@ -223,12 +252,29 @@ impl Inner {
 
     async fn partition(&self, handle: &str, number: usize, about: &About) -> Result<result::Partition, SnowflakeError> {
         let query = vec![("partition", number.to_string())];
-        let reply = self.transport.send(&Call { method: Method::GET, path: vec![handle], query, body: None }).await?;
-        if reply.status == 200 { parse(&reply.body, handle) } else { Err(refused(&reply, about)) }
+        let reply = self
+            .transport
+            .send(&Call {
+                method: Method::GET,
+                path: vec![handle],
+                query,
+                body: None,
+            })
+            .await?;
+        if reply.status == 200 {
+            parse(&reply.body, handle)
+        } else {
+            Err(refused(&reply, about))
+        }
     }
 
     async fn cancel(&self, handle: &str) -> Result<(), SnowflakeError> {
-        let call = Call { method: Method::POST, path: vec![handle, "cancel"], query: Vec::new(), body: None };
+        let call = Call {
+            method: Method::POST,
+            path: vec![handle, "cancel"],
+            query: Vec::new(),
+            body: None,
+        };
         let outcome = self.transport.send(&call).await;
         self.running.remove(handle);
         outcome.map(|_| ())
@@ -250,13 +296,19 @@ impl Inner {
 }
 
 fn read_answer(reply: &Reply, about: &About) -> Result<result::Answer, SnowflakeError> {
-    if reply.status == 200 { parse(&reply.body, "unknown") } else { Err(refused(reply, about)) }
+    if reply.status == 200 {
+        parse(&reply.body, "unknown")
+    } else {
+        Err(refused(reply, about))
+    }
 }
 
 fn refused(reply: &Reply, about: &About) -> SnowflakeError {
     // A proxy may answer with a page instead of JSON; its first words are better than nothing.
-    let refusal: Refusal = serde_json::from_slice(&reply.body)
-        .unwrap_or_else(|_| Refusal { message: shorten(&String::from_utf8_lossy(&reply.body)), ..Refusal::default() });
+    let refusal: Refusal = serde_json::from_slice(&reply.body).unwrap_or_else(|_| Refusal {
+        message: shorten(&String::from_utf8_lossy(&reply.body)),
+        ..Refusal::default()
+    });
     let failure = Box::new(Failure {
         status: reply.status,
         code: refusal.code,
@@ -273,5 +325,8 @@ fn refused(reply: &Reply, about: &About) -> SnowflakeError {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8], handle: &str) -> Result<T, SnowflakeError> {
-    serde_json::from_slice(body).map_err(|error| SnowflakeError::Unreadable { problem: error.to_string(), handle: handle.to_owned() })
+    serde_json::from_slice(body).map_err(|error| SnowflakeError::Unreadable {
+        problem: error.to_string(),
+        handle: handle.to_owned(),
+    })
 }

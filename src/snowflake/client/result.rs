@@ -68,12 +68,18 @@ pub struct ResultSet {
 impl ResultSet {
     /// The rows, with access by column name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'_>> {
-        self.rows.iter().map(|values| Row { columns: &self.columns, values })
+        self.rows.iter().map(|values| Row {
+            columns: &self.columns,
+            values,
+        })
     }
 
     /// The first row.
     pub fn first(&self) -> Option<Row<'_>> {
-        self.rows.first().map(|values| Row { columns: &self.columns, values })
+        self.rows.first().map(|values| Row {
+            columns: &self.columns,
+            values,
+        })
     }
 
     /// The value in the first column of the first row, as `SELECT SYSTEM$…` gives it.
@@ -83,8 +89,12 @@ impl ResultSet {
 
     /// The rows with dates, times and timestamps written out.
     pub fn shown(&self) -> Vec<Vec<Option<String>>> {
-        let show = |(column, value): (&Column, &Option<String>)| value.as_deref().map(|value| encoding::show(column, value));
-        self.rows.iter().map(|row| self.columns.iter().zip(row).map(show).collect()).collect()
+        let show =
+            |(column, value): (&Column, &Option<String>)| value.as_deref().map(|value| encoding::show(column, value));
+        self.rows
+            .iter()
+            .map(|row| self.columns.iter().zip(row).map(show).collect())
+            .collect()
     }
 }
 
@@ -100,7 +110,11 @@ impl<'a> Row<'a> {
     /// differs in case only (`SHOW` names its columns in lower case, `SELECT` in upper).
     pub fn get(&self, name: &str) -> Option<&'a str> {
         let exact = self.columns.iter().position(|column| column.name == name);
-        let at = exact.or_else(|| self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)))?;
+        let at = exact.or_else(|| {
+            self.columns
+                .iter()
+                .position(|column| column.name.eq_ignore_ascii_case(name))
+        })?;
         self.values.get(at)?.as_deref()
     }
 
@@ -108,13 +122,19 @@ impl<'a> Row<'a> {
     pub fn require(&self, name: &str) -> Result<&'a str, SnowflakeError> {
         self.get(name).ok_or_else(|| SnowflakeError::MissingValue {
             column: name.to_owned(),
-            present: self.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
+            present: self
+                .columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
         })
     }
 
     /// Whether a value says yes. `SHOW` writes `true`, `Y` or `YES`, depending on the kind of object.
     pub fn is_true(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "y" | "yes" | "on"))
+        self.get(name)
+            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "y" | "yes" | "on"))
     }
 
     /// All values, in the order of the columns.
@@ -181,7 +201,12 @@ impl Answer {
             let problem = format!("a row has {} values for {} columns", row.len(), columns.len());
             return Err(SnowflakeError::Unreadable { problem, handle });
         }
-        let mut result = ResultSet { columns, rows, affected: Affected::default(), handle };
+        let mut result = ResultSet {
+            columns,
+            rows,
+            affected: Affected::default(),
+            handle,
+        };
         result.affected = self.stats.unwrap_or_else(|| affected_by_columns(&result));
         Ok(result)
     }
@@ -189,9 +214,15 @@ impl Answer {
 
 /// DML answers with a row of counts; some answers carry only that and no `stats`.
 fn affected_by_columns(result: &ResultSet) -> Affected {
-    let Some(row) = result.first() else { return Affected::default() };
+    let Some(row) = result.first() else {
+        return Affected::default();
+    };
     let count = |name: &str| row.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
-    Affected { inserted: count("number of rows inserted"), updated: count("number of rows updated"), deleted: count("number of rows deleted") }
+    Affected {
+        inserted: count("number of rows inserted"),
+        updated: count("number of rows updated"),
+        deleted: count("number of rows deleted"),
+    }
 }
 
 #[cfg(test)]
@@ -215,24 +246,43 @@ mod tests {
         assert!(result.further_partitions().is_empty());
         let result = result.finish(Vec::new()).unwrap();
         let row = result.first().unwrap();
-        assert_eq!((row.get("NAME"), row.get("A"), row.get("a"), row.get("b")), (Some("x"), None, Some("low"), None));
+        assert_eq!(
+            (row.get("NAME"), row.get("A"), row.get("a"), row.get("b")),
+            (Some("x"), None, Some("low"), None)
+        );
         assert!(row.require("A").unwrap_err().to_string().contains("name, A, a"));
         assert_eq!(result.scalar(), Some("x"));
     }
 
     #[test]
     fn affected_rows_from_stats_or_columns() {
-        let stats = answer(json!({"stats": {"numRowsInserted": 2, "numRowsUpdated": 1, "numDuplicateRowsUpdated": 0}})).finish(Vec::new()).unwrap();
+        let stats = answer(json!({"stats": {"numRowsInserted": 2, "numRowsUpdated": 1, "numDuplicateRowsUpdated": 0}}))
+            .finish(Vec::new())
+            .unwrap();
         assert_eq!(stats.affected.total(), 3);
         let columns = answer(json!({
             "resultSetMetaData": {"numRows": 1, "rowType": [{"name": "number of rows inserted", "type": "fixed"}]}, "data": [["5"]],
         }));
-        assert_eq!(columns.finish(Vec::new()).unwrap().affected, Affected { inserted: 5, ..Affected::default() });
+        assert_eq!(
+            columns.finish(Vec::new()).unwrap().affected,
+            Affected {
+                inserted: 5,
+                ..Affected::default()
+            }
+        );
     }
 
     #[test]
     fn a_short_result_is_an_error() {
-        let short = answer(json!({"resultSetMetaData": {"numRows": 2, "rowType": [{"name": "A", "type": "text"}]}, "data": [["1"]]}));
-        assert!(short.finish(Vec::new()).unwrap_err().to_string().contains("promises 2 rows and holds 1"));
+        let short = answer(
+            json!({"resultSetMetaData": {"numRows": 2, "rowType": [{"name": "A", "type": "text"}]}, "data": [["1"]]}),
+        );
+        assert!(
+            short
+                .finish(Vec::new())
+                .unwrap_err()
+                .to_string()
+                .contains("promises 2 rows and holds 1")
+        );
     }
 }

@@ -11,7 +11,12 @@ pub(super) struct Running(Mutex<HashSet<String>>);
 
 impl Running {
     pub(super) fn handles(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 
     pub(super) fn remove(&self, handle: &str) {
@@ -19,7 +24,10 @@ impl Running {
     }
 
     fn insert(&self, handle: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(handle.to_owned());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(handle.to_owned());
     }
 }
 
@@ -34,7 +42,11 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn new(client: &Arc<Inner>, handle: &str) -> Self {
         client.running.insert(handle);
-        Self { client: Arc::clone(client), handle: handle.to_owned(), finished: false }
+        Self {
+            client: Arc::clone(client),
+            handle: handle.to_owned(),
+            finished: false,
+        }
     }
 
     pub(super) fn finish(mut self) {

@@ -117,12 +117,21 @@ pub struct Statement {
 impl Statement {
     /// A statement that is submitted and polled.
     pub fn new(sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), bindings: Vec::new(), context: Context::default(), timeout: None, wait: Wait::Polled }
+        Self {
+            sql: sql.into(),
+            bindings: Vec::new(),
+            context: Context::default(),
+            timeout: None,
+            wait: Wait::Polled,
+        }
     }
 
     /// A read that is quick (`SHOW`, `DESC`, `SELECT SYSTEM$…`), answered in one round trip.
     pub fn quick(sql: impl Into<String>) -> Self {
-        Self { wait: Wait::Direct, ..Self::new(sql) }
+        Self {
+            wait: Wait::Direct,
+            ..Self::new(sql)
+        }
     }
 
     /// Binds the next `?`.
@@ -162,7 +171,11 @@ impl Statement {
     }
 
     pub(super) fn body(&self, context: &Context, timeout: Duration) -> Body {
-        let bindings = self.bindings.iter().enumerate().map(|(at, binding)| (at + 1, binding.encoded()));
+        let bindings = self
+            .bindings
+            .iter()
+            .enumerate()
+            .map(|(at, binding)| (at + 1, binding.encoded()));
         Body::new(self.sql.clone(), context, self.timeout.unwrap_or(timeout)).with_bindings(bindings.collect())
     }
 }
@@ -241,7 +254,13 @@ mod tests {
 
     #[test]
     fn body_as_documented() {
-        let statement = Statement::new("SELECT ?, ?, ?, ?").bind("a'b").bind(7).bind(true).bind(Binding::Null).role("R").within("D", None);
+        let statement = Statement::new("SELECT ?, ?, ?, ?")
+            .bind("a'b")
+            .bind(7)
+            .bind(true)
+            .bind(Binding::Null)
+            .role("R")
+            .within("D", None);
         let body = statement.body(&statement.context, Duration::from_secs(60));
         assert_eq!(
             serde_json::to_value(body).unwrap(),
@@ -258,9 +277,15 @@ mod tests {
 
     #[test]
     fn a_transaction_counts_its_statements() {
-        let transaction = Transaction { statements: vec!["DELETE FROM A; ".into(), "INSERT INTO A SELECT 1 -- one".into()], context: Context::default() };
+        let transaction = Transaction {
+            statements: vec!["DELETE FROM A; ".into(), "INSERT INTO A SELECT 1 -- one".into()],
+            context: Context::default(),
+        };
         let body = serde_json::to_value(transaction.body(&Context::default(), Duration::from_secs(1))).unwrap();
         assert_eq!(body["parameters"]["MULTI_STATEMENT_COUNT"], "4");
-        assert_eq!(body["statement"], "BEGIN TRANSACTION\n;\nDELETE FROM A\n;\nINSERT INTO A SELECT 1 -- one\n;\nCOMMIT");
+        assert_eq!(
+            body["statement"],
+            "BEGIN TRANSACTION\n;\nDELETE FROM A\n;\nINSERT INTO A SELECT 1 -- one\n;\nCOMMIT"
+        );
     }
 }

@@ -27,7 +27,10 @@ struct Seen {
 impl Seen {
     fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.line.split(' ').nth(1)?.split_once('?')?;
-        query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).map(str::to_owned)
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(&format!("{name}=")))
+            .map(str::to_owned)
     }
 }
 
@@ -73,16 +76,27 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<Seen>>>, answers: Arc<M
             return;
         }
         text.extend_from_slice(&chunk[..read]);
-        let Ok(all) = String::from_utf8(text.clone()) else { return };
-        let Some((headers, body)) = all.split_once("\r\n\r\n") else { continue };
+        let Ok(all) = String::from_utf8(text.clone()) else {
+            return;
+        };
+        let Some((headers, body)) = all.split_once("\r\n\r\n") else {
+            continue;
+        };
         let headers = headers.to_ascii_lowercase();
-        let length: usize = headers.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+        let length: usize = headers
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
+            .unwrap_or(0);
         if body.len() >= length {
             break (headers, body.to_owned());
         }
     };
     let line = String::from_utf8(text).unwrap().lines().next().unwrap().to_owned();
-    log.lock().unwrap().push(Seen { line, headers, body: serde_json::from_str(&body).unwrap_or(Value::Null) });
+    log.lock().unwrap().push(Seen {
+        line,
+        headers,
+        body: serde_json::from_str(&body).unwrap_or(Value::Null),
+    });
     let answer = answers.lock().unwrap().pop_front();
     let (status, body) = match answer {
         None => (500, json!({"message": "the script of the test has ended"})),
@@ -90,12 +104,18 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<Seen>>>, answers: Arc<M
         Some(Answer::Json(status, body)) => (status, body),
     };
     let body = body.to_string();
-    let text = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    let text = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
 fn pending() -> Answer {
-    Answer::Json(202, json!({"code": "333334", "statementHandle": "h-1", "message": "Asynchronous execution in progress."}))
+    Answer::Json(
+        202,
+        json!({"code": "333334", "statementHandle": "h-1", "message": "Asynchronous execution in progress."}),
+    )
 }
 
 fn rows(rows: &[&str], partitions: usize, total: usize) -> Answer {
@@ -119,31 +139,61 @@ async fn submits_polls_and_counts_once() {
     assert_eq!(seen.len(), 3);
     assert_eq!(seen[0].query("async").as_deref(), Some("true"));
     assert_eq!(seen[0].body["role"], "DEPLOYER");
-    assert!(seen[0].headers.contains("x-snowflake-authorization-token-type: keypair_jwt"), "{}", seen[0].headers);
+    assert!(
+        seen[0]
+            .headers
+            .contains("x-snowflake-authorization-token-type: keypair_jwt"),
+        "{}",
+        seen[0].headers
+    );
     assert!(seen[0].headers.contains("user-agent: pipectl/"));
-    assert!(seen[1].line.starts_with("GET /api/v2/statements/h-1 "), "{}", seen[1].line);
+    assert!(
+        seen[1].line.starts_with("GET /api/v2/statements/h-1 "),
+        "{}",
+        seen[1].line
+    );
     assert!(client.inner.running.handles().is_empty());
 }
 
 #[tokio::test]
 async fn one_request_id_across_all_tries() {
     let busy = || Answer::Json(503, json!({}));
-    let server = Server::answering(vec![busy(), Answer::HangUp, Answer::Json(429, json!({})), rows(&["1"], 1, 1)]).await;
+    let server = Server::answering(vec![
+        busy(),
+        Answer::HangUp,
+        Answer::Json(429, json!({})),
+        rows(&["1"], 1, 1),
+    ])
+    .await;
     server.client().execute(Statement::quick("SHOW ROLES")).await.unwrap();
     let seen = server.seen();
     assert_eq!(seen.len(), 4);
     let first = seen[0].query("requestId").unwrap();
-    assert!(seen.iter().all(|request| request.query("requestId").as_ref() == Some(&first)));
+    assert!(
+        seen.iter()
+            .all(|request| request.query("requestId").as_ref() == Some(&first))
+    );
     assert_eq!(seen[0].query("retry"), None);
-    assert!(seen[1..].iter().all(|request| request.query("retry").as_deref() == Some("true")));
+    assert!(
+        seen[1..]
+            .iter()
+            .all(|request| request.query("retry").as_deref() == Some("true"))
+    );
 }
 
 #[tokio::test]
 async fn gives_up_with_the_cause() {
     let busy = || Answer::Json(504, json!({}));
     let server = Server::answering(vec![busy(), busy(), busy(), busy(), busy()]).await;
-    let error = server.client().execute(Statement::quick("SHOW ROLES")).await.unwrap_err();
-    assert!(matches!(&error, SnowflakeError::Unreachable { attempts: 4, cause, .. } if cause.contains("504")), "{error}");
+    let error = server
+        .client()
+        .execute(Statement::quick("SHOW ROLES"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, SnowflakeError::Unreachable { attempts: 4, cause, .. } if cause.contains("504")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -151,8 +201,16 @@ async fn nobody_listens() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let server = Server { url, seen: Arc::default() };
-    let error = server.client().execute(Statement::quick("SHOW ROLES")).await.unwrap_err().to_string();
+    let server = Server {
+        url,
+        seen: Arc::default(),
+    };
+    let error = server
+        .client()
+        .execute(Statement::quick("SHOW ROLES"))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("127.0.0.1:") && error.contains("refused"), "{error}");
 }
 
@@ -161,8 +219,16 @@ async fn https_is_compiled_in() {
     // The server speaks no TLS: reaching it and failing there shows that the client does.
     let mut server = Server::answering(Vec::new()).await;
     server.url = server.url.replace("http://", "https://");
-    let error = server.client().execute(Statement::quick("SHOW ROLES")).await.unwrap_err().to_string();
-    assert!(error.contains("no answer from Snowflake at 127.0.0.1:") && error.contains("tries"), "{error}");
+    let error = server
+        .client()
+        .execute(Statement::quick("SHOW ROLES"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("no answer from Snowflake at 127.0.0.1:") && error.contains("tries"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -170,10 +236,18 @@ async fn partitions_come_in_order() {
     let part = |value: &str| Answer::Json(200, json!({"data": [[value]]}));
     // Asked for at once, so the test looks at which request got which answer.
     let server = Server::answering(vec![rows(&["p0"], 3, 3), part("x"), part("x")]).await;
-    let result = server.client().execute(Statement::quick("SELECT A FROM T")).await.unwrap();
+    let result = server
+        .client()
+        .execute(Statement::quick("SELECT A FROM T"))
+        .await
+        .unwrap();
     assert_eq!(result.rows.len(), 3);
     assert_eq!(result.scalar(), Some("p0"));
-    let mut asked: Vec<_> = server.seen().iter().filter_map(|request| request.query("partition")).collect();
+    let mut asked: Vec<_> = server
+        .seen()
+        .iter()
+        .filter_map(|request| request.query("partition"))
+        .collect();
     asked.sort();
     assert_eq!(asked, ["1", "2"]);
 }
@@ -182,27 +256,49 @@ async fn partitions_come_in_order() {
 async fn a_refusal_keeps_what_snowflake_said() {
     let refusal = json!({"code": "003001", "sqlState": "42501", "statementHandle": "h-9", "message": "SQL access control error:\nInsufficient privileges to operate on account 'X'"});
     let server = Server::answering(vec![pending(), Answer::Json(422, refusal)]).await;
-    let error = server.client().execute(Statement::new("CREATE ROLE R")).await.unwrap_err();
+    let error = server
+        .client()
+        .execute(Statement::new("CREATE ROLE R"))
+        .await
+        .unwrap_err();
     assert!(error.is_insufficient_privileges());
     let failure = error.failure().unwrap();
-    assert_eq!((failure.sql_state.as_deref(), failure.handle.as_deref()), (Some("42501"), Some("h-9")));
+    assert_eq!(
+        (failure.sql_state.as_deref(), failure.handle.as_deref()),
+        (Some("42501"), Some("h-9"))
+    );
     let shown = error.to_string();
-    assert!(shown.contains("CREATE ROLE R") && shown.contains("role DEPLOYER lacks the privilege"), "{shown}");
+    assert!(
+        shown.contains("CREATE ROLE R") && shown.contains("role DEPLOYER lacks the privilege"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
 async fn a_refused_jwt_says_what_to_check() {
-    let server = Server::answering(vec![Answer::Json(401, json!({"code": "390144", "message": "JWT token is invalid."}))]).await;
+    let server = Server::answering(vec![Answer::Json(
+        401,
+        json!({"code": "390144", "message": "JWT token is invalid."}),
+    )])
+    .await;
     let error = server.client().execute(Statement::new("SELECT 1")).await.unwrap_err();
     assert!(matches!(error, SnowflakeError::SignIn(_)));
     let shown = error.to_string();
-    assert!(shown.contains(samples::FINGERPRINT) && shown.contains("PIPECTL of account LOCAL"), "{shown}");
+    assert!(
+        shown.contains(samples::FINGERPRINT) && shown.contains("PIPECTL of account LOCAL"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
 async fn a_page_instead_of_json_is_shown() {
     let server = Server::answering(vec![Answer::Json(404, json!("<h1>Not here</h1>"))]).await;
-    let error = server.client().execute(Statement::new("SELECT 1")).await.unwrap_err().to_string();
+    let error = server
+        .client()
+        .execute(Statement::new("SELECT 1"))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("HTTP 404") && error.contains("Not here"), "{error}");
 }
 
@@ -212,9 +308,17 @@ async fn giving_up_cancels() {
     let server = Server::answering(endless).await;
     let client = server.client();
     let patience = Duration::from_millis(200);
-    assert!(tokio::time::timeout(patience, client.execute(Statement::new("CALL SLOW()"))).await.is_err());
+    assert!(
+        tokio::time::timeout(patience, client.execute(Statement::new("CALL SLOW()")))
+            .await
+            .is_err()
+    );
     for _ in 0..100 {
-        if server.seen().iter().any(|request| request.line.starts_with("POST /api/v2/statements/h-1/cancel ")) {
+        if server
+            .seen()
+            .iter()
+            .any(|request| request.line.starts_with("POST /api/v2/statements/h-1/cancel "))
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -245,9 +349,18 @@ async fn a_transaction_gives_the_results_between_begin_and_commit() {
             "resultSetMetaData": {"numRows": 1, "rowType": [{"name": "multiple statement execution", "type": "text"}]}}),
     );
     let server = Server::answering(vec![handles, rows(&["one"], 1, 1), rows(&["two"], 1, 1)]).await;
-    let transaction = Transaction { statements: vec!["DELETE FROM A".into(), "INSERT INTO A SELECT 1".into()], context: Context::default() };
+    let transaction = Transaction {
+        statements: vec!["DELETE FROM A".into(), "INSERT INTO A SELECT 1".into()],
+        context: Context::default(),
+    };
     let results = server.client().execute_script(transaction).await.unwrap();
-    assert_eq!(results.iter().map(|result| result.scalar().unwrap()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(
+        results
+            .iter()
+            .map(|result| result.scalar().unwrap())
+            .collect::<Vec<_>>(),
+        ["one", "two"]
+    );
     let seen = server.seen();
     assert!(seen[1].line.contains("/s1 ") && seen[2].line.contains("/s2 "));
 }

@@ -42,12 +42,19 @@ impl Default for Retry {
 impl Retry {
     /// A server on this machine is there or not: waiting long for it helps nobody.
     fn for_loopback() -> Self {
-        Self { attempts: 4, first_pause: Duration::from_millis(50), ..Self::default() }
+        Self {
+            attempts: 4,
+            first_pause: Duration::from_millis(50),
+            ..Self::default()
+        }
     }
 
     /// A random pause up to a bound that doubles ("full jitter"), so that clients that failed together do not return together.
     fn pause(&self, failed: u32) -> Duration {
-        let bound = self.first_pause.saturating_mul(1 << failed.saturating_sub(1).min(16)).min(self.longest_pause);
+        let bound = self
+            .first_pause
+            .saturating_mul(1 << failed.saturating_sub(1).min(16))
+            .min(self.longest_pause);
         bound.mul_f64(0.1 + 0.9 * fastrand::f64())
     }
 }
@@ -99,10 +106,23 @@ impl Transport {
                 builder = builder.tls_certs_only([]);
             }
         }
-        let http = builder.build().map_err(|error| SnowflakeError::Configuration(format!("no HTTP client: {}", chain(&error))))?;
+        let http = builder
+            .build()
+            .map_err(|error| SnowflakeError::Configuration(format!("no HTTP client: {}", chain(&error))))?;
         let authenticator = Authenticator::new(config.auth.clone(), &config.account, config.user.as_deref())?;
-        let retry = config.retry.unwrap_or_else(|| if loopback { Retry::for_loopback() } else { Retry::default() });
-        Ok(Self { http, base, authenticator, retry })
+        let retry = config.retry.unwrap_or_else(|| {
+            if loopback {
+                Retry::for_loopback()
+            } else {
+                Retry::default()
+            }
+        });
+        Ok(Self {
+            http,
+            base,
+            authenticator,
+            retry,
+        })
     }
 
     pub(super) fn auth(&self) -> &Auth {
@@ -118,7 +138,9 @@ impl Transport {
             let attempt = self.attempt(call, attempts > 0).await?;
             attempts += 1;
             let (cause, pause) = match attempt {
-                Attempt::Answered(reply) if reply.status == 401 && !renewed && self.authenticator.renew_after_refusal(SystemTime::now()) => {
+                Attempt::Answered(reply)
+                    if reply.status == 401 && !renewed && self.authenticator.renew_after_refusal(SystemTime::now()) =>
+                {
                     renewed = true;
                     continue;
                 }
@@ -126,7 +148,10 @@ impl Transport {
                 Attempt::Failed(cause) => return Err(self.unreachable(attempts, cause)),
                 Attempt::TryAgain { cause, pause } => (cause, pause),
             };
-            let pause = pause.map_or_else(|| self.retry.pause(attempts), |pause| pause.min(self.retry.longest_pause));
+            let pause = pause.map_or_else(
+                || self.retry.pause(attempts),
+                |pause| pause.min(self.retry.longest_pause),
+            );
             if attempts >= self.retry.attempts || start.elapsed() + pause > self.retry.deadline {
                 return Err(self.unreachable(attempts, cause));
             }
@@ -137,8 +162,9 @@ impl Transport {
     async fn attempt(&self, call: &Call<'_>, again: bool) -> Result<Attempt, SnowflakeError> {
         let mut request = self.http.request(call.method.clone(), self.url(call, again)?);
         let token = self.authenticator.token(SystemTime::now())?;
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| SnowflakeError::Configuration("the Snowflake token holds characters that no token has".to_owned()))?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+            SnowflakeError::Configuration("the Snowflake token holds characters that no token has".to_owned())
+        })?;
         bearer.set_sensitive(true);
         request = request
             .header(AUTHORIZATION, bearer)
@@ -172,7 +198,11 @@ impl Transport {
 
     fn unreachable(&self, attempts: u32, cause: String) -> SnowflakeError {
         let port = self.base.port().map(|port| format!(":{port}")).unwrap_or_default();
-        SnowflakeError::Unreachable { host: format!("{}{port}", self.base.host_str().unwrap_or_default()), attempts, cause }
+        SnowflakeError::Unreachable {
+            host: format!("{}{port}", self.base.host_str().unwrap_or_default()),
+            attempts,
+            cause,
+        }
     }
 }
 
@@ -184,11 +214,20 @@ fn is_passing(status: u16) -> bool {
 async fn receive(response: reqwest::Response) -> Attempt {
     let status = response.status().as_u16();
     if is_passing(status) {
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        return Attempt::TryAgain { cause: format!("HTTP {}", response.status()), pause: seconds.map(Duration::from_secs) };
+        let seconds = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        return Attempt::TryAgain {
+            cause: format!("HTTP {}", response.status()),
+            pause: seconds.map(Duration::from_secs),
+        };
     }
     match response.bytes().await {
-        Ok(body) => Attempt::Answered(Reply { status, body: body.into() }),
+        Ok(body) => Attempt::Answered(Reply {
+            status,
+            body: body.into(),
+        }),
         Err(error) => broken(&error),
     }
 }
@@ -197,7 +236,11 @@ fn broken(error: &reqwest::Error) -> Attempt {
     let cause = chain(error);
     // A certificate does not become right by asking again.
     let hopeless = error.is_builder() || error.is_redirect() || cause.contains("certificate");
-    if hopeless { Attempt::Failed(cause) } else { Attempt::TryAgain { cause, pause: None } }
+    if hopeless {
+        Attempt::Failed(cause)
+    } else {
+        Attempt::TryAgain { cause, pause: None }
+    }
 }
 
 /// An error with its causes. The URL is left out: it says nothing that the host does not.
@@ -211,15 +254,25 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+    if parts.is_empty() {
+        error.to_string()
+    } else {
+        parts.join(": ")
+    }
 }
 
 fn base_url(config: &Config) -> Result<Url, SnowflakeError> {
-    let text = config.base_url.clone().unwrap_or_else(|| format!("https://{}", config.account.host()));
+    let text = config
+        .base_url
+        .clone()
+        .unwrap_or_else(|| format!("https://{}", config.account.host()));
     // The text is not repeated where it may hold a password.
-    let url = Url::parse(&text).map_err(|error| SnowflakeError::Configuration(format!("the Snowflake URL is not a URL: {error}")))?;
+    let url = Url::parse(&text)
+        .map_err(|error| SnowflakeError::Configuration(format!("the Snowflake URL is not a URL: {error}")))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(SnowflakeError::Configuration("the Snowflake URL holds a user or password; leave them out".to_owned()));
+        return Err(SnowflakeError::Configuration(
+            "the Snowflake URL holds a user or password; leave them out".to_owned(),
+        ));
     }
     match url.scheme() {
         "https" => Ok(url),
@@ -232,7 +285,10 @@ fn is_loopback(url: &Url) -> bool {
     // Parsed addresses only: 127.0.0.1.example.org is somebody else's machine.
     match url.host_str() {
         Some("localhost") => true,
-        Some(host) => host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback()),
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.is_loopback()),
         None => false,
     }
 }
@@ -259,11 +315,25 @@ mod tests {
 
     #[test]
     fn plain_http_stays_on_this_machine() {
-        for url in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:2", "https://org-acc.snowflakecomputing.com"] {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost:1",
+            "http://[::1]:2",
+            "https://org-acc.snowflakecomputing.com",
+        ] {
             assert!(with_url(url).is_ok(), "{url}");
         }
-        for url in ["http://org-acc.snowflakecomputing.com", "http://127.0.0.1.example.org", "http://localhost.example.org", "http://10.0.0.1", "ftp://127.0.0.1"] {
-            assert!(matches!(with_url(url), Err(SnowflakeError::InsecureUrl { .. })), "{url}");
+        for url in [
+            "http://org-acc.snowflakecomputing.com",
+            "http://127.0.0.1.example.org",
+            "http://localhost.example.org",
+            "http://10.0.0.1",
+            "ftp://127.0.0.1",
+        ] {
+            assert!(
+                matches!(with_url(url), Err(SnowflakeError::InsecureUrl { .. })),
+                "{url}"
+            );
         }
         let error = with_url("https://me:hunter2@x.org").unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
@@ -274,7 +344,10 @@ mod tests {
         let retry = Retry::default();
         for failed in 1..40 {
             let pause = retry.pause(failed);
-            assert!(pause >= retry.first_pause / 10 && pause <= retry.longest_pause, "{failed}: {pause:?}");
+            assert!(
+                pause >= retry.first_pause / 10 && pause <= retry.longest_pause,
+                "{failed}: {pause:?}"
+            );
         }
     }
 }

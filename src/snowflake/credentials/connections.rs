@@ -38,17 +38,33 @@ pub(super) fn find(around: &Surroundings<'_>, wanted: Option<&str>) -> Result<Op
     let (file, connections) = match read(&folder.join("connections.toml"))? {
         Some(connections) => (folder.join("connections.toml"), connections),
         None => {
-            let inner = config.get("connections").and_then(Value::as_table).cloned().unwrap_or_default();
+            let inner = config
+                .get("connections")
+                .and_then(Value::as_table)
+                .cloned()
+                .unwrap_or_default();
             (folder.join("config.toml"), inner)
         }
     };
-    let default = (around.env)("SNOWFLAKE_DEFAULT_CONNECTION_NAME")
-        .or_else(|| config.get("default_connection_name").and_then(Value::as_str).map(str::to_owned));
+    let default = (around.env)("SNOWFLAKE_DEFAULT_CONNECTION_NAME").or_else(|| {
+        config
+            .get("default_connection_name")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    });
     let name = wanted.or(default.as_deref()).unwrap_or("default");
     match connections.get(name) {
-        Some(Value::Table(table)) => Ok(Some(Connection { name: name.to_owned(), file, table: table.clone() })),
+        Some(Value::Table(table)) => Ok(Some(Connection {
+            name: name.to_owned(),
+            file,
+            table: table.clone(),
+        })),
         _ if wanted.is_some() || default.is_some() => {
-            let known: Vec<&str> = connections.iter().filter(|(_, value)| value.is_table()).map(|(name, _)| name.as_str()).collect();
+            let known: Vec<&str> = connections
+                .iter()
+                .filter(|(_, value)| value.is_table())
+                .map(|(name, _)| name.as_str())
+                .collect();
             Err(unknown(name, &format!("{} has no such table", file.display()), &known))
         }
         _ => Ok(None),
@@ -56,8 +72,16 @@ pub(super) fn find(around: &Surroundings<'_>, wanted: Option<&str>) -> Result<Op
 }
 
 fn unknown(name: &str, why: &str, known: &[&str]) -> CredentialsError {
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    CredentialsError::UnknownConnection { name: name.to_owned(), why: why.to_owned(), known }
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    CredentialsError::UnknownConnection {
+        name: name.to_owned(),
+        why: why.to_owned(),
+        known,
+    }
 }
 
 /// `SNOWFLAKE_HOME`, or `~/.snowflake` when it is there, or the place of the platform.
@@ -85,13 +109,22 @@ fn read(file: &Path) -> Result<Option<Table>, CredentialsError> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CredentialsError::File { file: file.to_owned(), source }),
+        Err(source) => {
+            return Err(CredentialsError::File {
+                file: file.to_owned(),
+                source,
+            });
+        }
     };
     private(file)?;
     text.parse().map(Some).map_err(|error: toml::de::Error| {
         // The error's own text quotes the line, and the line may hold a token.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        CredentialsError::NotToml { file: file.to_owned(), line: before.matches('\n').count() + 1, message: error.message().to_owned() }
+        CredentialsError::NotToml {
+            file: file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            message: error.message().to_owned(),
+        }
     })
 }
 
@@ -100,8 +133,21 @@ fn read(file: &Path) -> Result<Option<Table>, CredentialsError> {
 fn private(file: &Path) -> Result<(), CredentialsError> {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let mode = std::fs::metadata(file).map_err(|source| CredentialsError::File { file: file.to_owned(), source })?.permissions().mode();
-    if mode & 0o066 == 0 { Ok(()) } else { Err(CredentialsError::ReadableByOthers { file: file.to_owned(), mode: mode & 0o777 }) }
+    let mode = std::fs::metadata(file)
+        .map_err(|source| CredentialsError::File {
+            file: file.to_owned(),
+            source,
+        })?
+        .permissions()
+        .mode();
+    if mode & 0o066 == 0 {
+        Ok(())
+    } else {
+        Err(CredentialsError::ReadableByOthers {
+            file: file.to_owned(),
+            mode: mode & 0o777,
+        })
+    }
 }
 
 #[cfg(not(unix))]
