@@ -19,6 +19,7 @@ from . import errors, executor, functions
 from .context import Context
 from .jwt_auth import Refused, verify
 from .query import translate_error
+from .result import Result
 from .sql_api import binding
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Connector:
                 context.bindings = []
             context.variables["$LAST_QUERY_ID"] = context.query_id
             return success({
-                "parameters": [{"name": "TIMEZONE", "value": "Etc/UTC"}], "rowtype": result.row_type(), "rowset": result.encoded(),
+                "parameters": [{"name": "TIMEZONE", "value": "Etc/UTC"}], "rowtype": result.row_type(), "rowset": rowset(result),
                 "total": len(result.rows), "returned": len(result.rows), "queryId": context.query_id, "statementTypeId": result.type_id,
                 "queryResultFormat": "json", "finalDatabaseName": context.database, "finalSchemaName": context.schema,
                 "finalWarehouseName": context.warehouse, "finalRoleName": context.role, "stats": result.stats or {}})
@@ -104,6 +105,14 @@ class Connector:
 
     def alive(self, token: str) -> dict[str, Any]:
         return success(None) if token in self._sessions else failure("390104", "User must login again to access the service.")
+
+
+def rowset(result: Result) -> list[list[str | None]]:
+    """Rows as the connectors read them: as in the SQL API, but for booleans."""
+    flags = {i for i, f in enumerate(result.fields) if f.type.kind == "BOOLEAN"}
+    if not flags:
+        return result.encoded()
+    return [[("1" if v == "true" else "0") if v is not None and i in flags else v for i, v in enumerate(row)] for row in result.encoded()]
 
 
 def success(data: Any) -> dict[str, Any]:

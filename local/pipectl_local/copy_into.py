@@ -284,8 +284,7 @@ class Loader:
                   f"{literal(item.etag)} AS \"METADATA$FILE_CONTENT_KEY\", line AS __line FROM temp.copy_records)")
         columns = self._columns()
         if self.copy.select is None:
-            values = self._plain(columns)
-            return f"SELECT {', '.join(values)}, __line FROM {source}"
+            return self._plain(columns, source)
         tree = _parse_select(self.copy.select)
         if len(tree.expressions) != len(columns):
             raise errors.compilation(f"Insert value list does not match column list expecting {len(columns)} but got {len(tree.expressions)}",
@@ -304,26 +303,28 @@ class Loader:
             casts.append(f"{self._cast(f'__c{index}', self.table.column(name).type)} AS {quote(name)}")
         return f"SELECT {', '.join(casts)}, __line FROM ({sql})"
 
-    def _plain(self, columns: list[str]) -> list[str]:
+    def _plain(self, columns: list[str], source: str) -> str:
+        """Without a transformation: the record as it is, or its keys matched with the columns."""
         match = self.copy.options.get("MATCH_BY_COLUMN_NAME", "NONE")
         if match == "NONE":
             if len(columns) != 1 or self.table.column(columns[0]).type.kind not in ("VARIANT", "OBJECT", "ARRAY"):
                 raise errors.execution("JSON file format can produce one and only one column of type variant, object, or array. Load data into "
                                        "separate columns using the MATCH_BY_COLUMN_NAME copy option or copy with transformation.", "002019", "0A000")
-            return [f'"$1" AS {quote(columns[0])}']
-        values = []
-        for name in columns:
-            extracted = f'json_extract("$1", {literal("$." + json.dumps(name))})'
+            return f'SELECT "$1" AS {quote(columns[0])}, __line FROM {source}'
+        found, casts = [], []
+        for index, name in enumerate(columns):
             if match == "CASE_INSENSITIVE":
-                extracted = (f'(SELECT json_extract("$1", \'$.\' || to_json(k)) FROM (SELECT unnest(json_keys("$1")) AS k) '
-                             f"WHERE upper(k) = {literal(name.upper())} LIMIT 1)")
-            values.append(f"{self._cast(extracted, self.table.column(name).type)} AS {quote(name)}")
-        return values
+                key = f'list_filter(json_keys("$1"), lambda k: upper(k) = {literal(name.upper())})[1]'
+                found.append(f"json_extract(\"$1\", '$.' || to_json({key})) AS __c{index}")
+            else:
+                found.append(f'json_extract("$1", {literal("$." + json.dumps(name))}) AS __c{index}')
+            casts.append(f"{self._cast(f'__c{index}', self.table.column(name).type)} AS {quote(name)}")
+        return f"SELECT {', '.join(casts)}, __line FROM (SELECT {', '.join(found)}, __line FROM {source})"
 
     @staticmethod
     def _cast(value: str, kind: Any) -> str:
         if kind.kind in ("VARIANT", "OBJECT", "ARRAY"):
-            return f"to_json({value})"
+            return f"sf_variant({value})"
         if kind.kind == "TEXT":
             return f"sf_text({value})"
         if kind.kind in ("FIXED", "REAL"):

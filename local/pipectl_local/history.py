@@ -26,6 +26,7 @@ class CopyEntry:
     pipe: tuple[str, ...] | None
     received: dt.datetime | None
     outcome: Any
+    target: Any = None  # the table itself: one made anew has no history
 
 
 class History:
@@ -37,7 +38,7 @@ class History:
         self._executing: dict[str, "TaskRun"] = {}
 
     def copied(self, loader: "Loader", key: str, outcome: "Loaded", pipe: Pipe | None, received: dt.datetime | None = None) -> None:
-        entry = CopyEntry(loader.relative(key), loader.stage.url, loader.table.path, pipe.path if pipe else None, received, outcome)
+        entry = CopyEntry(loader.relative(key), loader.stage.url, loader.table.path, pipe.path if pipe else None, received, outcome, loader.table)
         with self._lock:
             self._loads.append(entry)
 

@@ -116,13 +116,14 @@ def copy_history(context: "Context", database: str, arguments: dict[str, Any]) -
     _known("COPY_HISTORY", arguments, {"TABLE_NAME", "START_TIME", "END_TIME"}, {"TABLE_NAME", "START_TIME"})
     parts = split_name(str(arguments["TABLE_NAME"]))
     path = (database, context.schema or "PUBLIC", *parts) if len(parts) == 1 else (database, *parts) if len(parts) == 2 else parts
-    if context.account.find("TABLE", path) is None:
+    target = context.account.find("TABLE", path)
+    if target is None:
         raise errors.missing("TABLE", ".".join(path))
     start = _moment(arguments["START_TIME"], dt.datetime.min)
     end = _moment(arguments.get("END_TIME"), dt.datetime.max.replace(tzinfo=dt.timezone.utc))
     rows = []
     for e in context.cloud.history.loads():
-        if e.table != path or not start <= e.outcome.time <= end:
+        if e.table != path or e.target not in (None, target) or not start <= e.outcome.time <= end:
             continue
         pipe = e.pipe or (None, None, None)
         o = e.outcome
@@ -145,8 +146,9 @@ def task_history(context: "Context", database: str, arguments: dict[str, Any]) -
         raise errors.invalid_value(str(limit), "RESULT_LIMIT")
     name = split_name(str(arguments["TASK_NAME"]))[-1] if arguments.get("TASK_NAME") else None
     rows = []
+    current = context.account.database(database)
     for r in context.cloud.history.runs():
-        wrong = (r.path[0] != database or (name and r.name != name) or not start <= r.scheduled <= end
+        wrong = (r.database is not current or (name and r.name != name) or not start <= r.scheduled <= end
                  or (arguments.get("ROOT_TASK_ID") and r.root.id != arguments["ROOT_TASK_ID"])
                  or (str(arguments.get("ERROR_ONLY", False)).upper() == "TRUE" and r.state != "FAILED"))
         if wrong or not privileges.holds(context, r.task, "MONITOR", "OPERATE", "OWNERSHIP"):

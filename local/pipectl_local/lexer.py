@@ -303,9 +303,13 @@ def split_statements(sql: str) -> list[str]:
     """The statements of a multi-statement text; a BEGIN … END block is one."""
     tokens = tokenize(sql)
     statements: list[str] = []
-    start, depth = 0, 0
+    start, depth, declaring = 0, 0, False
     for index, token in enumerate(tokens):
-        if token.kind == WORD and token.text in ("BEGIN", "DECLARE", "CASE", "IF", "FOR", "WHILE", "LOOP", "REPEAT", "END"):
+        if token.kind == WORD and token.text == "DECLARE" and (index == 0 or tokens[index - 1].text in (";", "BEGIN", "THEN", "AS")):
+            depth, declaring = depth + 1, True
+        elif token.kind == WORD and token.text == "BEGIN" and declaring:
+            declaring = False
+        elif token.kind == WORD and token.text in ("BEGIN", "CASE", "IF", "FOR", "WHILE", "LOOP", "REPEAT", "END"):
             depth = max(0, depth + _block_change(tokens, index))
         if token.kind == END or (depth == 0 and token.kind == SYMBOL and token.text == ";"):
             text = sql[start:token.start].strip()

@@ -6,6 +6,8 @@ NUMBER_PATTERN = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 OFFSET_PATTERN = r"\s*(Z|UTC|[+-]\d{2}:?\d{0,2})$"
 
 STATEMENTS = [
+    # A value as VARIANT; JSON stays as it is written, to_json would round its long numbers.
+    "CREATE MACRO sf_variant(x) AS CASE WHEN typeof(x) = 'JSON' THEN TRY_CAST(x AS JSON) ELSE to_json(x) END",
     # The text of a value; of a VARIANT, the string inside it. JSON null is NULL.
     "CREATE MACRO sf_text(x) AS CASE WHEN typeof(x) = 'JSON' THEN to_json(x) ->> '$' ELSE CAST(x AS VARCHAR) END",
     f"CREATE MACRO sf_try_number(x) AS CASE WHEN regexp_matches(sf_text(x), '{NUMBER_PATTERN}') THEN trim(sf_text(x)) END",
@@ -51,11 +53,11 @@ STATEMENTS = [
     "FROM (SELECT unnest(keys) AS k, unnest(vals) AS v) WHERE k IS NOT NULL AND (keep_nulls OR v IS NOT NULL))",
     "CREATE MACRO sf_flatten(input, outer_, arrays, objects) AS TABLE SELECT CAST(1 AS BIGINT) AS \"SEQ\", e.k AS \"KEY\", "
     "CASE WHEN e.i IS NOT NULL THEN '[' || e.i || ']' ELSE e.k END AS \"PATH\", e.i AS \"INDEX\", e.v AS \"VALUE\", "
-    "to_json(input) AS \"THIS\" FROM (SELECT unnest(CASE WHEN outer_ AND coalesce(len(l), 0) = 0 "
+    "sf_variant(input) AS \"THIS\" FROM (SELECT unnest(CASE WHEN outer_ AND coalesce(len(l), 0) = 0 "
     "THEN [{'k': CAST(NULL AS VARCHAR), 'i': CAST(NULL AS BIGINT), 'v': CAST(NULL AS JSON)}] ELSE l END) AS e FROM (SELECT "
-    "CASE WHEN json_type(to_json(input)) = 'ARRAY' AND arrays THEN list_transform(CAST(to_json(input) AS JSON[]), "
+    "CASE WHEN json_type(sf_variant(input)) = 'ARRAY' AND arrays THEN list_transform(CAST(sf_variant(input) AS JSON[]), "
     "lambda v, i: {'k': CAST(NULL AS VARCHAR), 'i': CAST(i - 1 AS BIGINT), 'v': v}) "
-    "WHEN json_type(to_json(input)) = 'OBJECT' AND objects THEN list_transform(json_keys(to_json(input)), "
-    "lambda k, i: {'k': k, 'i': CAST(NULL AS BIGINT), 'v': json_extract(to_json(input), '/' || replace(replace(k, '~', '~0'), '/', '~1'))}) "
+    "WHEN json_type(sf_variant(input)) = 'OBJECT' AND objects THEN list_transform(json_keys(sf_variant(input)), "
+    "lambda k, i: {'k': k, 'i': CAST(NULL AS BIGINT), 'v': json_extract(sf_variant(input), '/' || replace(replace(k, '~', '~0'), '/', '~1'))}) "
     "END AS l))",
 ]

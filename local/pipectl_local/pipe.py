@@ -80,7 +80,7 @@ class Runner:
         with self.condition:
             waiting = {p.key for p in self.pending}
             for key in keys:
-                if key not in waiting:
+                if key not in waiting and key not in self.loaded:
                     self.pending.append(Pending(key, now()))
             self.condition.notify_all()
 

@@ -52,8 +52,11 @@ class TaskRun:
     path: tuple[str, ...] = ()
     text: str = ""
     condition: str | None = None
+    database: Any = None
 
     def __post_init__(self) -> None:
+        schema = self.task.parent
+        self.database = schema.parent if schema else None
         self.name, self.path, self.text, self.condition = self.task.name, self.task.path, self.task.definition, self.task.condition
 
 

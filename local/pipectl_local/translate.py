@@ -341,7 +341,7 @@ class Translation:
                 return call("sf_try_parse_json", node.this)
             return call("sf_parse_json", node.this)
         if isinstance(node, exp.ToVariant):
-            return call("to_json", node.this)
+            return call("sf_variant", node.this)
         if isinstance(node, exp.Typeof):
             return call("sf_typeof", node.this)
         if isinstance(node, exp.ArraySize):
@@ -412,7 +412,7 @@ def cast(value: exp.Expression, kind: SfType, safe: bool) -> exp.Expression:
         return call(f"sf_try_{macro}" if safe else f"sf_{macro}", value)
     if name == "BINARY":
         return call("sf_hex" if safe else "sf_binary", value)
-    return call("to_json", value)
+    return call("sf_variant", value)
 
 
 def to_binary(node: exp.ToBinary) -> exp.Expression:
@@ -435,7 +435,7 @@ def object_construct(node: exp.Expression) -> exp.Expression:
         if not isinstance(item, (exp.PropertyEQ, exp.JSONKeyValue)):
             raise errors.unsupported(f"OBJECT_CONSTRUCT({item.sql('snowflake')})")
         keys.append(exp.Literal.string(key.name) if isinstance(key, exp.Identifier) else key)
-        values.append(call("to_json", value))
+        values.append(call("sf_variant", value))
     if not keys:
         return call("json_object")
     return call("sf_object", call("list_value", *keys), call("list_value", *values), exp.Boolean(this=isinstance(node, exp.JSONObject)))
