@@ -76,6 +76,7 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         changes: vec![],
         loss: None,
         needs: vec![],
+        always: false,
         actions,
     }
 }
@@ -222,6 +223,7 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         changes: difference.changes,
         loss: difference.loss,
         needs: vec![],
+        always: false,
         actions,
     }
 }
@@ -375,6 +377,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         reason,
         actions,
     );
+    run.always = world.objects.contains_key(&(Kind::Task, root.clone()));
     run.needs = changed;
     let at = steps
         .iter()

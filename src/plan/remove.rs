@@ -119,6 +119,7 @@ fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
         changes: vec![],
         loss: None,
         needs: vec![],
+        always: false,
         actions,
     }
 }

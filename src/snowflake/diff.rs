@@ -252,7 +252,7 @@ fn alteration(
     }
     let comment = column.comment.as_deref().unwrap_or_default();
     if live.comment != comment {
-        let sql = format!("COMMENT ON COLUMN {table}.{name} IS {}", literal(comment));
+        let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} COMMENT {}", literal(comment));
         change("comment", &live.comment, comment, sql);
     }
     Ok(())
