@@ -37,7 +37,7 @@ class Resolver(Protocol):
     """What the translator asks the session."""
 
     def source(self, path: tuple[str, ...]) -> str: ...
-    def target(self, path: tuple[str, ...]) -> tuple[str, list[str]]: ...
+    def target(self, path: tuple[str, ...]) -> tuple[str, dict[str, SfType]]: ...
     def table_function(self, path: tuple[str, ...], arguments: dict[str, exp.Expression]) -> str: ...
     def stage(self, text: str) -> str: ...
     def function(self, name: str, arguments: list[exp.Expression]) -> Any: ...
@@ -239,6 +239,7 @@ class Translation:
             given = [e for e in schema.expressions] if schema else [exp.to_identifier(c, quoted=True) for c in columns]
             self._check_columns([g.name for g in given], columns)
             tree.set("this", exp.Schema(this=exp.Table(this=exp.to_identifier(self.raw(physical), quoted=True)), expressions=given))
+            self._fit_source(tree, [columns[g.name] for g in given])
         elif isinstance(tree, (exp.Update, exp.Delete)):
             table = tree.this
             physical, columns = self.resolver.target(table_path(table))
@@ -246,6 +247,7 @@ class Translation:
             for item in tree.args.get("expressions") or [] if isinstance(tree, exp.Update) else []:
                 item.this.set("table", None)
                 self._check_columns([item.this.name], columns)
+                item.set("expression", fit(item.expression, columns[item.this.name]))
         elif isinstance(tree, exp.Merge):
             physical, columns = self.resolver.target(table_path(tree.this))
             self._alias_target(tree, tree.this, physical)
@@ -255,12 +257,17 @@ class Translation:
                     for item in then.expressions:
                         item.this.set("table", None)
                         self._check_columns([item.this.name], columns)
+                        item.set("expression", fit(item.expression, columns[item.this.name]))
                 elif isinstance(then, exp.Insert):
                     if then.this is None:
                         then.set("this", exp.Tuple(expressions=[exp.column(c, quoted=True) for c in columns]))
                     for column in then.this.expressions:
                         column.set("table", None) if isinstance(column, exp.Column) else None
                     self._check_columns([c.name for c in then.this.expressions], columns)
+                    values = then.expression
+                    if len(values.expressions) != len(then.this.expressions):
+                        raise mismatch(len(then.this.expressions), len(values.expressions))
+                    values.set("expressions", [fit(v, columns[c.name]) for v, c in zip(values.expressions, then.this.expressions)])
             tree.set("returning", exp.Returning(expressions=[exp.column("merge_action")]))
         return tree
 
@@ -269,7 +276,26 @@ class Translation:
         tree.set("this", exp.Table(this=exp.to_identifier(self.raw(physical), quoted=True), alias=alias))
 
     @staticmethod
-    def _check_columns(names: list[str], known: list[str]) -> None:
+    def _fit_source(tree: exp.Insert, types: list[SfType]) -> None:
+        """The rows to insert, converted as Snowflake converts what is assigned to a column."""
+        source = tree.expression
+        if source is None or all(fit_macro(t) is None for t in types) or any(v.name.upper() == "DEFAULT" for v in source.find_all(exp.Var, exp.Column)):
+            return
+        width = len(source.expressions[0].expressions) if isinstance(source, exp.Values) else len(source.selects)
+        star = not isinstance(source, exp.Values) and any(s.is_star for s in source.selects)
+        if width != len(types) and not star:
+            raise mismatch(len(types), width)
+        names = [f"__v{i}" for i in range(len(types))]
+        alias = exp.TableAlias(this=exp.to_identifier("__source", quoted=True), columns=[exp.to_identifier(n, quoted=True) for n in names])
+        inner = source.copy()
+        if isinstance(inner, exp.Values):
+            inner.set("alias", alias)
+        else:
+            inner = exp.Subquery(this=inner, alias=alias)
+        tree.set("expression", exp.select(*(fit(exp.column(n, quoted=True), t) for n, t in zip(names, types))).from_(inner))
+
+    @staticmethod
+    def _check_columns(names: list[str], known: dict[str, SfType]) -> None:
         for name in names:
             if name not in known:
                 raise errors.invalid_identifier(name)
@@ -413,6 +439,25 @@ def cast(value: exp.Expression, kind: SfType, safe: bool) -> exp.Expression:
     if name == "BINARY":
         return call("sf_hex" if safe else "sf_binary", value)
     return call("sf_variant", value)
+
+
+def fit_macro(kind: SfType) -> str | None:
+    """What converts a value on assignment; numbers and booleans convert by themselves."""
+    if kind.kind == "TEXT":
+        return "sf_fit" if kind.length and kind.length < MAX_TEXT else "sf_text"
+    return {"DATE": "sf_date", "TIME": "sf_time", "TIMESTAMP_NTZ": "sf_ntz", "TIMESTAMP_LTZ": "sf_tz", "TIMESTAMP_TZ": "sf_tz", "BINARY": "sf_bytes",
+            "VARIANT": "sf_variant", "OBJECT": "sf_variant", "ARRAY": "sf_variant"}.get(kind.kind)
+
+
+def fit(value: exp.Expression, kind: SfType) -> exp.Expression:
+    macro = fit_macro(kind)
+    if macro is None or isinstance(value, exp.Null) or (isinstance(value, exp.Column) and value.name.upper() == "DEFAULT"):
+        return value
+    return call(macro, value, exp.Literal.number(kind.length or 0)) if macro == "sf_fit" else call(macro, value)
+
+
+def mismatch(expected: int, found: int) -> errors.SnowflakeError:
+    return errors.compilation(f"Insert value list does not match column list expecting {expected} but got {found}", "002020", "21S01")
 
 
 def to_binary(node: exp.ToBinary) -> exp.Expression:
