@@ -79,6 +79,9 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
             () = run.cancel.cancelled() => {
                 running.abort_all();
                 while running.join_next().await.is_some() {}
+                if let Some((client, _)) = &run.hands.snowflake {
+                    client.cancel_running().await;
+                }
                 run.start_again_what_was_stopped().await;
                 break;
             }

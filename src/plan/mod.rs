@@ -56,10 +56,20 @@ pub enum Action {
         /// The statement.
         sql: String,
     },
-    /// Waits until a pipe has loaded what it was told of.
-    DrainPipe {
+    /// Makes a pipe anew without losing files: pauses it, waits until it has loaded what it was told of, drops and
+    /// creates it, and loads what arrived meanwhile.
+    ReplacePipe {
         /// The pipe.
         pipe: Name,
+        /// The statements that drop and create it.
+        statements: Vec<String>,
+    },
+    /// Lets Snowflake try the way to the bucket: trust, external id and policy.
+    CheckHandshake {
+        /// The storage integration.
+        integration: Name,
+        /// A location that it allows.
+        location: String,
     },
     /// Suspends a task graph and waits until its running run has ended.
     SuspendGraph {
@@ -161,13 +171,19 @@ impl PropertyChange {
 
 impl fmt::Display for PropertyChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = |side: &Option<String>| side.as_ref().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let line = |side: &Option<String>| {
+            side.as_ref()
+                .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
         let (before, after) = (line(&self.before), line(&self.after));
         let skip = match (&before, &after) {
             (Some(before), Some(after)) if before.len().max(after.len()) > SHOWN => common_start(before, after),
             _ => 0,
         };
-        let side = |side: &Option<String>| side.as_deref().map_or_else(|| "(none)".to_owned(), |text| excerpt(text, skip));
+        let side = |side: &Option<String>| {
+            side.as_deref()
+                .map_or_else(|| "(none)".to_owned(), |text| excerpt(text, skip))
+        };
         write!(f, "{}: {} → {}", self.property, side(&before), side(&after))
     }
 }
@@ -179,7 +195,11 @@ const CONTEXT: usize = 20;
 
 /// Characters that two texts start with alike, less some context.
 fn common_start(one: &str, other: &str) -> usize {
-    let alike = one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count();
+    let alike = one
+        .chars()
+        .zip(other.chars())
+        .take_while(|(one, other)| one == other)
+        .count();
     alike.saturating_sub(CONTEXT)
 }
 
@@ -217,11 +237,17 @@ mod tests {
     fn long_values_are_shown_where_they_differ() {
         let start = "x".repeat(300);
         let change = PropertyChange::new("definition", Some(format!("{start} OLD")), Some(format!("{start} NEW")));
-        assert_eq!(change.to_string(), format!("definition: …{0} OLD → …{0} NEW", "x".repeat(19)));
+        assert_eq!(
+            change.to_string(),
+            format!("definition: …{0} OLD → …{0} NEW", "x".repeat(19))
+        );
     }
 
     #[test]
     fn short_values_are_shown_whole() {
-        assert_eq!(PropertyChange::new("a", Some("1".into()), None).to_string(), "a: 1 → (none)");
+        assert_eq!(
+            PropertyChange::new("a", Some("1".into()), None).to_string(),
+            "a: 1 → (none)"
+        );
     }
 }

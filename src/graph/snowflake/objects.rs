@@ -34,7 +34,10 @@ impl Blueprint<'_> {
         values.insert("name", raw(&self.name));
         values.insert("comment", Value::from(self.about.as_str()));
         let unmarked = templates.sections(self.template, Value::from(values.clone()))?;
-        let definition = ["create", "grants"].iter().filter_map(|section| unmarked.get(*section)).flatten();
+        let definition = ["create", "grants"]
+            .iter()
+            .filter_map(|section| unmarked.get(*section))
+            .flatten();
         let hash = hash(&definition.map(String::as_str).collect::<Vec<_>>().join(";"));
         values.insert("comment", Value::from(mark::comment(&self.about, &names.mark(), &hash)));
         let mut sections = templates.sections(self.template, Value::from(values))?;
