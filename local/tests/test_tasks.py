@@ -84,3 +84,12 @@ def test_scripting(tk):
     assert "100038" in tk.value(script.format("RETURN SQLCODE || ': ' || SQLERRM;")).replace(" ", "")[:7]
     fails(tk, "100038", script.format("RAISE;"))
     assert tk.value("SELECT COUNT(*) FROM TK.S.LOG WHERE NAME = 'gone'") == "0"
+
+
+def test_runs_of_one_graph_do_not_overlap(tk):
+    tk.sql("CREATE TASK TK.S.SLOW WAREHOUSE = TK_WH AS BEGIN LET n := 0; WHILE (n < 150) DO n := n + 1; END WHILE; INSERT INTO TK.S.LOG SELECT 'slow', CURRENT_TIMESTAMP(), NULL; END")
+    for _ in range(3):
+        tk.sql("EXECUTE TASK TK.S.SLOW")
+    tk.wait("SELECT COUNT(*) FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'SLOW')) WHERE STATE = 'SUCCEEDED'", "3")
+    runs = tk.sql("SELECT QUERY_START_TIME AS S, COMPLETED_TIME AS E FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'SLOW')) ORDER BY 1")
+    assert all(float(a["E"]) <= float(b["S"]) for a, b in zip(runs, runs[1:])), runs
