@@ -31,7 +31,7 @@ pub struct Step {
     pub kind: StepKind,
     /// What it does it to, in words.
     pub target: String,
-    /// Why.
+    /// Why; empty where the command itself says it.
     pub reason: String,
     /// What differs.
     pub changes: Vec<PropertyChange>,
