@@ -37,7 +37,7 @@ def serve(directory: Path, auth: bool, region: str, time_scale: float) -> int:
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     os.chmod(directory, 0o700)
-    lock = open(directory / "lock", "w")
+    lock = open(directory / "cloud.lock", "w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
