@@ -120,7 +120,7 @@ class Bench:
 
     def render(self) -> list[Line]:
         """The targets are those of a release build; a debug build stands beside it for comparison."""
-        nothing = median_cost(["python3", "-c", "pass"], self.environment, self.runs)
+        nothing = median_cost([sys.executable, "-c", "pass"], self.environment, self.runs)
         # A child starts with the peak of the process that made it, so a smaller one cannot be seen.
         floor = median_cost(["true"], self.environment, self.runs)
         lines = [

@@ -126,6 +126,10 @@ class Documents(unittest.TestCase):
                 with self.subTest(f"{document.name}: {target}"):
                     self.assertTrue((document.parent / target).exists())
 
+    def test_the_version_of_rust_is_that_of_cargo(self) -> None:
+        wanted = re.search(r'^rust-version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+        self.assertIn(f"[Rust](https://rustup.rs) {wanted[1]} or newer", (ROOT / "README.md").read_text(encoding="utf-8"))
+
     def test_lines_are_short(self) -> None:
         for document in DOCUMENTS:
             for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
@@ -236,6 +240,8 @@ class Examples(unittest.TestCase):
             wanted = WANTED_EXIT.search(line)
             found = exits.get(number, f"not run (the shell ended with {ended.returncode})")
             self.assertEqual(found, int(wanted[1]) if wanted else 0, f"{where}: {line}\n{ended.stdout}\n{ended.stderr}")
+        if first := re.search(r"^chinook-invoices/local \d+ to create.*$", ended.stdout, re.MULTILINE):
+            self.assertIn(first[0], document.read_text(encoding="utf-8"), "what the demo shows has changed")
 
 
 if __name__ == "__main__":
