@@ -1,0 +1,7 @@
+//! pipectl as a user runs it: the built program against local clouds of their own. A file for each feature.
+
+mod client;
+mod cloud;
+mod run;
+
+mod main_job;
