@@ -4,4 +4,8 @@ mod client;
 mod cloud;
 mod run;
 
+mod destroy;
+mod handshake;
 mod main_job;
+mod render;
+mod second_deploy;
