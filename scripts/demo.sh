@@ -8,6 +8,9 @@ data=examples/files/data
 database=CHINOOK_INVOICES_LOCAL
 schema=$database.SHOP
 timings=()
+# A cloud of the demo's own: one that the user runs is not touched.
+export PIPECTL_LOCAL_DIR=$PWD/target/demo-cloud
+unset PIPECTL_LOCAL_AUTH
 
 pipectl() { target/debug/pipectl "$@"; }
 
@@ -58,25 +61,19 @@ wait_for_rows() {
     done
 }
 
-# After a failure or Ctrl-C nothing stays behind; a local cloud that was up before stays up.
+# After a failure or Ctrl-C nothing stays behind.
 clean_up() {
     local code=$?
     trap - EXIT INT TERM
     ((code)) || exit 0
     say "The demo did not end well (exit $code). Cleaning up."
-    if [[ -n "$was_up" ]]; then
-        pipectl destroy --env local -f "$file" --yes --delete-data || true
-    else
-        pipectl local down || true
-    fi
+    pipectl local down || true
     exit "$code"
 }
 
 say "1. Building pipectl (with debug information, so that it is quick to build)."
 timed "build" cargo build --quiet --locked
 
-was_up=""
-if pipectl local status >/dev/null 2>&1; then was_up=yes; fi
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -104,7 +101,7 @@ timed "demo: second deploy" pipectl deploy --env local -f "$file" --yes
 say "7. Removing all of it, the data too."
 timed "demo: destroy" pipectl destroy --env local -f "$file" --yes --delete-data
 note "demo: as a whole" "$demo_started"
-if [[ -z "$was_up" ]]; then pipectl local down; fi
+pipectl local down
 
 say "Done. It took:"
 printf '  %s\n' "${timings[@]}"

@@ -50,7 +50,7 @@ step "format" cargo fmt --check
 step "dependencies" dependencies
 step "clippy" cargo clippy --quiet --locked --all-targets -- -D warnings
 step "documentation" documentation
-step "build" cargo build --quiet --locked
+step "build" cargo build --quiet --locked --all-targets
 step "local cloud (pytest)" "$python" -m pytest -q -p no:cacheprovider local/tests
 step "example data and judges" "$python" -m pytest -q -p no:cacheprovider tests/judges
 step "judges on what is rendered" judges

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS {{ name }} (
 COMMENT = {{ comment }}
 
 -- alter
-COMMENT ON TABLE {{ name }} IS {{ comment }}
+ALTER TABLE {{ name }} SET COMMENT = {{ comment }}
 
 -- drop
 DROP TABLE IF EXISTS {{ name }}

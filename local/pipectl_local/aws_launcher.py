@@ -15,7 +15,7 @@ import signal
 import sys
 from typing import Any
 
-from .process import die_with_parent
+from .process import die_with_parent, kill_group
 
 FORWARDED_PROTO = b"x-forwarded-proto"
 
@@ -53,8 +53,10 @@ async def serve(bind: str) -> None:
 def main() -> None:
     die_with_parent()
     asyncio.run(serve(f"127.0.0.1:{os.environ['GATEWAY_PORT']}"))
-    # ministack's worker threads may still wait on a Lambda process: the supervisor ends the process group.
+    # ministack's worker threads may still wait on Lambda processes; those are in this process group.
     sys.stdout.flush()
+    if os.getpgid(0) == os.getpid():
+        kill_group()
     os._exit(0)
 
 

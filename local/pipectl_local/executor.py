@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import (copy_into, database, ddl, errors, grants, integration, pipe, privileges, query, roles, scripting, show, stage, stream, table, task,
-               warehouse)
+               view, warehouse)
 from .lexer import STRING, WORD, Cursor
 from .result import Result, done, status
 
@@ -22,7 +22,7 @@ CREATE: dict[tuple[str, ...], Creator] = {
     ("ROLE",): roles.create, ("WAREHOUSE",): warehouse.create, ("STORAGE", "INTEGRATION"): integration.create_storage,
     ("NOTIFICATION", "INTEGRATION"): integration.create_notification, ("DATABASE",): database.create_database, ("SCHEMA",): database.create_schema,
     ("FILE", "FORMAT"): stage.create_format, ("STAGE",): stage.create, ("TABLE",): table.create,
-    ("TRANSIENT", "TABLE"): lambda c, k, m: table.create(c, k, m, transient=True), ("VIEW",): table.create_view, ("PIPE",): pipe.create,
+    ("TRANSIENT", "TABLE"): lambda c, k, m: table.create(c, k, m, transient=True), ("VIEW",): view.create, ("PIPE",): pipe.create,
     ("STREAM",): stream.create, ("TASK",): task.create,
 }
 ALTER: dict[tuple[str, ...], Handler] = {

@@ -98,7 +98,7 @@ class Identity:
     def _check_trust(self, role_arn: str, external_id: str) -> None:
         from ministack.core.iam_evaluator import evaluate_trust_policy
         refusal = (f"Error assuming AWS_ROLE:\nUser: {self.user_arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}")
-        owner = self.aws.client("iam", Credentials(role_arn.split(":")[4], ROOT_SECRET))
+        owner = self.client("iam", Credentials(role_arn.split(":")[4], ROOT_SECRET))
         try:
             role = owner.get_role(RoleName=role_arn.rsplit("/", 1)[-1])["Role"]
         except Exception as error:
@@ -172,7 +172,7 @@ class Identity:
 
     def _check_topic(self, topic: str) -> None:
         from ministack.core.iam_evaluator import evaluate_resource_policy
-        owner = self.aws.client("sns", Credentials(topic.split(":")[4], ROOT_SECRET))
+        owner = self.client("sns", Credentials(topic.split(":")[4], ROOT_SECRET))
         try:
             policy = owner.get_topic_attributes(TopicArn=topic)["Attributes"].get("Policy")
         except Exception as error:

@@ -26,9 +26,14 @@ STATEMENTS = [
     # DuckDB wants a zone as +02:00.
     "CREATE MACRO sf_clean_zone(x) AS CASE WHEN regexp_matches(sf_text(x), '\\d:\\d') "
     "THEN regexp_replace(sf_clean_time(x), '\\s*([+-]\\d{2}):?(\\d{2})$', '\\1:\\2') ELSE sf_clean_time(x) END",
-    f"CREATE MACRO sf_try_ntz(x) AS coalesce(sf_epoch(x), TRY_CAST(CASE WHEN regexp_matches(sf_text(x), '\\d:\\d') "
-    f"THEN regexp_replace(sf_clean_time(x), '{OFFSET_PATTERN}', '') ELSE sf_clean_time(x) END AS TIMESTAMP))",
-    "CREATE MACRO sf_try_tz(x) AS coalesce(CAST(sf_epoch(x) AS TIMESTAMPTZ), TRY_CAST(sf_clean_zone(x) AS TIMESTAMPTZ))",
+    f"CREATE MACRO sf_try_ntz(x) AS CASE WHEN typeof(x) IN ('TIMESTAMP', 'DATE', 'TIMESTAMP WITH TIME ZONE') THEN TRY_CAST(x AS TIMESTAMP) ELSE coalesce(sf_epoch(x), TRY_CAST(CASE WHEN regexp_matches(sf_text(x), '\\d:\\d') "
+    f"THEN regexp_replace(sf_clean_time(x), '{OFFSET_PATTERN}', '') ELSE sf_clean_time(x) END AS TIMESTAMP)) END",
+    "CREATE MACRO sf_try_tz(x) AS CASE WHEN typeof(x) IN ('TIMESTAMP', 'DATE', 'TIMESTAMP WITH TIME ZONE') THEN TRY_CAST(x AS TIMESTAMPTZ) "
+    "ELSE coalesce(CAST(sf_epoch(x) AS TIMESTAMPTZ), TRY_CAST(sf_clean_zone(x) AS TIMESTAMPTZ)) END",
+    # What a value becomes in a VARCHAR(n) or BINARY column.
+    "CREATE MACRO sf_fit(x, n) AS CASE WHEN length(sf_text(x)) > n THEN error('String ''' || left(sf_text(x), 100) || "
+    "''' is too long and would be truncated') ELSE sf_text(x) END",
+    "CREATE MACRO sf_bytes(x) AS CASE WHEN typeof(x) = 'BLOB' THEN TRY_CAST(x AS BLOB) ELSE unhex(sf_text(x)) END",
     "CREATE MACRO sf_try_date(x) AS CAST(sf_try_ntz(x) AS DATE)",
     "CREATE MACRO sf_try_time(x) AS TRY_CAST(trim(sf_text(x)) AS TIME)",
     "CREATE MACRO sf_ntz(x) AS CASE WHEN x IS NULL OR sf_text(x) IS NULL THEN NULL WHEN sf_try_ntz(x) IS NOT NULL THEN sf_try_ntz(x) "

@@ -14,7 +14,7 @@ from .catalog import Stream, Table, View
 from .engine import column_list
 from .lexer import display
 from .result import Field, Result
-from .sftypes import of_duck
+from .sftypes import SfType, of_duck
 from .translate import NotMine, Translation, parse
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SessionResolver:
             self.context.session.consume(found)
         return self.context.session.stream_rows(found)
 
-    def target(self, parts: tuple[str, ...]) -> tuple[str, list[str]]:
+    def target(self, parts: tuple[str, ...]) -> tuple[str, dict[str, SfType]]:
         path = self.context.path(parts)
         found = self.context.account.find("TABLE", path)
         if found is None:
@@ -62,7 +62,7 @@ class SessionResolver:
         for needed in self.needed:
             privileges.require(self.context, found, needed)
         self.target_table = found
-        return f"store.t{found.physical}", [c.name for c in found.columns]
+        return f"store.t{found.physical}", {c.name: c.type for c in found.columns}
 
     def table_function(self, path: tuple[str, ...], arguments: dict[str, exp.Expression]) -> str:
         values = {k: self.evaluate(v) for k, v in arguments.items()}
@@ -220,6 +220,10 @@ def translate_error(error: duckdb.Error, sql: str = "") -> errors.SnowflakeError
         return errors.execution(f"NULL result in a non-nullable column: {found.group(1) if found else text}", "100072", "22000")
     if "cannot affect the same target row" in text:
         return errors.execution("Duplicate row detected during DML action", "100090", "42P18")
+    if "would be truncated" in text:
+        return errors.execution(text.split("Error: ", 1)[-1], "100078", "22000")
+    if "Values were not provided" in text:
+        return errors.compilation("Bind variable is not set, or a numbered column is used outside COPY.", "002049", "42601")
     if "is not recognized" in text:
         message = text.split("Error: ", 1)[-1]
         return errors.execution(message, RECOGNISED.get(message.split(" ", 1)[0], "100038"), "22007")

@@ -27,6 +27,7 @@ TICK_SECONDS = 0.25
 MINIMUM_SECONDS = 0.5
 TRIGGER_SECONDS = 30
 DEFAULT_FAILURES = 10
+MANUAL = "EXECUTE TASK"
 CONDITION_FALSE = ("0040003", "Conditional expression for task evaluated to false.")
 
 
@@ -75,7 +76,7 @@ class Scheduler:
         self.scale = time_scale
         self._clocks: dict[str, Clock] = {}
         self._running: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._stopping = threading.Event()
         self._groups = itertools.count(int(time.time() * 1000))
         self._last_group: dict[str, int] = {}
@@ -146,19 +147,28 @@ class Scheduler:
             context.session.close()
 
     def run_now(self, root: Task, config: str | None) -> None:
-        self._launch(root, "EXECUTE TASK", config)
+        self._launch(root, MANUAL, config)
 
     def _launch(self, root: Task, origin: str, config: str | None) -> None:
-        with self._lock:
-            self._running[root.id] = self._running.get(root.id, 0) + 1
+        if origin != MANUAL:
+            self._claim(root)
         threading.Thread(target=self._run_graph, args=(root, origin, config), name=f"task-{root.name}", daemon=True).start()
 
     def busy(self, root: Task) -> bool:
         return bool(self._running.get(root.id))
 
+    def _claim(self, root: Task, wait: bool = False) -> None:
+        """Count a run of the graph; one that must not overlap waits for the others."""
+        with self._lock:
+            while wait and self._running.get(root.id):
+                self._lock.wait()
+            self._running[root.id] = self._running.get(root.id, 0) + 1
+
     # -- what
 
     def _run_graph(self, root: Task, origin: str, config: str | None) -> None:
+        if origin == MANUAL:
+            self._claim(root, wait=not root.overlapping)
         try:
             self._graph(root, next(self._groups), now(), origin, config or root.config)
         except Exception:
@@ -166,6 +176,7 @@ class Scheduler:
         finally:
             with self._lock:
                 self._running[root.id] -= 1
+                self._lock.notify_all()
 
     def _graph(self, root: Task, group: int, scheduled: dt.datetime, origin: str, config: str | None) -> None:
         def run(member: Task) -> str:

@@ -176,6 +176,8 @@ class SqlApi:
                 timer.cancel()
             context.session.close()
             statement.context = None
+            if statement.error is not None:
+                LOG.info("[%s] failed with %s: %s", statement.handle[:8], statement.error.code, statement.error.message.replace("\n", " "))
             statement.finished.set()
 
     @staticmethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import ddl, errors, integration, privileges
 from .catalog import FileFormat, Stage
 from .identity import AwsRefused
-from .lexer import Cursor, display, reads_boolean, reads_integer, reads_name, reads_string, reads_strings, reads_word
+from .lexer import Cursor, display, reads_boolean, reads_integer, reads_name, reads_string, reads_word
 from .result import Result, done, table
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and views: https://docs.snowflake.com/en/sql-reference/sql/create-table"""
+"""Tables: https://docs.snowflake.com/en/sql-reference/sql/create-table"""
 from __future__ import annotations
 
 import copy
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from . import ddl, errors, sftypes
-from .catalog import Column, Stream, Table, View
+from .catalog import Column, Stream, Table
 from .engine import ROW_ID
 from .lexer import Cursor, quote, reads_boolean, reads_integer, reads_string
 from .result import Result, done, table
@@ -467,36 +467,3 @@ def describe(context: "Context", cursor: Cursor) -> Result:
              c.comment or None, None, None) for c in found.columns]
     return table(("name", "type", "kind", "null?", "default", "primary key", "unique key", "check", "expression", "comment", "policy name",
                   "privacy domain"), rows)
-
-
-def create_view(context: "Context", cursor: Cursor, mode: str) -> Result:
-    start = cursor.sql
-    front = ddl.creation(context, cursor, "VIEW", mode)
-    names: list[str] = []
-    comments: dict[str, str] = {}
-    if cursor.accept("("):
-        while True:
-            name = cursor.identifier()
-            names.append(name)
-            if cursor.accept("COMMENT"):
-                comments[name] = cursor.string()
-            if not cursor.accept(","):
-                break
-        cursor.expect(")")
-    options = cursor.options("VIEW", {"COMMENT": reads_string}, stop=("AS", "COPY"))
-    cursor.accept("COPY", "GRANTS")
-    cursor.expect("AS")
-    text = cursor.rest()
-    if front.skip:
-        return ddl.skipped(front.name)
-    from . import query
-    from .translate import Translation, parse
-    sql = Translation(parse(text), query.SessionResolver(context, modifies=False)).sql()
-    columns = query_columns(context, text)
-    if names:
-        if len(names) != len(columns):
-            raise errors.compilation("Invalid column definition list", "002057", "42601")
-        sql = f"SELECT * FROM ({sql}) AS v({', '.join(quote(n) for n in names)})"
-        columns = [Column(n, c.type, comment=comments.get(n, "")) for n, c in zip(names, columns)]
-    context.add(front.schema, View(front.name, comment=options.get("COMMENT", ""), text=start, query=sql, columns=columns))
-    return ddl.created("View", front.name)

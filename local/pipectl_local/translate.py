@@ -16,17 +16,11 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from . import errors
-from .sftypes import MAX_TEXT, SfType, make
+from .sftypes import SfType, make
+from .values import (call, cast, comparison, fit, fit_macro, is_variant, json_path, mismatch, object_construct, text_of, to_binary,
+                     type_of)
 
 _fakesnow: list[Callable[[exp.Expression], exp.Expression]] = []
-DTypes = exp.DataType.Type
-TYPE_NAMES = {DTypes.DECIMAL: "NUMBER", DTypes.INT: "INT", DTypes.BIGINT: "INT", DTypes.SMALLINT: "INT", DTypes.TINYINT: "INT",
-              DTypes.FLOAT: "FLOAT", DTypes.DOUBLE: "FLOAT", DTypes.VARCHAR: "VARCHAR", DTypes.TEXT: "VARCHAR",
-              DTypes.CHAR: "CHAR", DTypes.NCHAR: "CHAR", DTypes.NVARCHAR: "VARCHAR", DTypes.BOOLEAN: "BOOLEAN",
-              DTypes.DATE: "DATE", DTypes.TIME: "TIME", DTypes.TIMESTAMP: "TIMESTAMP_NTZ", DTypes.DATETIME: "TIMESTAMP_NTZ",
-              DTypes.TIMESTAMPNTZ: "TIMESTAMP_NTZ", DTypes.TIMESTAMPLTZ: "TIMESTAMP_LTZ", DTypes.TIMESTAMPTZ: "TIMESTAMP_TZ",
-              DTypes.VARIANT: "VARIANT", DTypes.OBJECT: "OBJECT", DTypes.ARRAY: "ARRAY", DTypes.BINARY: "BINARY",
-              DTypes.VARBINARY: "BINARY", DTypes.STRUCT: "OBJECT", DTypes.JSON: "VARIANT"}
 ANONYMOUS_CASTS = {"TO_TIMESTAMP": "TIMESTAMP_NTZ", "TO_TIMESTAMP_NTZ": "TIMESTAMP_NTZ", "TO_TIMESTAMP_LTZ": "TIMESTAMP_LTZ",
                    "TO_TIMESTAMP_TZ": "TIMESTAMP_TZ", "TO_DATE": "DATE", "TO_TIME": "TIME", "TO_OBJECT": "OBJECT",
                    "TO_ARRAY": "ARRAY", "TO_VARIANT": "VARIANT"}
@@ -37,7 +31,7 @@ class Resolver(Protocol):
     """What the translator asks the session."""
 
     def source(self, path: tuple[str, ...]) -> str: ...
-    def target(self, path: tuple[str, ...]) -> tuple[str, list[str]]: ...
+    def target(self, path: tuple[str, ...]) -> tuple[str, dict[str, SfType]]: ...
     def table_function(self, path: tuple[str, ...], arguments: dict[str, exp.Expression]) -> str: ...
     def stage(self, text: str) -> str: ...
     def function(self, name: str, arguments: list[exp.Expression]) -> Any: ...
@@ -70,10 +64,6 @@ def table_path(node: exp.Table) -> tuple[str, ...]:
     return tuple(i.name for i in (node.args.get("catalog"), node.args.get("db"), node.this) if i is not None)
 
 
-def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
-    return exp.Anonymous(this=name, expressions=list(arguments))
-
-
 def literal(value: Any) -> exp.Expression:
     """A Python value as an expression."""
     if value is None:
@@ -83,15 +73,6 @@ def literal(value: Any) -> exp.Expression:
     if isinstance(value, (int, float)) or type(value).__name__ == "Decimal":
         return exp.Literal.number(str(value)) if value >= 0 else exp.Neg(this=exp.Literal.number(str(-value)))
     return exp.Literal.string(str(value))
-
-
-def type_of(node: exp.DataType) -> SfType:
-    name = TYPE_NAMES.get(node.this)
-    if name is None:
-        raise errors.compilation(f"Unsupported data type '{node.sql('snowflake')}'.", "002040", "42601")
-    sizes = [p.this if isinstance(p, exp.DataTypeParam) else p for p in node.expressions]
-    arguments = [int(p.name) for p in sizes if isinstance(p, exp.Expression) and p.name.isdigit()]
-    return make(name, arguments)
 
 
 class Translation:
@@ -239,6 +220,7 @@ class Translation:
             given = [e for e in schema.expressions] if schema else [exp.to_identifier(c, quoted=True) for c in columns]
             self._check_columns([g.name for g in given], columns)
             tree.set("this", exp.Schema(this=exp.Table(this=exp.to_identifier(self.raw(physical), quoted=True)), expressions=given))
+            self._fit_source(tree, [columns[g.name] for g in given])
         elif isinstance(tree, (exp.Update, exp.Delete)):
             table = tree.this
             physical, columns = self.resolver.target(table_path(table))
@@ -246,6 +228,7 @@ class Translation:
             for item in tree.args.get("expressions") or [] if isinstance(tree, exp.Update) else []:
                 item.this.set("table", None)
                 self._check_columns([item.this.name], columns)
+                item.set("expression", fit(item.expression, columns[item.this.name]))
         elif isinstance(tree, exp.Merge):
             physical, columns = self.resolver.target(table_path(tree.this))
             self._alias_target(tree, tree.this, physical)
@@ -255,12 +238,17 @@ class Translation:
                     for item in then.expressions:
                         item.this.set("table", None)
                         self._check_columns([item.this.name], columns)
+                        item.set("expression", fit(item.expression, columns[item.this.name]))
                 elif isinstance(then, exp.Insert):
                     if then.this is None:
                         then.set("this", exp.Tuple(expressions=[exp.column(c, quoted=True) for c in columns]))
                     for column in then.this.expressions:
                         column.set("table", None) if isinstance(column, exp.Column) else None
                     self._check_columns([c.name for c in then.this.expressions], columns)
+                    values = then.expression
+                    if len(values.expressions) != len(then.this.expressions):
+                        raise mismatch(len(then.this.expressions), len(values.expressions))
+                    values.set("expressions", [fit(v, columns[c.name]) for v, c in zip(values.expressions, then.this.expressions)])
             tree.set("returning", exp.Returning(expressions=[exp.column("merge_action")]))
         return tree
 
@@ -269,7 +257,26 @@ class Translation:
         tree.set("this", exp.Table(this=exp.to_identifier(self.raw(physical), quoted=True), alias=alias))
 
     @staticmethod
-    def _check_columns(names: list[str], known: list[str]) -> None:
+    def _fit_source(tree: exp.Insert, types: list[SfType]) -> None:
+        """The rows to insert, converted as Snowflake converts what is assigned to a column."""
+        source = tree.expression
+        if source is None or all(fit_macro(t) is None for t in types) or any(v.name.upper() == "DEFAULT" for v in source.find_all(exp.Var, exp.Column)):
+            return
+        width = len(source.expressions[0].expressions) if isinstance(source, exp.Values) else len(source.selects)
+        star = not isinstance(source, exp.Values) and any(s.is_star for s in source.selects)
+        if width != len(types) and not star:
+            raise mismatch(len(types), width)
+        names = [f"__v{i}" for i in range(len(types))]
+        alias = exp.TableAlias(this=exp.to_identifier("__source", quoted=True), columns=[exp.to_identifier(n, quoted=True) for n in names])
+        inner = source.copy()
+        if isinstance(inner, exp.Values):
+            inner.set("alias", alias)
+        else:
+            inner = exp.Subquery(this=inner, alias=alias)
+        tree.set("expression", exp.select(*(fit(exp.column(n, quoted=True), t) for n, t in zip(names, types))).from_(inner))
+
+    @staticmethod
+    def _check_columns(names: list[str], known: dict[str, SfType]) -> None:
         for name in names:
             if name not in known:
                 raise errors.invalid_identifier(name)
@@ -359,100 +366,6 @@ class Translation:
                 if is_variant(child):
                     child.replace(text_of(child.copy()))
         return node
-
-
-def json_path(path: exp.JSONPath) -> str:
-    parts = ["$"]
-    for part in path.expressions:
-        if isinstance(part, exp.JSONPathKey):
-            parts.append('."' + str(part.this).replace("\\", "\\\\").replace('"', '\\"') + '"')
-        elif isinstance(part, exp.JSONPathSubscript):
-            parts.append(f"[{part.this}]" if not isinstance(part.this, str) else f'."{part.this}"')
-        elif not isinstance(part, exp.JSONPathRoot):
-            raise errors.unsupported(f"path {path.sql('snowflake')}")
-    return "".join(parts)
-
-
-def is_variant(node: exp.Expression) -> bool:
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return isinstance(node, exp.Anonymous) and node.name == "json_extract"
-
-
-def text_of(node: exp.Expression) -> exp.Expression:
-    if is_variant(node):
-        while isinstance(node, exp.Paren):
-            node = node.this
-        return call("json_extract_string", *node.expressions)
-    if isinstance(node, exp.Anonymous) and node.name in ("json_extract_string", "sf_text"):
-        return node
-    return node if isinstance(node, exp.Literal) and node.is_string else call("sf_text", node)
-
-
-def plain_number(node: exp.Expression) -> bool:
-    return (isinstance(node, exp.Literal) and not node.is_string) or isinstance(
-        node, (exp.Binary, exp.Window, exp.AggFunc, exp.Neg, exp.Length, exp.Null)) and not is_variant(node)
-
-
-def cast(value: exp.Expression, kind: SfType, safe: bool) -> exp.Expression:
-    """CAST and TRY_CAST, https://docs.snowflake.com/en/sql-reference/functions/try_cast"""
-    name = kind.kind
-    if name == "TEXT":
-        text = text_of(value)
-        return text if kind.length in (None, MAX_TEXT) else call("left", text, exp.Literal.number(kind.length or 1))
-    if name in ("FIXED", "REAL"):
-        target = exp.DataType.build(kind.duck, dialect="duckdb")
-        if safe:
-            return exp.TryCast(this=call("sf_try_number", text_of(value)), to=target)
-        return exp.Cast(this=value if plain_number(value) else call("sf_number_text", value), to=target)
-    if name == "BOOLEAN":
-        return call("sf_try_boolean" if safe else "sf_boolean", value)
-    if name in ("DATE", "TIME", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP_TZ"):
-        macro = {"DATE": "date", "TIME": "time", "TIMESTAMP_NTZ": "ntz"}.get(name, "tz")
-        return call(f"sf_try_{macro}" if safe else f"sf_{macro}", value)
-    if name == "BINARY":
-        return call("sf_hex" if safe else "sf_binary", value)
-    return call("sf_variant", value)
-
-
-def to_binary(node: exp.ToBinary) -> exp.Expression:
-    """https://docs.snowflake.com/en/sql-reference/functions/to_binary"""
-    form = node.args["format"].name.upper() if node.args.get("format") else "HEX"
-    function = {"HEX": "unhex", "BASE64": "from_base64", "UTF-8": "encode", "UTF8": "encode"}.get(form)
-    if function is None:
-        raise errors.invalid_value(form, "format")
-    decoded = call(function, text_of(node.this))
-    return call("TRY", decoded) if node.args.get("safe") else decoded
-
-
-def object_construct(node: exp.Expression) -> exp.Expression:
-    """https://docs.snowflake.com/en/sql-reference/functions/object_construct"""
-    keys, values = [], []
-    for item in node.expressions:
-        if isinstance(item, exp.Star):
-            raise errors.unsupported("OBJECT_CONSTRUCT(*)")
-        key, value = (item.this, item.expression)
-        if not isinstance(item, (exp.PropertyEQ, exp.JSONKeyValue)):
-            raise errors.unsupported(f"OBJECT_CONSTRUCT({item.sql('snowflake')})")
-        keys.append(exp.Literal.string(key.name) if isinstance(key, exp.Identifier) else key)
-        values.append(call("sf_variant", value))
-    if not keys:
-        return call("json_object")
-    return call("sf_object", call("list_value", *keys), call("list_value", *values), exp.Boolean(this=isinstance(node, exp.JSONObject)))
-
-
-def comparison(node: exp.Expression) -> exp.Expression:
-    """A VARIANT compared with a constant is compared as that constant's type."""
-    for side, other in (("this", "expression"), ("expression", "this")):
-        value, constant = node.args[side], node.args[other]
-        if is_variant(value):
-            if isinstance(constant, exp.Literal) and not constant.is_string:
-                node.set(side, exp.TryCast(this=text_of(value), to=exp.DataType(this=DTypes.DOUBLE)))
-            elif isinstance(constant, exp.Boolean):
-                node.set(side, call("sf_try_boolean", value))
-            elif not is_variant(constant):
-                node.set(side, text_of(value))
-    return node
 
 
 def fakesnow_transforms() -> list[Callable[[exp.Expression], exp.Expression]]:

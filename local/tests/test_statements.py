@@ -148,6 +148,14 @@ def test_types_round_trip(cloud):
     assert [values[c] for c in "ABCD"] == [None] * 4
     assert [values[c] for c in "EGHJKLMNOPQR"] == ["1", "2", "OBJECT", "7", "q", "2", None, "false", "true", "c", "1704067200.000000000", None]
     assert json.loads(values["I"]) == {"a": 1}
+    cloud.sql("CREATE TABLE TYPES.S.SHORT (A VARCHAR(3), B TIMESTAMP_LTZ, C VARIANT, D BOOLEAN, E NUMBER(3,1))")
+    cloud.sql("INSERT INTO TYPES.S.SHORT VALUES ('abc', '2024-01-01 10:00:00 +0200', 'text', 'no', '1.25'), (NULL, NULL, NULL, NULL, NULL)")
+    assert cloud.sql("SELECT * FROM TYPES.S.SHORT WHERE A IS NOT NULL") == [
+        {"A": "abc", "B": "1704096000.000000000", "C": '"text"', "D": "false", "E": "1.3"}]
+    assert "String 'abcd' is too long" in fails(cloud, "100078", "INSERT INTO TYPES.S.SHORT (A) SELECT 'abcd'")
+    fails(cloud, "100078", "UPDATE TYPES.S.SHORT SET A = 'abcd'")
+    fails(cloud, "100078", "MERGE INTO TYPES.S.SHORT t USING (SELECT 'abcd' AS A) s ON t.A = s.A WHEN NOT MATCHED THEN INSERT (A) VALUES (s.A)")
+    fails(cloud, "002020", "INSERT INTO TYPES.S.SHORT (A) VALUES ('a', 'b')")
     fails(cloud, "100039", "SELECT '99999999999'::NUMBER(10,2)")
     fails(cloud, "100040", "SELECT 'x'::DATE")
 

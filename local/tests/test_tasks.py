@@ -27,7 +27,7 @@ def states(cloud, name):
 def test_graph_order_finalizer_and_changes(tk):
     tk.sql(f"CREATE OR ALTER TASK TK.S.ROOT WAREHOUSE = TK_WH SCHEDULE = '1 MINUTE' COMMENT = 'c' AS {log('root')}")
     tk.sql(f"CREATE OR ALTER TASK TK.S.A WAREHOUSE = TK_WH AFTER TK.S.ROOT AS {log('a')}")
-    tk.sql(f"CREATE OR ALTER TASK TK.S.B WAREHOUSE = TK_WH AFTER TK.S.ROOT AS BEGIN LET x INT := 0; SELECT 1/x::INT AS y FROM TK.S.NOPE; END")
+    tk.sql("CREATE OR ALTER TASK TK.S.B WAREHOUSE = TK_WH AFTER TK.S.ROOT AS BEGIN LET x INT := 0; SELECT 1/x::INT AS y FROM TK.S.NOPE; END")
     tk.sql(f"CREATE OR ALTER TASK TK.S.C WAREHOUSE = TK_WH AFTER TK.S.A, TK.S.B AS {log('c')}")
     tk.sql(f"CREATE OR ALTER TASK TK.S.LAST WAREHOUSE = TK_WH FINALIZE = TK.S.ROOT AS {log('last', 'SYSTEM$TASK_RUNTIME_INFO(' + chr(39) + 'CURRENT_TASK_GRAPH_RUN_GROUP_ID' + chr(39) + ')')}")
     shown = show(tk, "SHOW TASKS IN DATABASE TK")
@@ -59,7 +59,7 @@ def test_conditions_failures_and_schedules(tk):
     tk.wait("SELECT COUNT(*) FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'ROOT'))", lambda n: int(n) >= 2)
     assert set(states(tk, "ROOT")) == {"SKIPPED"} and states(tk, "KID") == []
     tk.sql("ALTER TASK TK.S.ROOT SUSPEND")
-    tk.sql(f"CREATE OR ALTER TASK TK.S.TRIGGERED WAREHOUSE = TK_WH WHEN SYSTEM$STREAM_HAS_DATA('TK.S.X') AS INSERT INTO TK.S.LOG SELECT 'triggered', CURRENT_TIMESTAMP(), A::VARCHAR FROM TK.S.X")
+    tk.sql("CREATE OR ALTER TASK TK.S.TRIGGERED WAREHOUSE = TK_WH WHEN SYSTEM$STREAM_HAS_DATA('TK.S.X') AS INSERT INTO TK.S.LOG SELECT 'triggered', CURRENT_TIMESTAMP(), A::VARCHAR FROM TK.S.X")
     tk.sql("ALTER TASK TK.S.TRIGGERED RESUME")
     tk.sql("INSERT INTO TK.S.SRC VALUES (5)")
     tk.wait("SELECT MAX(EXTRA) FROM TK.S.LOG WHERE NAME = 'triggered'", "5")
@@ -84,3 +84,12 @@ def test_scripting(tk):
     assert "100038" in tk.value(script.format("RETURN SQLCODE || ': ' || SQLERRM;")).replace(" ", "")[:7]
     fails(tk, "100038", script.format("RAISE;"))
     assert tk.value("SELECT COUNT(*) FROM TK.S.LOG WHERE NAME = 'gone'") == "0"
+
+
+def test_runs_of_one_graph_do_not_overlap(tk):
+    tk.sql("CREATE TASK TK.S.SLOW WAREHOUSE = TK_WH AS BEGIN LET n := 0; WHILE (n < 150) DO n := n + 1; END WHILE; INSERT INTO TK.S.LOG SELECT 'slow', CURRENT_TIMESTAMP(), NULL; END")
+    for _ in range(3):
+        tk.sql("EXECUTE TASK TK.S.SLOW")
+    tk.wait("SELECT COUNT(*) FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'SLOW')) WHERE STATE = 'SUCCEEDED'", "3")
+    runs = tk.sql("SELECT QUERY_START_TIME AS S, COMPLETED_TIME AS E FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'SLOW')) ORDER BY 1")
+    assert all(float(a["E"]) <= float(b["S"]) for a, b in zip(runs, runs[1:])), runs

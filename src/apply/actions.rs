@@ -35,7 +35,8 @@ impl Hands {
     pub async fn act(&self, action: &Action, note: Note<'_>) -> anyhow::Result<()> {
         match action {
             Action::Sql { role, sql } => self.sql(*role, sql).await.map(drop),
-            Action::DrainPipe { pipe } => self.drain_pipe(pipe, note).await,
+            Action::ReplacePipe { pipe, statements } => self.replace_pipe(pipe, statements, note).await,
+            Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,
             Action::DeployStack { stack } => self.deploy_stack(stack, note).await,

@@ -56,7 +56,10 @@ impl Results {
     }
 }
 
-/// Carries out `plan`. A cancelled run starts no further step and waits for none.
+/// How long an interrupted run takes to start again what it stopped.
+const LAST_RITES: Duration = Duration::from_secs(30);
+
+/// Carries out `plan`. A cancelled run starts no further step and waits for none, but starts again what it stopped.
 pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>, cancel: CancellationToken) -> Results {
     let mut run = Run {
         planned: plan.steps.iter().map(|step| step.id.clone()).collect(),
@@ -76,6 +79,10 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
             () = run.cancel.cancelled() => {
                 running.abort_all();
                 while running.join_next().await.is_some() {}
+                if let Some((client, _)) = &run.hands.snowflake {
+                    client.cancel_running().await;
+                }
+                run.start_again_what_was_stopped().await;
                 break;
             }
             Some(ended) = running.join_next() => {
@@ -112,13 +119,27 @@ impl Run<'_> {
         self.give_up_the_hopeless();
         // A need that no step of the plan has is met already.
         let is_met = |need: &NodeId| !self.planned.contains(need) || self.outcomes.get(need) == Some(&Outcome::Done);
-        let is_ready = |step: &&&Step| step.needs.iter().all(is_met);
+        let has_ended = |need: &NodeId| !self.planned.contains(need) || self.outcomes.contains_key(need);
+        let is_ready = |step: &&&Step| match step.always {
+            true => step.needs.iter().all(has_ended),
+            false => step.needs.iter().all(is_met),
+        };
         let (ready, waiting): (Vec<&Step>, Vec<&Step>) = self.waiting.iter().partition(is_ready);
         let room = AT_ONCE.saturating_sub(running.len());
         for step in ready.iter().take(room) {
             running.spawn(carry_out((*step).clone(), self.hands.clone(), self.events.clone()));
         }
         self.waiting = ready.into_iter().skip(room).chain(waiting).collect();
+    }
+
+    async fn start_again_what_was_stopped(&mut self) {
+        let steps: Vec<&Step> = self.waiting.iter().filter(|step| step.always).copied().collect();
+        for step in steps {
+            let work = carry_out(step.clone(), self.hands.clone(), self.events.clone());
+            if let Ok((id, outcome)) = tokio::time::timeout(LAST_RITES, work).await {
+                self.outcomes.insert(id, outcome);
+            }
+        }
     }
 
     /// Steps that need a failed one end here, and those that need them.
@@ -130,7 +151,7 @@ impl Run<'_> {
                     Some(Outcome::Failed(_) | Outcome::NotStarted(_))
                 )
             };
-            let hopeless = self.waiting.iter().find_map(|step| {
+            let hopeless = self.waiting.iter().filter(|step| !step.always).find_map(|step| {
                 step.needs
                     .iter()
                     .find(failed)

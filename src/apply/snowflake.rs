@@ -58,9 +58,53 @@ impl Hands {
         value.with_context(|| format!("DESC INTEGRATION {name} does not tell {property}"))
     }
 
-    /// Waits until a paused pipe has loaded the files it was told of:
+    /// Makes a pipe anew as Snowflake advises, and loads the files that arrived from the pause on; rows that come twice
+    /// by that are merged by their key:
     /// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#recreating-pipes>.
-    pub(super) async fn drain_pipe(&self, pipe: &Name, note: Note<'_>) -> anyhow::Result<()> {
+    pub(super) async fn replace_pipe(&self, pipe: &Name, statements: &[String], note: Note<'_>) -> anyhow::Result<()> {
+        let format = "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'";
+        let now = format!(
+            "SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', DATEADD('MINUTE', -1, CURRENT_TIMESTAMP()))::TIMESTAMP_NTZ, {format})"
+        );
+        let paused = self.ask(Actor::Loader, now).await?;
+        self.sql(
+            Actor::Loader,
+            &format!("ALTER PIPE {pipe} SET PIPE_EXECUTION_PAUSED = TRUE"),
+        )
+        .await?;
+        self.drain_pipe(pipe, note).await?;
+        for statement in statements {
+            self.sql(Actor::Loader, statement).await?;
+        }
+        let refresh = format!("ALTER PIPE {pipe} REFRESH MODIFIED_AFTER = {}", literal(&paused));
+        self.sql(Actor::Loader, &refresh).await.map(drop)
+    }
+
+    /// Has Snowflake list the bucket through the role. What AWS does not know everywhere yet is tried again.
+    pub(super) async fn check_handshake(&self, integration: &Name, location: &str) -> anyhow::Result<()> {
+        let check = format!(
+            "SELECT SYSTEM$VALIDATE_STORAGE_INTEGRATION({}, {}, 'pipectl-check', 'list')",
+            literal(&integration.to_string()),
+            literal(location)
+        );
+        let started = Instant::now();
+        loop {
+            let answer = self.ask(Actor::Deployer, check.clone()).await?;
+            let answer: serde_json::Value =
+                serde_json::from_str(&answer).context("reading SYSTEM$VALIDATE_STORAGE_INTEGRATION")?;
+            if answer.get("status").and_then(serde_json::Value::as_str) == Some("success") {
+                return Ok(());
+            }
+            if started.elapsed() > PROPAGATION {
+                bail!(
+                    "Snowflake cannot list {location} through {integration}: {answer}\n  hint: see the trust of the read role with `pipectl status`, then run the same command again"
+                );
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn drain_pipe(&self, pipe: &Name, note: Note<'_>) -> anyhow::Result<()> {
         let started = Instant::now();
         loop {
             let status = self

@@ -51,10 +51,13 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     if !obstacles.is_empty() {
         bail!("{}", obstacles.join("\n"));
     }
+    replace_pipes_of_replaced_stages(graph, world, &mut steps);
     order(graph, &mut steps);
-    steps.extend(leftover_objects(graph, world, names));
+    let leftover = leftover_objects(graph, world, names, &steps);
+    steps.extend(leftover);
     steps.extend(leftover_stacks(graph, world));
     frame_tasks(graph, world, &mut steps);
+    steps.extend(handshake_check(graph, &steps));
     Ok(Plan {
         pipeline: names.pipeline.clone(),
         environment: names.environment.clone(),
@@ -76,6 +79,7 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         changes: vec![],
         loss: None,
         needs: vec![],
+        always: false,
         actions,
     }
 }
@@ -202,18 +206,15 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         role: object.actor,
         sql,
     };
-    let mut actions: Vec<Action> = Vec::new();
-    let replaced_pipe = difference.kind == StepKind::Replace && object.kind == Kind::Pipe;
-    if replaced_pipe {
-        actions.push(sql(format!(
-            "ALTER PIPE {} SET PIPE_EXECUTION_PAUSED = TRUE",
-            object.name
-        )));
-        actions.push(Action::DrainPipe {
-            pipe: object.name.clone(),
-        });
-    }
-    actions.extend(difference.statements.into_iter().map(sql));
+    let actions: Vec<Action> = match (difference.kind, object.kind) {
+        (StepKind::Replace, Kind::Pipe) => {
+            vec![Action::ReplacePipe {
+                pipe: object.name.clone(),
+                statements: difference.statements,
+            }]
+        }
+        _ => difference.statements.into_iter().map(sql).collect(),
+    };
     Step {
         id: id.clone(),
         kind: difference.kind,
@@ -222,8 +223,67 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         changes: difference.changes,
         loss: difference.loss,
         needs: vec![],
+        always: false,
         actions,
     }
+}
+
+/// A pipe stops when its stage is replaced, and only a new pipe reads the new one:
+/// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition>.
+fn replace_pipes_of_replaced_stages(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
+    let replaced = |id: &NodeId| {
+        let is_stage = id.0.starts_with("snowflake:stage:");
+        is_stage
+            && steps
+                .iter()
+                .any(|step| step.id == *id && step.kind == StepKind::Replace)
+    };
+    let pipes: Vec<Step> = graph
+        .nodes()
+        .iter()
+        .filter(|node| node.needs.iter().any(replaced))
+        .filter_map(|node| match &node.body {
+            Body::Object(object) if object.kind == Kind::Pipe && live(object, world).is_some() => Some(object_step(
+                &node.id,
+                object,
+                objects::replacement(object, "its stage is replaced", vec![]),
+            )),
+            _ => None,
+        })
+        .collect();
+    for pipe in pipes {
+        match steps.iter_mut().find(|step| step.id == pipe.id) {
+            Some(step) => *step = pipe,
+            None => steps.push(pipe),
+        }
+    }
+}
+
+/// After a change of anything that the handshake rests on, Snowflake tries it.
+fn handshake_check(graph: &Graph, steps: &[Step]) -> Option<Step> {
+    let integration = graph
+        .objects()
+        .find(|(_, object)| object.kind == Kind::StorageIntegration)?;
+    let location = graph
+        .objects()
+        .find_map(|(_, object)| object.properties.get("url").cloned())?;
+    let rests_on =
+        |step: &&Step| step.id == integration.0.id || step.id.0 == "aws:delivery" || step.id.0 == "aws:storage";
+    let needs: Vec<NodeId> = steps.iter().filter(rests_on).map(|step| step.id.clone()).collect();
+    let name = integration.1.name.clone();
+    let target = format!("check the handshake of {name}");
+    let actions = vec![Action::CheckHandshake {
+        integration: name,
+        location,
+    }];
+    let check = step(
+        &NodeId("snowflake:handshake".to_owned()),
+        StepKind::Run,
+        target,
+        "what it rests on changes",
+        actions,
+    );
+    (!needs.is_empty()).then_some(Step { needs, ..check })
 }
 
 /// Gives every step the steps it needs: those of the nodes before it, or of the nodes before those where a node has none.
@@ -250,7 +310,7 @@ fn order(graph: &Graph, steps: &mut [Step]) {
 }
 
 /// Objects with the pipeline's mark that the file no longer names, in the order they can be dropped in.
-fn leftover_objects(graph: &Graph, world: &World, names: &Names) -> Vec<Step> {
+fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step]) -> Vec<Step> {
     let wanted: BTreeSet<(Kind, &Name)> = graph.objects().map(|(_, object)| (object.kind, &object.name)).collect();
     let owner = names.mark();
     let mut leftover: Vec<(&(Kind, Name), _)> = world
@@ -261,7 +321,8 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names) -> Vec<Step> {
         })
         .collect();
     leftover.sort_by_key(|((kind, _), _)| std::cmp::Reverse(*kind));
-    let mut earlier: Option<NodeId> = None;
+    // Tasks go at once; what they used goes when everything that replaces it is in place.
+    let mut earlier: Vec<NodeId> = planned.iter().map(|step| step.id.clone()).collect();
     let mut steps = Vec::new();
     for ((kind, name), live) in leftover {
         let id = NodeId(format!("snowflake:{}:{name}", kind.label().replace(' ', "-")));
@@ -279,8 +340,10 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names) -> Vec<Step> {
             actions,
         );
         drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
-        drop.needs = earlier.into_iter().collect();
-        earlier = Some(id);
+        if *kind != Kind::Task {
+            drop.needs = std::mem::take(&mut earlier);
+        }
+        earlier.push(id);
         steps.push(drop);
     }
     steps
@@ -375,6 +438,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         reason,
         actions,
     );
+    run.always = world.objects.contains_key(&(Kind::Task, root.clone()));
     run.needs = changed;
     let at = steps
         .iter()
@@ -382,3 +446,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         .unwrap_or(steps.len());
     steps.insert(at, run);
 }
+
+#[cfg(test)]
+#[path = "make_tests.rs"]
+mod tests;

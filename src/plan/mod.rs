@@ -31,7 +31,7 @@ pub struct Step {
     pub kind: StepKind,
     /// What it does it to, in words.
     pub target: String,
-    /// Why.
+    /// Why; empty where the command itself says it.
     pub reason: String,
     /// What differs.
     pub changes: Vec<PropertyChange>,
@@ -39,6 +39,8 @@ pub struct Step {
     pub loss: Option<String>,
     /// Steps that must be done before.
     pub needs: Vec<NodeId>,
+    /// Whether it is done even when what it needs failed, so that nothing is left stopped.
+    pub always: bool,
     /// What is done, in order. Each action may be done again without harm.
     pub actions: Vec<Action>,
 }
@@ -54,10 +56,20 @@ pub enum Action {
         /// The statement.
         sql: String,
     },
-    /// Waits until a pipe has loaded what it was told of.
-    DrainPipe {
+    /// Makes a pipe anew without losing files: pauses it, waits until it has loaded what it was told of, drops and
+    /// creates it, and loads what arrived meanwhile.
+    ReplacePipe {
         /// The pipe.
         pipe: Name,
+        /// The statements that drop and create it.
+        statements: Vec<String>,
+    },
+    /// Lets Snowflake try the way to the bucket: trust, external id and policy.
+    CheckHandshake {
+        /// The storage integration.
+        integration: Name,
+        /// A location that it allows.
+        location: String,
     },
     /// Suspends a task graph and waits until its running run has ended.
     SuspendGraph {
@@ -159,19 +171,48 @@ impl PropertyChange {
 
 impl fmt::Display for PropertyChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = |side: &Option<String>| side.as_deref().map_or_else(|| "(none)".to_owned(), shorten);
-        write!(f, "{}: {} → {}", self.property, side(&self.before), side(&self.after))
+        let line = |side: &Option<String>| {
+            side.as_ref()
+                .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+        let (before, after) = (line(&self.before), line(&self.after));
+        let skip = match (&before, &after) {
+            (Some(before), Some(after)) if before.len().max(after.len()) > SHOWN => common_start(before, after),
+            _ => 0,
+        };
+        let side = |side: &Option<String>| {
+            side.as_deref()
+                .map_or_else(|| "(none)".to_owned(), |text| excerpt(text, skip))
+        };
+        write!(f, "{}: {} → {}", self.property, side(&before), side(&after))
     }
 }
 
-/// Long values are shown by their start, on one line.
-fn shorten(text: &str) -> String {
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= 100 {
-        line
-    } else {
-        line.chars().take(99).chain(['…']).collect()
+/// Characters of a value that are shown.
+const SHOWN: usize = 100;
+/// Characters before the first difference of two long values that are shown.
+const CONTEXT: usize = 20;
+
+/// Characters that two texts start with alike, less some context.
+fn common_start(one: &str, other: &str) -> usize {
+    let alike = one
+        .chars()
+        .zip(other.chars())
+        .take_while(|(one, other)| one == other)
+        .count();
+    alike.saturating_sub(CONTEXT)
+}
+
+/// A long value from its first difference on.
+fn excerpt(text: &str, skip: usize) -> String {
+    let mut shown: String = text.chars().skip(skip).take(SHOWN).collect();
+    if skip > 0 {
+        shown.insert(0, '…');
     }
+    if text.chars().count() > skip + SHOWN {
+        shown.push('…');
+    }
+    shown
 }
 
 impl Plan {
@@ -185,5 +226,28 @@ impl Plan {
         self.steps
             .iter()
             .filter(|step| step.loss.is_some() && !consented.contains(&step.id.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_shown_where_they_differ() {
+        let start = "x".repeat(300);
+        let change = PropertyChange::new("definition", Some(format!("{start} OLD")), Some(format!("{start} NEW")));
+        assert_eq!(
+            change.to_string(),
+            format!("definition: …{0} OLD → …{0} NEW", "x".repeat(19))
+        );
+    }
+
+    #[test]
+    fn short_values_are_shown_whole() {
+        assert_eq!(
+            PropertyChange::new("a", Some("1".into()), None).to_string(),
+            "a: 1 → (none)"
+        );
     }
 }

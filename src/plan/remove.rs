@@ -110,15 +110,15 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
 }
 
 fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
-    let reason = "the pipeline is removed".to_owned();
     Step {
         id,
         kind: StepKind::Drop,
         target,
-        reason,
+        reason: String::new(),
         changes: vec![],
         loss: None,
         needs: vec![],
+        always: false,
         actions,
     }
 }

@@ -16,7 +16,7 @@ pub fn text(plan: &Plan, style: &Style) -> String {
     for step in &plan.steps {
         // Writing to a String does not fail, here and below.
         let _ = writeln!(out, "  {} {}", sign(step, style), step.target);
-        if step.kind != StepKind::Create || !step.changes.is_empty() {
+        if !step.reason.is_empty() && (step.kind != StepKind::Create || !step.changes.is_empty()) {
             let _ = writeln!(out, "      {}", style.dim(&step.reason));
         }
         for change in &step.changes {

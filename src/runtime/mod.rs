@@ -1,7 +1,7 @@
 //! The data plane: what runs inside AWS Lambda.
 //!
 //! One binary serves every function of a pipeline. Lambda passes the function's handler name in `_HANDLER`
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>), and [`HANDLERS`] says what that name
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>), and `HANDLERS` says what that name
 //! means. A new handler is a new file and one line in that table.
 //!
 //! Panics are caught per message, so the binary must not be built with `panic = "abort"`.

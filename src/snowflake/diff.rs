@@ -69,7 +69,13 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
         .iter()
         .any(|change| wanted.fixed.contains(&change.property.as_str()))
     {
-        return Ok(Some(replacement(wanted, changes)));
+        let fixed: Vec<&str> = changes.iter().map(|change| change.property.as_str()).collect();
+        let reason = format!(
+            "Snowflake cannot change {} of a {} in place",
+            fixed.join(" and "),
+            wanted.kind
+        );
+        return Ok(Some(replacement(wanted, &reason, changes)));
     }
     let (columns, mut statements, loss) = columns(wanted, live)?;
     changes.extend(columns);
@@ -122,19 +128,14 @@ fn creation(wanted: &Object) -> Difference {
     }
 }
 
-fn replacement(wanted: &Object, changes: Vec<PropertyChange>) -> Difference {
+/// An object made anew.
+pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) -> Difference {
     let all = &wanted.statements;
     let statements = all.drop.iter().chain(&all.create).chain(&all.grants).cloned().collect();
-    let fixed: Vec<&str> = changes.iter().map(|change| change.property.as_str()).collect();
-    let reason = format!(
-        "Snowflake cannot change {} of a {} in place",
-        fixed.join(" and "),
-        wanted.kind
-    );
     let loss = wanted.kind.loss().map(str::to_owned);
     Difference {
         kind: StepKind::Replace,
-        reason,
+        reason: reason.to_owned(),
         changes,
         loss,
         statements,
@@ -252,7 +253,7 @@ fn alteration(
     }
     let comment = column.comment.as_deref().unwrap_or_default();
     if live.comment != comment {
-        let sql = format!("COMMENT ON COLUMN {table}.{name} IS {}", literal(comment));
+        let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} COMMENT {}", literal(comment));
         change("comment", &live.comment, comment, sql);
     }
     Ok(())

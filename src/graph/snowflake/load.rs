@@ -425,6 +425,9 @@ fn task(
         .and_then(|sql| sql.split_once("\nAS\n"))
         .map(|(_, body)| canonical(body));
     task.properties.insert("definition", body.unwrap_or_default());
+    if place == TaskPlace::Root {
+        task.properties.insert("schedule", context.target.schedule.to_string());
+    }
     task.task = Some(place);
     Ok(insert(task, needs, graph))
 }

@@ -28,13 +28,17 @@ pub struct Blueprint<'a> {
 }
 
 impl Blueprint<'_> {
-    /// Fills the template. The hash covers everything but the mark, which holds the hash.
+    /// Fills the template. The hash covers what defines the object, without the mark that holds the hash.
     pub fn build(self, templates: &Templates, names: &Names) -> anyhow::Result<Object> {
         let mut values = self.values;
         values.insert("name", raw(&self.name));
         values.insert("comment", Value::from(self.about.as_str()));
-        let unmarked = templates.text(self.template, Value::from(values.clone()))?;
-        let hash = hash(&unmarked);
+        let unmarked = templates.sections(self.template, Value::from(values.clone()))?;
+        let definition = ["create", "grants"]
+            .iter()
+            .filter_map(|section| unmarked.get(*section))
+            .flatten();
+        let hash = hash(&definition.map(String::as_str).collect::<Vec<_>>().join(";"));
         values.insert("comment", Value::from(mark::comment(&self.about, &names.mark(), &hash)));
         let mut sections = templates.sections(self.template, Value::from(values))?;
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();

@@ -27,7 +27,7 @@ pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Resu
     Ok(raw(templates.text("rows", values)?))
 }
 
-/// The statement that keeps rows that cannot be typed, with file, line and reason.
+/// The statement that keeps rows that cannot be typed, with file, line and reason; once, however often they come.
 pub fn reject(table: &Table, source: &Name, rejected: &Name, templates: &Templates) -> anyhow::Result<String> {
     templates.text(
         "reject",

@@ -1,0 +1,277 @@
+//! Plans of the example pipeline against worlds that differ from it in one thing each.
+
+use super::*;
+use crate::graph::build::build;
+use crate::model::{Model, resolve};
+use crate::snowflake::mark;
+use crate::snowflake::observe::{LiveColumn, LiveObject};
+use crate::spec;
+
+const EXAMPLE: &str = include_str!("../../examples/files/pipeline.toml");
+
+fn model(text: &str) -> Model {
+    let document = spec::parse(text, "pipeline.toml", "local").unwrap_or_else(|report| panic!("{report}"));
+    resolve(&document.spec, "local").unwrap()
+}
+
+fn graph(text: &str) -> (Graph, Names) {
+    let model = model(text);
+    (build(&model).unwrap(), model.names)
+}
+
+/// The world in which `graph` is deployed.
+fn deployed(graph: &Graph, names: &Names) -> World {
+    let stack = |stack: &Stack| LiveStack {
+        status: "CREATE_COMPLETE".to_owned(),
+        template: stack.template.clone(),
+        parameters: stack
+            .parameters
+            .keys()
+            .map(|key| (key.clone(), "KEY".to_owned()))
+            .collect(),
+        tags: stack.tags.clone(),
+    };
+    let object = |object: &Object| {
+        let mut properties = object.properties.clone();
+        if object.kind == Kind::Task {
+            properties.insert("state", "started".to_owned());
+        }
+        let columns = object.columns.iter().map(|column| LiveColumn {
+            name: column.name.as_str().to_owned(),
+            data_type: column.data_type.clone(),
+            not_null: column.not_null,
+            comment: column.comment.clone().unwrap_or_default(),
+        });
+        LiveObject {
+            comment: mark::comment("", &names.mark(), &object.hash),
+            properties,
+            columns: columns.collect(),
+        }
+    };
+    World {
+        stacks: graph
+            .stacks()
+            .map(|(_, found)| (found.name.clone(), stack(found)))
+            .collect(),
+        objects: graph
+            .objects()
+            .map(|(_, found)| ((found.kind, found.name.clone()), object(found)))
+            .collect(),
+        runtime_key: "KEY".to_owned(),
+    }
+}
+
+fn empty() -> World {
+    World {
+        stacks: LiveStacks::new(),
+        objects: LiveObjects::new(),
+        runtime_key: "KEY".to_owned(),
+    }
+}
+
+/// What a plan does, a line a step.
+fn lines(plan: &Plan) -> Vec<String> {
+    let line = |step: &Step| {
+        let changes: Vec<String> = step.changes.iter().map(|change| change.property.clone()).collect();
+        let loss = step
+            .loss
+            .as_ref()
+            .map(|loss| format!(" LOSES {loss}"))
+            .unwrap_or_default();
+        format!("{} {} {}{loss}", step.kind.word(), step.id, changes.join(","))
+    };
+    plan.steps
+        .iter()
+        .map(line)
+        .map(|line| line.replace("CHINOOK_INVOICES_LOCAL.", ""))
+        .collect()
+}
+
+/// The plan from the deployed example to `text`.
+fn change(text: &str) -> Plan {
+    let (old, names) = graph(EXAMPLE);
+    let (new, _) = graph(text);
+    plan(&new, &deployed(&old, &names), &names).unwrap()
+}
+
+#[test]
+fn an_empty_world_gets_everything_and_each_step_after_what_it_needs() {
+    let (graph, names) = graph(EXAMPLE);
+    let plan = plan(&graph, &empty(), &names).unwrap();
+    let mut done = BTreeSet::new();
+    for step in &plan.steps {
+        assert!(
+            step.needs.iter().all(|need| done.contains(need)),
+            "{} comes before {:?}",
+            step.id,
+            step.needs
+        );
+        done.insert(step.id.clone());
+    }
+    assert_eq!(
+        plan.steps.iter().filter(|step| step.kind == StepKind::Create).count(),
+        graph.nodes().len()
+    );
+    assert!(plan.steps.iter().all(|step| step.loss.is_none()));
+}
+
+#[test]
+fn a_deployed_world_needs_nothing() {
+    let (graph, names) = graph(EXAMPLE);
+    assert!(plan(&graph, &deployed(&graph, &names), &names).unwrap().is_empty());
+}
+
+#[test]
+fn a_column_added_changes_its_table_and_its_task_only() {
+    let text = EXAMPLE.replacen(
+        "name = \"total\"",
+        "name = \"state\", type = \"VARCHAR(40)\" },\n    { name = \"total\"",
+        1,
+    );
+    assert_eq!(
+        lines(&change(&text)),
+        [
+            "run snowflake:graph:suspend ",
+            "alter snowflake:table:SHOP.INVOICE column STATE",
+            "alter snowflake:task:SHOP_RAW.LOAD_INVOICE definition",
+            "run snowflake:graph:resume ",
+        ]
+    );
+}
+
+#[test]
+fn a_column_dropped_is_a_loss_and_undoes_what_adding_it_did() {
+    let text = EXAMPLE.replacen(
+        "name = \"total\"",
+        "name = \"state\", type = \"VARCHAR(40)\" },\n    { name = \"total\"",
+        1,
+    );
+    let (with, names) = graph(&text);
+    let (without, _) = graph(EXAMPLE);
+    let plan = plan(&without, &deployed(&with, &names), &names).unwrap();
+    assert_eq!(
+        lines(&plan)[1],
+        "alter snowflake:table:SHOP.INVOICE column STATE LOSES the values of STATE"
+    );
+    assert_eq!(plan.unconsented(&[]).count(), 1);
+    assert_eq!(
+        plan.unconsented(&["snowflake:table:CHINOOK_INVOICES_LOCAL.SHOP.INVOICE".to_owned()])
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_wider_column_is_altered_and_another_type_is_refused() {
+    let wider = EXAMPLE.replacen("VARCHAR(40)", "VARCHAR(50)", 1);
+    assert!(lines(&change(&wider))[1].starts_with("alter snowflake:table:SHOP.INVOICE column "));
+    let (old, names) = graph(EXAMPLE);
+    let (narrower, _) = graph(&EXAMPLE.replacen("VARCHAR(40)", "VARCHAR(30)", 1));
+    let error = plan(&narrower, &deployed(&old, &names), &names)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("is VARCHAR(40) and cannot become VARCHAR(30) in place"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_object_of_somebody_else_is_never_touched() {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    for live in world.objects.values_mut() {
+        live.comment = "[pipectl other/dev 00]".to_owned();
+    }
+    let error = plan(&graph, &world, &names).unwrap_err().to_string();
+    assert_eq!(
+        error.matches("is not this pipeline's").count(),
+        graph.objects().count(),
+        "all obstacles are told at once"
+    );
+}
+
+#[test]
+fn a_suspended_graph_is_resumed() {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    for ((kind, name), live) in &mut world.objects {
+        if *kind == Kind::Task && name.last() == "LOAD_INVOICE" {
+            live.properties.insert("state", "suspended".to_owned());
+        }
+    }
+    assert_eq!(
+        lines(&plan(&graph, &world, &names).unwrap()),
+        ["run snowflake:graph:resume "]
+    );
+}
+
+#[test]
+fn a_stage_changed_by_hand_is_replaced_with_its_pipe_and_says_what_is_lost() {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    for ((kind, _), live) in &mut world.objects {
+        if *kind == Kind::Stage {
+            live.properties.insert("url", "s3://elsewhere/".to_owned());
+        }
+    }
+    let plan = plan(&graph, &world, &names).unwrap();
+    assert_eq!(
+        lines(&plan),
+        [
+            "replace snowflake:stage:SHOP_RAW.CURATED url LOSES its pipes, which stop loading",
+            "replace snowflake:pipe:SHOP_RAW.INVOICES_PIPE  LOSES its load history: files of the last 14 days can load again",
+        ]
+    );
+    assert_eq!(plan.steps[1].needs, [plan.steps[0].id.clone()]);
+}
+
+#[test]
+fn a_table_that_left_the_file_is_dropped_last_and_with_consent_only() {
+    let start = EXAMPLE.rfind("[[table]]").unwrap();
+    let end = EXAMPLE[start..].find("\n[").map_or(EXAMPLE.len(), |at| start + at);
+    let plan = change(&format!("{}{}", &EXAMPLE[..start], &EXAMPLE[end..]));
+    let lines = lines(&plan);
+    assert!(
+        lines.contains(&"drop snowflake:table:SHOP.INVOICE_LINE  LOSES its rows".to_owned()),
+        "{lines:#?}"
+    );
+    let position = |start: &str| lines.iter().position(|line| line.starts_with(start)).unwrap();
+    assert!(position("run snowflake:graph:suspend") < position("drop snowflake:task:SHOP_RAW.LOAD_INVOICE_LINE"));
+    let resume = plan.steps.iter().find(|step| step.id.0 == RESUME).unwrap();
+    assert!(
+        resume.needs.iter().any(|need| need.0.ends_with("LOAD_INVOICE_LINE")),
+        "{:?}",
+        resume.needs
+    );
+}
+
+#[test]
+fn each_status_of_a_stack_leads_on() {
+    let (graph, names) = graph(EXAMPLE);
+    let of = |status: &str| {
+        let mut world = deployed(&graph, &names);
+        world.stacks.get_mut("chinook-invoices-local-ingest").unwrap().status = status.to_owned();
+        lines(&plan(&graph, &world, &names).unwrap())
+    };
+    assert_eq!(of("ROLLBACK_COMPLETE"), ["create aws:ingest "]);
+    assert_eq!(of("REVIEW_IN_PROGRESS"), ["create aws:ingest "]);
+    assert_eq!(of("UPDATE_ROLLBACK_FAILED"), ["alter aws:ingest "]);
+    assert_eq!(of("DELETE_FAILED"), ["alter aws:ingest "]);
+    assert!(of("UPDATE_ROLLBACK_COMPLETE").is_empty());
+}
+
+#[test]
+fn a_new_runtime_is_uploaded_before_the_stack_that_runs_it() {
+    let (graph, names) = graph(EXAMPLE);
+    let world = World {
+        runtime_key: "NEW".to_owned(),
+        ..deployed(&graph, &names)
+    };
+    let plan = plan(&graph, &world, &names).unwrap();
+    assert_eq!(
+        lines(&plan),
+        ["alter aws:runtime content", "alter aws:ingest Parameters.RuntimeKey"]
+    );
+    assert_eq!(plan.steps[1].needs, [plan.steps[0].id.clone()]);
+}
