@@ -6,6 +6,7 @@ mod run;
 
 mod destroy;
 mod handshake;
+mod least_privilege;
 mod main_job;
 mod render;
 mod second_deploy;
