@@ -1,7 +1,7 @@
 """An ordinary AWS client for the tests: reads one call a line from stdin, writes its answer as a line to stdout.
 
-A call is {"service", "operation", "arguments", "over"}; an answer is {"answer": ...} or {"refused": code, "message": ...}.
-All pages of a list are one answer. `over` "http" says that the request was not sent over TLS.
+A call is {"service", "operation", "arguments", "over", "as"}; an answer is {"answer": ...} or {"refused": code, "message": ...}.
+All pages of a list are one answer. `over` "http" says that the request was not sent over TLS, `as` holds the credentials of an assumed role, or nothing.
 """
 
 import base64
@@ -19,8 +19,9 @@ def plain_http(params, **_):
 
 
 @functools.cache
-def client(service, over):
-    made = boto3.client(service, config=Config(retries={"total_max_attempts": 1}, max_pool_connections=1))
+def client(service, over, key=None, secret=None, token=None):
+    session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
+    made = session.client(service, config=Config(retries={"total_max_attempts": 1}, max_pool_connections=1))
     if over == "http":
         made.meta.events.register("before-call", plain_http)
     return made
@@ -41,7 +42,9 @@ def arguments_of(call):
 
 
 def answer(call):
-    service = client(call["service"], call["over"])
+    role = call["as"] or {}
+    names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
+    service = client(call["service"], call["over"], *(role.get(name) for name in names))
     operation, arguments = call["operation"], arguments_of(call)
     if service.can_paginate(operation):
         return service.get_paginator(operation).paginate(**arguments).build_full_result()

@@ -35,16 +35,12 @@ impl Client {
     }
 
     pub fn call(&self, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
-        self.send(service, operation, arguments, "https")
+        self.call_as(&Value::Null, "https", service, operation, arguments)
     }
 
-    /// The same, not over TLS.
-    pub fn call_over_http(&self, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
-        self.send(service, operation, arguments, "http")
-    }
-
-    fn send(&self, service: &str, operation: &str, arguments: Value, over: &str) -> Result<Value, Refused> {
-        let call = json!({ "service": service, "operation": operation, "arguments": arguments, "over": over });
+    /// The same with the credentials of a role, over `https` or `http`.
+    pub fn call_as(&self, role: &Value, over: &str, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
+        let call = json!({ "service": service, "operation": operation, "arguments": arguments, "over": over, "as": role });
         let mut pipes = self.pipes.lock().unwrap();
         writeln!(pipes.0, "{call}").unwrap();
         let mut line = String::new();

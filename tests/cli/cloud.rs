@@ -129,8 +129,9 @@ impl Cloud {
         self.aws.call(service, operation, arguments)
     }
 
-    pub fn try_aws_over_http(&self, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
-        self.aws.call_over_http(service, operation, arguments)
+    /// A call with the credentials of an assumed role, over `https` or `http`.
+    pub fn try_aws_as(&self, role: &Value, over: &str, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
+        self.aws.call_as(role, over, service, operation, arguments)
     }
 
     pub fn put(&self, bucket: &str, key: &str, body: impl AsRef<[u8]>) {
