@@ -71,7 +71,7 @@ clean_up() {
     exit "$code"
 }
 
-say "1. Building pipectl (with debug information, so that it is quick to build)."
+say "1. Building pipectl, without optimisation, so that it is there sooner."
 timed "build" cargo build --quiet --locked
 
 trap clean_up EXIT

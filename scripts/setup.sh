@@ -43,7 +43,7 @@ check_rust() {
 
 # The environment is made anew when the pinned packages or Python change.
 make_environment() {
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python 3.10 or newer is needed"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed"
     local pinned=(local/requirements.txt local/requirements-test.txt) stamp
     stamp="$(python3 --version) $(cat "${pinned[@]}" | sha256sum)"
     [[ -f .venv/stamp && "$(<.venv/stamp)" == "$stamp" ]] && return

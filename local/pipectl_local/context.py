@@ -16,6 +16,8 @@ from .lexer import display
 if TYPE_CHECKING:
     from .cloud import Cloud
 
+INSIST_SECONDS = 0.02
+
 
 @dataclass
 class Context:
@@ -32,6 +34,7 @@ class Context:
     task_run: Any = None
     expression: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
+    finished: threading.Event = field(default_factory=threading.Event)
 
     @property
     def account(self) -> Account:
@@ -44,6 +47,20 @@ class Context:
     @cached_property
     def roles(self) -> set[str]:
         return self.account.inherited(self.role)
+
+    def cancel(self) -> None:
+        """Interrupt what runs. DuckDB forgets an interrupt that comes before its query, so insist."""
+        self.cancelled.set()
+
+        def insist() -> None:
+            while not self.finished.wait(INSIST_SECONDS):
+                self.session.connection.interrupt()
+        threading.Thread(target=insist, name="cancel", daemon=True).start()
+
+    def close(self) -> None:
+        """End the session, and what would still interrupt it."""
+        self.finished.set()
+        self.session.close()
 
     def forget_roles(self) -> None:
         self.__dict__.pop("roles", None)

@@ -222,7 +222,7 @@ class Scheduler:
         self.cloud.history.task_started(run)
         run.started = now()
         timeout = member.options.get("USER_TASK_TIMEOUT_MS") or run.root.options.get("USER_TASK_TIMEOUT_MS")
-        timer = threading.Timer(timeout / 1000, self._interrupt, (context,)) if timeout else None
+        timer = threading.Timer(timeout / 1000, context.cancel) if timeout else None
         try:
             if timer:
                 timer.start()
@@ -241,14 +241,9 @@ class Scheduler:
         finally:
             if timer:
                 timer.cancel()
-            context.session.close()
+            context.close()
             run.completed = now()
             self.cloud.history.task_ended(run)
-
-    @staticmethod
-    def _interrupt(context: "Context") -> None:
-        context.cancelled.set()
-        context.session.connection.interrupt()
 
     def _body(self, context: "Context", run: TaskRun) -> None:
         from .executor import execute

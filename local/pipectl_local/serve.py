@@ -2,11 +2,14 @@
 """Start both parts, say where they are in DIR/cloud.json, and stop them together."""
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import logging.handlers
 import os
+import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +20,7 @@ from .process import free_port, write_private
 LOG = logging.getLogger("snowflake")
 LOG_BYTES = 10 * 1024 * 1024
 WATCH_SECONDS = 0.5
+ALREADY_RUNNING = 3
 
 
 def log_to(path: Path) -> None:
@@ -33,8 +37,15 @@ def serve(directory: Path, auth: bool, region: str, time_scale: float) -> int:
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     os.chmod(directory, 0o700)
+    lock = open(directory / "cloud.lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print(f"another local cloud runs in {directory}", file=sys.stderr)
+        return ALREADY_RUNNING
     state = directory / "cloud.json"
     state.unlink(missing_ok=True)
+    shutil.rmtree(directory / "tmp", ignore_errors=True)
     stopping = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, lambda *_: stopping.set())
@@ -47,6 +58,7 @@ def serve(directory: Path, auth: bool, region: str, time_scale: float) -> int:
     finally:
         state.unlink(missing_ok=True)
         aws.stop()
+        shutil.rmtree(directory / "tmp", ignore_errors=True)
 
 
 def _serve(directory: Path, state: Path, aws: Aws, region: str, auth: bool, time_scale: float, stopping: threading.Event, began: float) -> int:

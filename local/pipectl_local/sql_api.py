@@ -128,8 +128,7 @@ class SqlApi:
             return Answer(422, {"code": "000605", "sqlState": "57014", "message": "Identified SQL statement is not currently executing.",
                                 "statementHandle": handle})
         if statement.context is not None:
-            statement.context.cancelled.set()
-            statement.context.session.connection.interrupt()
+            statement.context.cancel()
         return Answer(200, {"code": "000604", "sqlState": "57014", "message": "SQL execution canceled", "statementHandle": handle,
                             "statementStatusUrl": f"/api/v2/statements/{handle}"})
 
@@ -158,7 +157,7 @@ class SqlApi:
             statement.finished.set()
             return
         timeout = int(body.get("timeout") or 0)
-        timer = threading.Timer(timeout, self._time_out, (context,)) if timeout > 0 else None
+        timer = threading.Timer(timeout, context.cancel) if timeout > 0 else None
         if timer:
             timer.daemon = True
             timer.start()
@@ -174,16 +173,11 @@ class SqlApi:
         finally:
             if timer:
                 timer.cancel()
-            context.session.close()
+            context.close()
             statement.context = None
             if statement.error is not None:
                 LOG.info("[%s] failed with %s: %s", statement.handle[:8], statement.error.code, statement.error.message.replace("\n", " "))
             statement.finished.set()
-
-    @staticmethod
-    def _time_out(context: Context) -> None:
-        context.cancelled.set()
-        context.session.connection.interrupt()
 
     def _context(self, statement: Statement, body: dict[str, Any]) -> Context:
         account = self.cloud.account

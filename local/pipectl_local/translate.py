@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError, TokenError
+from sqlglot.errors import ParseError, TokenError, UnsupportedError
 
 from . import errors
 from .sftypes import SfType, make
-from .values import (call, cast, comparison, fit, fit_macro, is_variant, json_path, mismatch, object_construct, text_of, to_binary,
+from .values import (call, cast, comparison, fit, fit_macro, formatted, is_variant, json_path, mismatch, object_construct, text_of, to_binary,
                      type_of)
 
 _fakesnow: list[Callable[[exp.Expression], exp.Expression]] = []
@@ -89,7 +89,10 @@ class Translation:
         return self.render(self.tree)
 
     def render(self, tree: exp.Expression) -> str:
-        text = tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)
+        try:
+            text = tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        except UnsupportedError as error:
+            raise errors.unsupported(str(error)) from error
         for token, raw in self._raw.items():
             text = text.replace(token, raw)
         return text
@@ -335,8 +338,8 @@ class Translation:
             if name.removeprefix("TRY_") in ANONYMOUS_CASTS and len(node.expressions) == 1:
                 return cast(node.expressions[0], make(ANONYMOUS_CASTS[name.removeprefix("TRY_")], []), safe)
             return node
-        if isinstance(node, exp.ToChar) and not node.args.get("format"):
-            return text_of(node.this)
+        if isinstance(node, exp.ToChar):
+            return formatted(node) if node.args.get("format") else text_of(node.this)
         if isinstance(node, exp.ToDouble):
             return cast(node.this, make("FLOAT", []), bool(node.args.get("safe")))
         if isinstance(node, exp.ToBoolean):

@@ -2,6 +2,8 @@
 """Values on their way to DuckDB: casts, VARIANT access, and what is assigned to a column."""
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from . import errors
@@ -101,6 +103,22 @@ def fit(value: exp.Expression, kind: SfType) -> exp.Expression:
 
 def mismatch(expected: int, found: int) -> errors.SnowflakeError:
     return errors.compilation(f"Insert value list does not match column list expecting {expected} but got {found}", "002020", "21S01")
+
+
+FORMATS = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "MON": "%b", "MMMM": "%B", "DD": "%d", "DY": "%a", "HH24": "%H", "HH12": "%I", "AM": "%p", "PM": "%p",
+           "MI": "%M", "SS": "%S", "FF3": "%g", "FF6": "%f", "TZHTZM": "%z"}
+FORMAT_TOKEN = re.compile("|".join(sorted(FORMATS, key=len, reverse=True)) + r'|"[^"]*"|[^A-Za-z0-9]', re.I)
+
+
+def formatted(node: exp.ToChar) -> exp.Expression:
+    """TO_CHAR of a date or timestamp: https://docs.snowflake.com/en/sql-reference/date-time-input-output"""
+    wanted = node.args["format"]
+    text = wanted.name if isinstance(wanted, exp.Literal) else ""
+    tokens = FORMAT_TOKEN.findall(text)
+    if not text or "".join(tokens) != text:
+        raise errors.unsupported(f"TO_CHAR with the format {wanted.sql('snowflake')}")
+    pattern = "".join(FORMATS.get(t.upper(), t.strip('"').replace("%", "%%")) for t in tokens)
+    return call("strftime", call("sf_ntz", node.this), exp.Literal.string(pattern))
 
 
 def to_binary(node: exp.ToBinary) -> exp.Expression:

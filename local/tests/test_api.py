@@ -10,7 +10,7 @@ import time
 import uuid
 
 import pytest
-from conftest import Cloud
+from conftest import LOCAL, Cloud
 from test_statements import fails
 
 
@@ -43,8 +43,11 @@ def test_asynchronous_idempotent_and_partitioned(cloud):
     status, body = cloud.request("POST", f"/api/v2/statements?requestId={uuid.uuid4()}&async=true", {"statement": slow})
     assert cloud.request("GET", f"/api/v2/statements/{body['statementHandle']}")[0] == 202
     assert cloud.request("POST", f"/api/v2/statements/{body['statementHandle']}/cancel")[0] == 200
-    time.sleep(0.3)
-    status, body = cloud.request("GET", f"/api/v2/statements/{body['statementHandle']}")
+    handle, began = body["statementHandle"], time.monotonic()
+    while (status := cloud.request("GET", f"/api/v2/statements/{handle}")[0]) == 202:
+        assert time.monotonic() - began < 10
+        time.sleep(0.05)
+    status, body = cloud.request("GET", f"/api/v2/statements/{handle}")
     assert (status, body["code"]) == (422, "000604")
     fails(cloud, "000604", slow, timeout=1)
     fails(cloud, "000008", "SELECT 1; SELECT 2")
@@ -129,6 +132,8 @@ def test_start_stop_and_death(tmp_path):
         listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout.split("\n")
         ours = [line.split()[3] for line in listening if any(f"pid={p}," in line for p in pids)]
         assert len(ours) == 2 and all(a.startswith("127.0.0.1:") for a in ours), ours
+        second = subprocess.run([*made.process.args], cwd=LOCAL, capture_output=True, text=True, timeout=20)
+        assert second.returncode == 3 and "another local cloud" in second.stderr and (tmp_path / "cloud.json").exists()
         began = time.monotonic()
         made.stop()
         assert time.monotonic() - began < 5 and made.process.returncode == 0

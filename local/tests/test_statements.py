@@ -156,6 +156,8 @@ def test_types_round_trip(cloud):
     fails(cloud, "100078", "UPDATE TYPES.S.SHORT SET A = 'abcd'")
     fails(cloud, "100078", "MERGE INTO TYPES.S.SHORT t USING (SELECT 'abcd' AS A) s ON t.A = s.A WHEN NOT MATCHED THEN INSERT (A) VALUES (s.A)")
     fails(cloud, "002020", "INSERT INTO TYPES.S.SHORT (A) VALUES ('a', 'b')")
+    assert cloud.value("SELECT TO_CHAR('2024-02-03 04:05:06'::TIMESTAMP_NTZ, 'YYYY-MM-DD\"T\"HH24:MI:SS.FF3')") == "2024-02-03T04:05:06.000"
+    fails(cloud, "000002", "SELECT TO_CHAR(1234.5, '9,999.99')")
     fails(cloud, "100039", "SELECT '99999999999'::NUMBER(10,2)")
     fails(cloud, "100040", "SELECT 'x'::DATE")
 

@@ -158,8 +158,11 @@ impl Hands {
         }
     }
 
-    /// Resumes children first and the root last, then checks that every task is started.
+    /// Resumes children first and the root last, then checks that every task is started. A child cannot be resumed
+    /// below a started root, so the root is suspended first:
+    /// <https://docs.snowflake.com/en/sql-reference/functions/system_task_dependents_enable>.
     pub(super) async fn resume_graph(&self, root: &Name) -> anyhow::Result<()> {
+        self.sql(Actor::Loader, &format!("ALTER TASK {root} SUSPEND")).await?;
         self.ask(
             Actor::Loader,
             format!("SELECT SYSTEM$TASK_DEPENDENTS_ENABLE({})", literal(&root.to_string())),

@@ -11,6 +11,8 @@ pub mod policy;
 pub mod snowflake;
 pub mod stack;
 mod template;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

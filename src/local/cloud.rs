@@ -18,6 +18,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const LOGS: [&str; 3] = ["cloud.log", "aws.log", "snowflake.log"];
 const SHOWN_LINES: usize = 12;
+/// Exit code of a cloud that finds another in its folder.
+const ALREADY_RUNNING: i32 = 3;
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +161,14 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
     let pid = starting.pid();
     loop {
         if let Some(status) = starting.ended()? {
+            // One whose start was cut off goes on starting by itself, and this one gave way to it.
+            if status.code() == Some(ALREADY_RUNNING) && begin.elapsed() < START_TIMEOUT {
+                if let Status::Up(state) = Box::pin(self::status(directory)).await? {
+                    return Ok(*state);
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
             bail!(
                 "the local cloud ended while it started ({status}){}",
                 tail_of_logs(directory)

@@ -7,9 +7,9 @@ use tokio::process::Command;
 
 use super::{lock, package};
 
-const OLDEST: (u32, u32) = (3, 10);
+const OLDEST: (u32, u32) = (3, 11);
 /// `python3` first, because it is the one the user chose; then the named ones, newest first.
-const CANDIDATES: [&str; 5] = ["python3", "python3.13", "python3.12", "python3.11", "python3.10"];
+const CANDIDATES: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];
 /// Written last: an environment without it was interrupted and is made anew.
 const COMPLETE: &str = "pipectl-complete";
 /// Lines of a failed tool's output that an error shows.

@@ -241,7 +241,7 @@ async fn python_that_is_chosen_must_be_one() {
     fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
     let error = environment::find_python(Some(&old)).await.unwrap_err().to_string();
     assert!(
-        error.contains("is Python 3.9; the local cloud needs 3.10 or newer"),
+        error.contains("is Python 3.9; the local cloud needs 3.11 or newer"),
         "{error}"
     );
 }
@@ -253,7 +253,7 @@ fn errors_say_what_to_install() {
     }
     .to_string();
     assert!(
-        error.starts_with("the local cloud needs Python 3.10 or newer and none was found (/usr/bin/python3 is 3.9)"),
+        error.starts_with("the local cloud needs Python 3.11 or newer and none was found (/usr/bin/python3 is 3.9)"),
         "{error}"
     );
     assert!(error.contains("apt-get install python3 python3-venv"));

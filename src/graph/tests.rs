@@ -1,0 +1,145 @@
+//! Rules that every rendered pipeline keeps.
+
+use serde_json::Value;
+
+use super::build::build;
+use super::object::Kind;
+use super::{Body, Graph};
+use crate::model::resolve;
+use crate::spec;
+
+const EXAMPLE: &str = include_str!("../../examples/files/pipeline.toml");
+
+fn graph(text: &str) -> Graph {
+    let document = spec::parse(text, "pipeline.toml", "dev").unwrap_or_else(|report| panic!("{report}"));
+    build(&resolve(&document.spec, "dev").unwrap()).unwrap()
+}
+
+/// Every statement of every policy, with the resource of the template that it belongs to.
+fn statements(value: &Value, found: &mut Vec<Value>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::Array(all)) = fields.get("Statement") {
+                found.extend(all.iter().cloned());
+            }
+            fields.values().for_each(|field| statements(field, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| statements(item, found)),
+        _ => {}
+    }
+}
+
+fn all_statements() -> Vec<Value> {
+    let mut found = Vec::new();
+    graph(EXAMPLE)
+        .stacks()
+        .for_each(|(_, stack)| statements(&stack.template, &mut found));
+    assert!(found.len() > 10, "only {} statements", found.len());
+    found
+}
+
+#[test]
+fn nothing_is_allowed_to_everybody_or_on_everything() {
+    for statement in all_statements()
+        .iter()
+        .filter(|statement| statement["Effect"] == "Allow")
+    {
+        let principal = statement.get("Principal").map(ToString::to_string).unwrap_or_default();
+        assert!(!principal.contains("\"*\""), "{statement}");
+        let resources = statement.get("Resource").map(ToString::to_string).unwrap_or_default();
+        assert!(!resources.contains("\"*\""), "{statement}");
+        let actions = statement["Action"].to_string();
+        assert!(!actions.contains('*'), "{statement}");
+    }
+}
+
+#[test]
+fn services_act_only_for_this_account() {
+    for statement in all_statements() {
+        let service = statement["Principal"]["Service"].as_str().unwrap_or_default();
+        // A role's trust names the service itself: Lambda takes it for its own functions.
+        if !service.is_empty() && service != "lambda.amazonaws.com" {
+            assert_eq!(
+                statement["Condition"]["StringEquals"]["aws:SourceAccount"], "111122223333",
+                "{statement}"
+            );
+            assert!(
+                statement["Condition"].to_string().contains("aws:SourceArn"),
+                "{statement}"
+            );
+        }
+    }
+}
+
+#[test]
+fn buckets_are_private_encrypted_and_kept() {
+    let mut buckets = 0;
+    for (_, stack) in graph(EXAMPLE).stacks() {
+        for resource in stack.template["Resources"].as_object().unwrap().values() {
+            if resource["Type"] == "AWS::S3::Bucket" {
+                buckets += 1;
+                let properties = &resource["Properties"];
+                assert_eq!(resource["DeletionPolicy"], "Retain");
+                assert_eq!(resource["UpdateReplacePolicy"], "Retain");
+                assert_eq!(properties["PublicAccessBlockConfiguration"]["BlockPublicPolicy"], true);
+                assert!(properties["BucketEncryption"].is_object());
+            }
+        }
+    }
+    assert_eq!(buckets, 3);
+}
+
+#[test]
+fn every_queue_but_a_dead_letter_queue_has_one_and_every_log_group_ends() {
+    for (_, stack) in graph(EXAMPLE).stacks() {
+        for (id, resource) in stack.template["Resources"].as_object().unwrap() {
+            match resource["Type"].as_str().unwrap() {
+                "AWS::SQS::Queue" => {
+                    assert!(
+                        id.contains("DeadLetters") || resource["Properties"]["RedrivePolicy"].is_object(),
+                        "{id}"
+                    );
+                }
+                "AWS::Logs::LogGroup" => assert_eq!(resource["Properties"]["RetentionInDays"], 30, "{id}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_source_is_switched_on_after_everything_that_listens() {
+    let graph = graph(EXAMPLE);
+    assert!(graph.unsound_edges().is_empty());
+    let storage = graph.nodes().iter().find(|node| node.id.0 == "aws:storage").unwrap();
+    let listening = |node: &&super::Node| matches!(&node.body, Body::Object(object) if matches!(object.kind, Kind::Pipe | Kind::Task));
+    for node in graph.nodes().iter().filter(listening) {
+        assert!(storage.needs.contains(&node.id), "{} is not waited for", node.id);
+    }
+}
+
+#[test]
+fn text_of_the_user_cannot_leave_its_place() {
+    let nasty = r#"description = "x'; DROP TABLE t; -- \" } ] : *alias & | > %\n- y""#;
+    let from = EXAMPLE.lines().find(|line| line.starts_with("description")).unwrap();
+    let graph = graph(&EXAMPLE.replacen(from, nasty, 1));
+    for (_, stack) in graph.stacks() {
+        let read: Value = serde_yaml::from_str(&stack.yaml().unwrap()).unwrap();
+        assert_eq!(read, stack.template);
+        assert!(read["Description"].as_str().unwrap().contains("DROP TABLE t; -- \" }"));
+    }
+    for (_, object) in graph.objects().filter(|(_, object)| object.kind == Kind::Database) {
+        assert!(
+            object.statements.create[0].contains(r"COMMENT = 'x''; DROP TABLE t; -- "),
+            "{:?}",
+            object.statements
+        );
+    }
+}
+
+#[test]
+fn templates_fit_inline() {
+    for (_, stack) in graph(EXAMPLE).stacks() {
+        assert!(stack.yaml().unwrap().len() < 51_200, "{}", stack.name);
+    }
+}
