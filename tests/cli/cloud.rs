@@ -202,6 +202,15 @@ impl Cloud {
         }
     }
 
+    /// Database and schema of a table.
+    pub fn schema_of(&self, table: &str) -> String {
+        let shown = self.try_sql("SHOW TABLES IN ACCOUNT").exits(0);
+        let document = shown.json();
+        let position = |name: &str| document["columns"].as_array().unwrap().iter().position(|column| column == name).unwrap();
+        let row = shown.rows().into_iter().find(|row| row[position("name")] == table).unwrap();
+        format!("{}.{}", row[position("database_name")], row[position("schema_name")])
+    }
+
     /// Waits until no message waits or is being worked on, and no file is pending in the pipe.
     pub fn wait_until_quiet(&self) {
         let queue = self.queue_url("chinook-invoices-local-copy");

@@ -4,8 +4,11 @@ mod client;
 mod cloud;
 mod run;
 
+mod command_line;
 mod destroy;
+mod first_steps;
 mod handshake;
+mod interrupt;
 mod least_privilege;
 mod main_job;
 mod render;
