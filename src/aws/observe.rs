@@ -22,6 +22,14 @@ pub struct LiveStack {
     pub tags: BTreeMap<String, String>,
 }
 
+impl LiveStack {
+    /// Whether it carries the pipeline's tags.
+    pub fn is_of(&self, names: &Names) -> bool {
+        self.tags.get("pipectl:pipeline") == Some(&names.pipeline)
+            && self.tags.get("pipectl:environment") == Some(&names.environment)
+    }
+}
+
 /// The pipeline's stacks by name.
 pub type LiveStacks = BTreeMap<String, LiveStack>;
 
@@ -37,15 +45,17 @@ pub async fn stacks(aws: &Aws, names: &Names, wanted: &BTreeSet<String>) -> anyh
         let deleted = stack
             .stack_status()
             .is_some_and(|status| status.as_str() == "DELETE_COMPLETE");
-        !deleted && (stack.stack_name().is_some_and(|name| wanted.contains(name)) || tagged(stack, names))
+        let named = stack.stack_name().is_some_and(|name| wanted.contains(name));
+        !deleted
+            && (named
+                || LiveStack {
+                    tags: tags(stack),
+                    ..Default::default()
+                }
+                .is_of(names))
     });
     let read = ours.map(|stack| live(aws, stack));
     Ok(try_join_all(read).await?.into_iter().collect())
-}
-
-fn tagged(stack: &Stack, names: &Names) -> bool {
-    let tags = tags(stack);
-    tags.get("pipectl:pipeline") == Some(&names.pipeline) && tags.get("pipectl:environment") == Some(&names.environment)
 }
 
 fn tags(stack: &Stack) -> BTreeMap<String, String> {

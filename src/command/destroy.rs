@@ -67,20 +67,24 @@ async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
         (Some(client), Some(target)) => snowflake::observe::objects(client, names, target).await?,
         _ => Default::default(),
     };
+    let mut stacks = observe::stacks(&clouds.aws, names, &wanted).await?;
+    stacks.retain(|_, stack| stack.is_of(names));
     let mut counts = BTreeMap::new();
-    for bucket in loaded
+    for (_, stack) in loaded
         .graph
         .stacks()
-        .flat_map(|(_, stack)| stack.data_buckets.iter().chain(&stack.own_buckets))
+        .filter(|(_, stack)| stacks.contains_key(&stack.name))
     {
-        counts.extend(
-            buckets::count(&clouds.aws, bucket)
-                .await?
-                .map(|count| (bucket.clone(), count)),
-        );
+        for bucket in stack.data_buckets.iter().chain(&stack.own_buckets) {
+            counts.extend(
+                buckets::count(&clouds.aws, bucket)
+                    .await?
+                    .map(|count| (bucket.clone(), count)),
+            );
+        }
     }
     Ok(Found {
-        stacks: observe::stacks(&clouds.aws, names, &wanted).await?,
+        stacks,
         objects,
         buckets: counts,
         parameters: manifest::read(&clouds.aws, names).await?.is_some(),

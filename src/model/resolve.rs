@@ -32,6 +32,15 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
                 .hint("choose a shorter name for the pipeline or the environment")
         })
         .collect();
+    problems.extend(same_feed_name(&spec.tables));
+    if spec.snowflake.is_none() {
+        let fault = Fault::new(
+            code::REQUIRED,
+            Path::root(),
+            "the pipeline goes nowhere: it has no target",
+        );
+        problems.push(fault.hint("add a table [snowflake]; it may be empty for the environment `local`"));
+    }
     let tables: Vec<Table> = spec
         .tables
         .iter()
@@ -150,6 +159,23 @@ fn feed(table: &TableSpec) -> Feed {
         words.join("_")
     };
     Feed { name, prefix }
+}
+
+/// Folders whose names differ only in what an identifier cannot hold would share a raw table.
+fn same_feed_name(tables: &[TableSpec]) -> Vec<Fault> {
+    let clash = |(index, table): (usize, &TableSpec)| {
+        let (this, earlier) = (feed(table), tables.iter().take(index).map(feed));
+        let other = earlier
+            .into_iter()
+            .find(|other| other.name == this.name && other.prefix != this.prefix)?;
+        let message = format!(
+            "`{}` and `{}` would both be loaded as RAW_{}",
+            this.prefix, other.prefix, this.name
+        );
+        let at = Path::root().key("table").index(index).key("prefix");
+        Some(Fault::new(code::DUPLICATE, at, message).hint("rename one of the folders"))
+    };
+    tables.iter().enumerate().filter_map(clash).collect()
 }
 
 fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> Option<Table> {

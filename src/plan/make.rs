@@ -36,7 +36,16 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     let (mut steps, mut obstacles) = (Vec::new(), Vec::new());
     for node in graph.nodes() {
         let step = match &node.body {
-            Body::Stack(stack) => stack_step(&node.id, stack, world),
+            Body::Stack(stack) => {
+                let foreign = world.stacks.get(&stack.name).is_some_and(|live| !live.is_of(names));
+                if foreign {
+                    obstacles.push(format!(
+                        "stack {} exists and is not this pipeline's\n  hint: choose another name for the pipeline or the environment, or delete that stack",
+                        stack.name
+                    ));
+                }
+                (!foreign).then(|| stack_step(&node.id, stack, world)).flatten()
+            }
             Body::Upload(upload) => upload_step(&node.id, &upload.bucket, graph, world),
             Body::Object(object) => match objects::object(object, live(object, world), &names.mark()) {
                 Ok(difference) => difference.map(|difference| object_step(&node.id, object, difference)),

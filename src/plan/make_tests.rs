@@ -275,3 +275,20 @@ fn a_new_runtime_is_uploaded_before_the_stack_that_runs_it() {
     );
     assert_eq!(plan.steps[1].needs, [plan.steps[0].id.clone()]);
 }
+
+#[test]
+fn a_stack_of_somebody_else_is_never_touched() {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    world
+        .stacks
+        .get_mut("chinook-invoices-local-ingest")
+        .unwrap()
+        .tags
+        .clear();
+    let error = plan(&graph, &world, &names).unwrap_err().to_string();
+    assert!(
+        error.starts_with("stack chinook-invoices-local-ingest exists and is not this pipeline's"),
+        "{error}"
+    );
+}

@@ -15,7 +15,7 @@ use crate::snowflake::observe::LiveObjects;
 
 /// What a destroy finds.
 pub struct Found {
-    /// The stacks.
+    /// The stacks with the pipeline's tags.
     pub stacks: LiveStacks,
     /// The Snowflake objects.
     pub objects: LiveObjects,
@@ -90,6 +90,15 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
         add(stack_step(id, stack, found, delete_data, &mut kept)
             .into_iter()
             .collect());
+    }
+    let known: Vec<&String> = stacks.iter().map(|(_, stack)| &stack.name).collect();
+    for name in found.stacks.keys().filter(|name| !known.contains(name)) {
+        let actions = vec![Action::DeleteStack { stack: name.clone() }];
+        add(vec![drop_step(
+            NodeId(format!("aws:{name}")),
+            format!("stack {name}"),
+            actions,
+        )]);
     }
     if found.parameters {
         let id = NodeId("aws:parameters".to_owned());
@@ -167,19 +176,23 @@ fn stack_step(
         });
         return None;
     }
-    let exists = found.stacks.contains_key(&stack.name);
+    // What is in a stack of this pipeline is its own; a bucket of that name without such a stack may be anybody's.
+    if !found.stacks.contains_key(&stack.name) {
+        return None;
+    }
     let buckets = stack
         .data_buckets
         .iter()
         .chain(&stack.own_buckets)
         .filter(|bucket| found.buckets.contains_key(*bucket));
-    let mut actions: Vec<Action> = Vec::new();
-    // The stack goes before its buckets: it retains them, and their policies and notifications are its own.
-    actions.extend(exists.then(|| Action::DeleteStack {
+    // Buckets go before their stack, which retains them: as long as it stands they are known as the pipeline's.
+    let mut actions: Vec<Action> = buckets
+        .map(|bucket| Action::DeleteBucket { bucket: bucket.clone() })
+        .collect();
+    actions.push(Action::DeleteStack {
         stack: stack.name.clone(),
-    }));
-    actions.extend(buckets.map(|bucket| Action::DeleteBucket { bucket: bucket.clone() }));
-    (!actions.is_empty()).then(|| drop_step(id.clone(), format!("stack {}", stack.name), actions))
+    });
+    Some(drop_step(id.clone(), format!("stack {}", stack.name), actions))
 }
 
 /// The Snowflake objects in waves: each wave needs the one before gone.
@@ -250,3 +263,7 @@ fn drop_object(kind: Kind, name: &Name) -> Step {
         vec![Action::Sql { role: actor(kind), sql }],
     )
 }
+
+#[cfg(test)]
+#[path = "remove_tests.rs"]
+mod tests;

@@ -370,7 +370,7 @@ fn tasks(context: &Context, loads: &[Load], access: &Access, graph: &mut Graph) 
             graph,
         )?);
     }
-    let report = schema.child("LOAD_REPORT");
+    let report = schema.child("REPORT_FAILURES");
     let values = common(values! { "failures": raw(&failures), "database": raw(&context.target.database) });
     let needs = [node, failures_node];
     let place = TaskPlace::Member { root: root.clone() };

@@ -1,0 +1,106 @@
+//! Removal of the example pipeline from worlds with and without data.
+
+use super::*;
+use crate::aws::observe::LiveStack;
+use crate::graph::build::build;
+use crate::model::resolve;
+use crate::snowflake::mark;
+use crate::snowflake::observe::LiveObject;
+use crate::spec;
+
+const EXAMPLE: &str = include_str!("../../examples/files/pipeline.toml");
+
+fn example() -> (Graph, Names) {
+    let document = spec::parse(EXAMPLE, "pipeline.toml", "local").unwrap_or_else(|report| panic!("{report}"));
+    let model = resolve(&document.spec, "local").unwrap();
+    (build(&model).unwrap(), model.names)
+}
+
+/// The deployed example, whose tables have `rows` rows and whose buckets `objects` objects.
+fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
+    let live = |kind: Kind| {
+        let mut properties = BTreeMap::new();
+        if kind == Kind::Table {
+            properties.insert("rows", rows.to_owned());
+        }
+        LiveObject {
+            comment: mark::comment("", &names.mark(), "00"),
+            properties,
+            columns: vec![],
+        }
+    };
+    let buckets = graph
+        .stacks()
+        .flat_map(|(_, stack)| stack.data_buckets.iter().chain(&stack.own_buckets));
+    Found {
+        stacks: graph
+            .stacks()
+            .map(|(_, stack)| (stack.name.clone(), LiveStack::default()))
+            .collect(),
+        objects: graph
+            .objects()
+            .map(|(_, found)| ((found.kind, found.name.clone()), live(found.kind)))
+            .collect(),
+        buckets: buckets.map(|bucket| (bucket.clone(), objects)).collect(),
+        parameters: true,
+    }
+}
+
+#[test]
+fn data_stays_with_what_it_needs_and_is_told() {
+    let (graph, names) = example();
+    let (plan, kept) = plan(&graph, &found(&graph, &names, "7", 3), &names, false);
+    let kept: Vec<&str> = kept.iter().map(|kept| kept.target.as_str()).collect();
+    assert_eq!(
+        kept,
+        [
+            "stack chinook-invoices-local-storage",
+            "database CHINOOK_INVOICES_LOCAL",
+            "role CHINOOK_INVOICES_LOCAL_LOADER",
+            "role CHINOOK_INVOICES_LOCAL_OWNER",
+            "role CHINOOK_INVOICES_LOCAL_READER",
+        ]
+    );
+    let dropped = |start: &str| plan.steps.iter().any(|step| step.target.starts_with(start));
+    assert!(dropped("pipe ") && dropped("task ") && dropped("stack chinook-invoices-local-ingest"));
+    assert!(!dropped("table ") && !dropped("schema ") && !dropped("database ") && !dropped("role "));
+}
+
+#[test]
+fn without_data_or_with_leave_to_delete_it_nothing_stays() {
+    let (graph, names) = example();
+    for (rows, objects, delete_data) in [("0", 0, false), ("7", 3, true)] {
+        let (plan, kept) = plan(&graph, &found(&graph, &names, rows, objects), &names, delete_data);
+        assert!(kept.is_empty());
+        // Everything but the upload, and besides it the suspension and the parameters.
+        assert_eq!(plan.steps.len(), graph.nodes().len() - 1 + 2);
+    }
+}
+
+#[test]
+fn a_bucket_goes_before_the_stack_that_proves_whose_it_is() {
+    let (graph, names) = example();
+    let mut found = found(&graph, &names, "0", 3);
+    let (plan_with, _) = plan(&graph, &found, &names, true);
+    let storage = plan_with.steps.iter().find(|step| step.id.0 == "aws:storage").unwrap();
+    assert!(matches!(storage.actions.first(), Some(Action::DeleteBucket { .. })));
+    assert!(matches!(storage.actions.last(), Some(Action::DeleteStack { .. })));
+    found.stacks.remove("chinook-invoices-local-storage");
+    let (plan_without, _) = plan(&graph, &found, &names, true);
+    assert!(plan_without.steps.iter().all(|step| step.id.0 != "aws:storage"));
+}
+
+#[test]
+fn each_wave_waits_for_the_one_before() {
+    let (graph, names) = example();
+    let (plan, _) = plan(&graph, &found(&graph, &names, "0", 0), &names, true);
+    let position = |start: &str| plan.steps.iter().position(|step| step.id.0.starts_with(start)).unwrap();
+    assert!(position("aws:storage") < position("aws:ingest"));
+    assert!(position("aws:ingest") < position("snowflake:pipe"));
+    assert!(position("snowflake:pipe") < position("snowflake:stage"));
+    assert!(position("snowflake:database") < position("snowflake:role"));
+    assert!(position("snowflake:storage-integration") < position("aws:delivery"));
+    for step in plan.steps.iter().skip(1) {
+        assert!(!step.needs.is_empty(), "{} waits for nothing", step.id);
+    }
+}
