@@ -47,7 +47,11 @@ impl Blueprint<'_> {
         values.insert("comment", Value::from(comment(first)));
         let mut sections = templates.sections(self.template, Value::from(values))?;
         if granted {
-            let kind = self.kind.label().to_uppercase();
+            let kind = match self.kind {
+                // The word before it is optional, and sqlfluff knows only the form without.
+                Kind::StorageIntegration | Kind::NotificationIntegration => "INTEGRATION".to_owned(),
+                kind => kind.label().to_uppercase(),
+            };
             let finish = format!("ALTER {kind} {} SET COMMENT = {}", self.name, literal(&comment(&hash)));
             sections.entry("grants".to_owned()).or_default().push(finish);
         }
