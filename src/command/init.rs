@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use serde_json::json;
 
 use super::context::Failure;
+use super::{Format, Global};
 use crate::spec::template::templates;
 
 /// Options of `init`.
@@ -22,7 +24,7 @@ pub struct Options {
 }
 
 /// Writes a first pipeline.toml.
-pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+pub fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let known = templates();
     let template = known
         .iter()
@@ -52,9 +54,14 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let text = template.for_pipeline(&pipeline_name(directory));
     out.write_all(text.as_bytes())
         .with_context(|| format!("writing {}", file.display()))?;
-    println!("wrote {}", file.display());
-    println!("next: pipectl -f {} validate", file.display());
-    println!("then: pipectl -f {} deploy --env local --yes", file.display());
+    match global.format {
+        Format::Json => println!("{:#}", json!({ "file": file })),
+        Format::Text | Format::Markdown => {
+            println!("wrote {}", file.display());
+            println!("next: pipectl -f {} validate", file.display());
+            println!("then: pipectl -f {} deploy --env local --yes", file.display());
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
         );
     }
     let answer = match cli.command {
-        Command::Init(options) => init::run(&options),
+        Command::Init(options) => init::run(&global, &options),
         Command::Validate => validate::run(&global),
         Command::Render(options) => render::run(&global, &options),
         Command::Schema => schema::run(),

@@ -2,7 +2,7 @@
 
 use super::ident::{Ident, Name, literal};
 use super::observe::{LiveColumn, LiveObject};
-use super::types;
+use super::{mark, types};
 use crate::graph::object::{ColumnDefinition, Kind, Object};
 use crate::plan::{PropertyChange, StepKind};
 
@@ -97,10 +97,10 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
     };
     statements.extend(alter.iter().cloned());
     statements.extend(wanted.statements.grants.iter().cloned());
-    let reason = if hash == wanted.hash {
-        "it was changed by hand"
-    } else {
-        "the file changed"
+    let reason = match hash {
+        mark::UNFINISHED => "its making was cut off",
+        hash if hash == wanted.hash => "it was changed by hand",
+        _ => "the file changed",
     };
     Ok(Some(Difference {
         kind: StepKind::Alter,

@@ -2,6 +2,9 @@
 //!
 //! No state file: `about [pipectl chinook/dev 0123456789abcdef]`.
 
+/// Stands in the place of the hash while an object's grants are not all made.
+pub const UNFINISHED: &str = "unfinished";
+
 /// The comment of an object: what it is for, and the mark.
 pub fn comment(about: &str, owner: &str, hash: &str) -> String {
     let about = about.trim();

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::graph::object::{Actor, Kind, Object, Statements};
 use crate::model::names::Names;
-use crate::snowflake::ident::Name;
+use crate::snowflake::ident::{Name, literal};
 use crate::snowflake::mark;
 use crate::snowflake::sql::{Templates, raw};
 
@@ -39,8 +39,22 @@ impl Blueprint<'_> {
             .filter_map(|section| unmarked.get(*section))
             .flatten();
         let hash = hash(&definition.map(String::as_str).collect::<Vec<_>>().join(";"));
-        values.insert("comment", Value::from(mark::comment(&self.about, &names.mark(), &hash)));
+        let comment = |hash: &str| mark::comment(&self.about, &names.mark(), hash);
+        // What is granted is no part of the object, so the hash is written after the grants: an object whose making was
+        // cut off in between is not taken for a whole one.
+        let granted = unmarked.get("grants").is_some_and(|grants| !grants.is_empty());
+        let first = if granted { mark::UNFINISHED } else { &hash };
+        values.insert("comment", Value::from(comment(first)));
         let mut sections = templates.sections(self.template, Value::from(values))?;
+        if granted {
+            let kind = match self.kind {
+                // The word before it is optional, and sqlfluff knows only the form without.
+                Kind::StorageIntegration | Kind::NotificationIntegration => "INTEGRATION".to_owned(),
+                kind => kind.label().to_uppercase(),
+            };
+            let finish = format!("ALTER {kind} {} SET COMMENT = {}", self.name, literal(&comment(&hash)));
+            sections.entry("grants".to_owned()).or_default().push(finish);
+        }
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let statements = Statements {
             create: take("create"),

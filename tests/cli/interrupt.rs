@@ -1,0 +1,75 @@
+//! Ctrl-C during a deploy: it says how to go on, and the same command goes on.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Child;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cloud::{Cloud, Iam};
+use crate::run::Run;
+use crate::second_deploy::all_tasks_are_started;
+use crate::with_iam_off_and_enforced;
+
+/// When Ctrl-C comes.
+#[derive(Debug)]
+enum Moment {
+    /// So long after the start.
+    After(Duration),
+    /// When so many steps are done.
+    Done(usize),
+}
+
+with_iam_off_and_enforced!(an_interrupted_deploy_goes_on);
+
+fn an_interrupted_deploy_goes_on(iam: Iam) {
+    let cloud = Cloud::up(iam);
+    let times = [300, 800, 1500].map(|milliseconds| Moment::After(Duration::from_millis(milliseconds)));
+    for moment in times.into_iter().chain([1, 5, 12, 20, 27].map(Moment::Done)) {
+        let (run, done) = interrupted(&cloud, &moment);
+        match run.code {
+            // Before there is a plan nothing was done, and the signal ends the process as it ends any other.
+            None => assert!(run.stdout.is_empty() && done == 0, "{moment:?}: {run:?}"),
+            // The deploy was faster.
+            Some(0) => assert!(matches!(moment, Moment::After(_)), "{moment:?}: {run:?}"),
+            code => {
+                assert_eq!(code, Some(1), "{moment:?}: {run:?}");
+                let next = format!("next: pipectl -f {} --env local deploy", cloud.file().display());
+                assert!(run.stdout.contains(&next), "{moment:?}: {run:?}");
+                assert!(run.stdout.contains("interrupted"), "{moment:?}: {run:?}");
+            }
+        }
+        cloud.run("deploy --yes").exits(0);
+        cloud.run("diff").exits(0);
+        all_tasks_are_started(&cloud);
+        cloud.run("destroy --yes --delete-data").exits(0);
+    }
+}
+
+/// Deploys, interrupts, and tells how it ended and how many steps were done.
+fn interrupted(cloud: &Cloud, moment: &Moment) -> (Run, usize) {
+    let mut child = cloud.start("deploy --yes");
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    match moment {
+        Moment::After(time) => {
+            sleep(*time);
+            interrupt(&child);
+        }
+        Moment::Done(steps) => {
+            while said.matches('✓').count() < *steps && stderr.read_line(&mut said).unwrap() > 0 {}
+            interrupt(&child);
+        }
+    }
+    stderr.read_to_string(&mut said).unwrap();
+    let mut run = Run::ended(child.wait_with_output().unwrap());
+    let done = said.matches('✓').count();
+    run.stderr = said;
+    (run, done)
+}
+
+fn interrupt(child: &Child) {
+    // One that has ended is still there until it is waited for.
+    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}

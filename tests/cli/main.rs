@@ -1,0 +1,15 @@
+//! pipectl as a user runs it: the built program against local clouds of their own. A file for each feature.
+
+mod client;
+mod cloud;
+mod run;
+
+mod command_line;
+mod destroy;
+mod first_steps;
+mod handshake;
+mod interrupt;
+mod least_privilege;
+mod main_job;
+mod render;
+mod second_deploy;
