@@ -292,3 +292,17 @@ fn a_stack_of_somebody_else_is_never_touched() {
         "{error}"
     );
 }
+
+#[test]
+fn a_description_changes_stacks_only_along_with_something_else() {
+    let stacks = |text: &str| {
+        let (old, names) = graph(EXAMPLE);
+        let (new, _) = graph(text);
+        let plan = plan(&new, &deployed(&old, &names), &names).unwrap();
+        let stacks = plan.steps.iter().filter(|step| step.id.0.starts_with("aws:"));
+        stacks.map(|step| step.changes.len()).collect::<Vec<_>>()
+    };
+    let described = EXAMPLE.replace("Invoices from JSON files into Snowflake", "Invoices of the music shop");
+    assert!(stacks(&described).is_empty());
+    assert_eq!(stacks(&described.replace("4711", "4712")), [2; 5]);
+}
