@@ -306,3 +306,33 @@ fn a_description_changes_stacks_only_along_with_something_else() {
     assert!(stacks(&described).is_empty());
     assert_eq!(stacks(&described.replace("4711", "4712")), [2; 5]);
 }
+
+/// The statements on the table of invoices.
+fn statements(plan: &Plan) -> Vec<String> {
+    let step = plan.steps.iter().find(|step| step.id.0.ends_with(".SHOP.INVOICE"));
+    let sql = |action: &Action| match action {
+        Action::Sql { sql, .. } => sql.clone(),
+        other => panic!("no statement: {other:?}"),
+    };
+    step.unwrap().actions.iter().map(sql).collect()
+}
+
+#[test]
+fn a_column_is_filled_by_the_next_deploy_when_that_was_cut_off() {
+    let text = EXAMPLE.replacen(
+        "name = \"total\"",
+        "name = \"state\", type = \"VARCHAR(40)\" },\n    { name = \"total\"",
+        1,
+    );
+    let whole = statements(&change(&text));
+    assert!(whole[0].ends_with("unfinished]'"), "{whole:?}");
+    assert!(whole[1].contains("ADD COLUMN"), "{whole:?}");
+    assert!(whole[2].starts_with("MERGE"), "{whole:?}");
+
+    let (new, names) = graph(&text);
+    let mut world = deployed(&new, &names);
+    for (_, table) in world.objects.iter_mut().filter(|((kind, _), _)| *kind == Kind::Table) {
+        table.comment = mark::comment("", &names.mark(), mark::UNFINISHED);
+    }
+    assert_eq!(statements(&plan(&new, &world, &names).unwrap()), whole[2..]);
+}

@@ -1,0 +1,144 @@
+//! Every failure point: a proxy between pipectl and the local cloud fails or kills pipectl at its N-th call, for every N
+//! of a first deploy, an update and a destroy. One plain rerun must then end in the state of an undisturbed run.
+//!
+//! A round is a first deploy, a file that is loaded, another file that is under way while the update runs, the update,
+//! and the destroy, each disturbed at call N and run again; the destroy leaves an empty cloud for the next round.
+//! `make test` tries every [`STRIDE`]-th N, from another first N for each kind of failure, so that the kinds together
+//! meet every N; `PIPECTL_FAILURE_POINTS=all` tries every N with every kind. A list of kinds (`kill-after,refuse`)
+//! narrows either: `PIPECTL_FAILURE_POINTS=all,kill-after`.
+
+mod cloud;
+mod look;
+mod proxy;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use cloud::{Cloud, Phase};
+use proxy::{KINDS, Kind};
+
+/// Of how many points one is tried with each kind of failure, when not all are.
+const STRIDE: usize = 7;
+/// The kinds that are tried when not all are: those that the client does not simply try again, or that happen most.
+const USUAL: [Kind; 4] = [Kind::KillBefore, Kind::KillAfter, Kind::DropAfter, Kind::Refuse];
+/// Clouds that a machine of two cores carries.
+const CLOUDS: usize = 2;
+/// A hang lasts until the client gives up, which takes 30 to 75 s: only a few are tried, and only with all.
+const HANG_STRIDE: usize = 40;
+
+/// How the points of one kind and phase ended.
+#[derive(Default)]
+struct Count {
+    tried: usize,
+    converged: usize,
+    /// The disturbed run ended before its N-th call: the number of polls differs from run to run.
+    not_reached: usize,
+}
+
+#[derive(Default)]
+struct Report {
+    counts: BTreeMap<(Kind, Phase), Count>,
+    faults: Vec<String>,
+}
+
+#[test]
+fn every_failure_point_converges() {
+    let started = Instant::now();
+    let mut first = Cloud::up();
+    let usual = first.undisturbed();
+    eprintln!("calls of undisturbed runs: {:?}", usual.calls);
+    let rounds = Mutex::new(rounds(usual.calls.values().copied().max().unwrap_or(0)));
+    let total = rounds.lock().unwrap().len();
+    let report = Mutex::new(Report::default());
+    let clouds = Mutex::new(vec![first]);
+    std::thread::scope(|scope| {
+        for _ in 0..CLOUDS {
+            scope.spawn(|| {
+                let taken = clouds.lock().unwrap().pop();
+                let mut cloud = taken.unwrap_or_else(Cloud::up);
+                loop {
+                    let Some((kind, at)) = rounds.lock().unwrap().pop_front() else {
+                        return;
+                    };
+                    let phases = Phase::ALL.into_iter().filter(|phase| at <= usual.calls[phase]);
+                    let mut is_sound = true;
+                    for phase in Phase::ALL {
+                        let is_tried = phases.clone().any(|tried| tried == phase);
+                        if !is_tried && phase == Phase::Update {
+                            continue;
+                        }
+                        let tried = is_tried.then_some((kind, at));
+                        let ended = cloud.phase(phase, tried, &usual);
+                        let mut report = report.lock().unwrap();
+                        if is_tried {
+                            let count = report.counts.entry((kind, phase)).or_default();
+                            match &ended {
+                                Ok(true) => (count.tried, count.converged) = (count.tried + 1, count.converged + 1),
+                                Ok(false) => count.not_reached += 1,
+                                Err(_) => count.tried += 1,
+                            }
+                        }
+                        if let Err(fault) = ended {
+                            let fault = format!("{kind:?} at call {at} of {phase:?}: {fault}");
+                            eprintln!("{fault}");
+                            report.faults.push(fault);
+                            is_sound = false;
+                            break;
+                        }
+                    }
+                    if !is_sound {
+                        cloud = Cloud::up();
+                    }
+                }
+            });
+        }
+    });
+    let report = report.into_inner().unwrap();
+    eprintln!("\n{total} rounds in {:.0} s", started.elapsed().as_secs_f64());
+    eprintln!(
+        "{:<12} {:<12} {:>6} {:>10} {:>12}",
+        "kind", "phase", "tried", "converged", "not reached"
+    );
+    for ((kind, phase), count) in &report.counts {
+        let (kind, phase) = (format!("{kind:?}"), format!("{phase:?}"));
+        eprintln!(
+            "{kind:<12} {phase:<12} {:>6} {:>10} {:>12}",
+            count.tried, count.converged, count.not_reached
+        );
+    }
+    let sum = |of: fn(&Count) -> usize| report.counts.values().map(of).sum::<usize>();
+    let (tried, converged) = (sum(|count| count.tried), sum(|count| count.converged));
+    eprintln!("points tried {tried}, converged {converged}");
+    assert!(tried > 0 && report.faults.is_empty(), "{}", report.faults.join("\n\n"));
+    assert_eq!(tried, converged);
+}
+
+/// What fails, and at which call of each phase.
+fn rounds(most_calls: usize) -> VecDeque<(Kind, usize)> {
+    let asked = std::env::var("PIPECTL_FAILURE_POINTS").unwrap_or_default();
+    let mut words: Vec<&str> = asked.split(',').filter(|word| !word.is_empty()).collect();
+    let all = words.contains(&"all");
+    words.retain(|word| *word != "all");
+    let named = |word: &&str| {
+        let kind = KINDS.into_iter().find(|kind| kind.word() == *word);
+        kind.unwrap_or_else(|| panic!("PIPECTL_FAILURE_POINTS: no kind {word}"))
+    };
+    let kinds: Vec<Kind> = match (words.is_empty(), all) {
+        (false, _) => words.iter().map(named).collect(),
+        (true, true) => KINDS.to_vec(),
+        (true, false) => USUAL.to_vec(),
+    };
+    let mut rounds = Vec::new();
+    for (position, kind) in kinds.iter().enumerate() {
+        let (from, step) = match (kind, all) {
+            (Kind::Hang, _) => (HANG_STRIDE / 2, HANG_STRIDE),
+            (_, true) => (1, 1),
+            (_, false) => (1 + position * STRIDE / kinds.len(), STRIDE),
+        };
+        rounds.extend((from..=most_calls).step_by(step).map(|at| (at, *kind)));
+    }
+    // Early points first, whatever the kind: what is broken shows soon.
+    rounds.sort();
+    rounds.into_iter().map(|(at, kind)| (kind, at)).collect()
+}
