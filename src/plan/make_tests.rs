@@ -336,3 +336,17 @@ fn a_column_is_filled_by_the_next_deploy_when_that_was_cut_off() {
     }
     assert_eq!(statements(&plan(&new, &world, &names).unwrap()), whole[2..]);
 }
+
+#[test]
+fn a_stack_that_was_cut_off_before_its_first_change_set_ran_is_created() {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    let stack = world.stacks.get_mut("chinook-invoices-local-alerts").unwrap();
+    *stack = LiveStack {
+        status: "REVIEW_IN_PROGRESS".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(lines(&plan(&graph, &world, &names).unwrap()), ["create aws:alerts "]);
+    world.stacks.get_mut("chinook-invoices-local-alerts").unwrap().tags = [("team".to_owned(), "x".to_owned())].into();
+    assert!(plan(&graph, &world, &names).is_err());
+}

@@ -101,6 +101,10 @@ def aws_side(cloud):
         ("ssm", "describe_parameters", "Parameters"), ("logs", "describe_log_groups", "logGroups"),
     ]:
         found[f"{service} {key}"] = cloud.aws(service, operation).get(key, [])
+    for function in found["lambda Functions"]:
+        # A function is updated in the background, after its stack has said that it is done.
+        for key in ("State", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"):
+            function.pop(key, None)
     for role in found["iam Roles"]:
         name = role["RoleName"]
         found[f"policies {name}"] = [cloud.aws("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in cloud.aws("iam", "list_role_policies", RoleName=name)["PolicyNames"]]
