@@ -32,6 +32,15 @@ pub enum Phase {
 impl Phase {
     pub const ALL: [Self; 3] = [Self::FirstDeploy, Self::Update, Self::Destroy];
 
+    /// Its name in `PIPECTL_FAILURE_POINTS`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FirstDeploy => "first-deploy",
+            Self::Update => "update",
+            Self::Destroy => "destroy",
+        }
+    }
+
     fn words(self) -> &'static [&'static str] {
         match self {
             Self::FirstDeploy | Self::Update => &["deploy", "--yes"],

@@ -3,15 +3,17 @@
 //!
 //! A round is a first deploy, a file that is loaded, another file that is under way while the update runs, the update,
 //! and the destroy, each disturbed at call N and run again; the destroy leaves an empty cloud for the next round.
-//! `make test` tries every [`STRIDE`]-th N, from another first N for each kind of failure, so that the kinds together
-//! meet every N; `PIPECTL_FAILURE_POINTS=all` tries every N with every kind. A list of kinds (`kill-after,refuse`)
-//! narrows either: `PIPECTL_FAILURE_POINTS=all,kill-after`.
+//! `make test` tries every [`STRIDE`]-th N with each of the [`USUAL`] kinds of failure, from another first N for each
+//! kind, so that all together meet every third or fourth N. `PIPECTL_FAILURE_POINTS=all` tries every N with every kind.
+//! Further words, with commas between, narrow either: kinds (`kill-after`), phases (`first-deploy`, `update`, `destroy`)
+//! and a range of N (`40-70`).
 
 mod cloud;
 mod look;
 mod proxy;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -19,7 +21,7 @@ use cloud::{Cloud, Phase};
 use proxy::{KINDS, Kind};
 
 /// Of how many points one is tried with each kind of failure, when not all are.
-const STRIDE: usize = 7;
+const STRIDE: usize = 14;
 /// The kinds that are tried when not all are: those that the client does not simply try again, or that happen most.
 const USUAL: [Kind; 4] = [Kind::KillBefore, Kind::KillAfter, Kind::DropAfter, Kind::Refuse];
 /// Clouds that a machine of two cores carries.
@@ -48,7 +50,8 @@ fn every_failure_point_converges() {
     let mut first = Cloud::up();
     let usual = first.undisturbed();
     eprintln!("calls of undisturbed runs: {:?}", usual.calls);
-    let rounds = Mutex::new(rounds(usual.calls.values().copied().max().unwrap_or(0)));
+    let asked = Asked::of_environment();
+    let rounds = Mutex::new(asked.rounds(&usual.calls));
     let total = rounds.lock().unwrap().len();
     let report = Mutex::new(Report::default());
     let clouds = Mutex::new(vec![first]);
@@ -61,10 +64,9 @@ fn every_failure_point_converges() {
                     let Some((kind, at)) = rounds.lock().unwrap().pop_front() else {
                         return;
                     };
-                    let phases = Phase::ALL.into_iter().filter(|phase| at <= usual.calls[phase]);
                     let mut is_sound = true;
                     for phase in Phase::ALL {
-                        let is_tried = phases.clone().any(|tried| tried == phase);
+                        let is_tried = asked.phases.contains(&phase) && at <= usual.calls[&phase];
                         if !is_tried && phase == Phase::Update {
                             continue;
                         }
@@ -114,31 +116,61 @@ fn every_failure_point_converges() {
     assert_eq!(tried, converged);
 }
 
-/// What fails, and at which call of each phase.
-fn rounds(most_calls: usize) -> VecDeque<(Kind, usize)> {
-    let asked = std::env::var("PIPECTL_FAILURE_POINTS").unwrap_or_default();
-    let mut words: Vec<&str> = asked.split(',').filter(|word| !word.is_empty()).collect();
-    let all = words.contains(&"all");
-    words.retain(|word| *word != "all");
-    let named = |word: &&str| {
-        let kind = KINDS.into_iter().find(|kind| kind.word() == *word);
-        kind.unwrap_or_else(|| panic!("PIPECTL_FAILURE_POINTS: no kind {word}"))
-    };
-    let kinds: Vec<Kind> = match (words.is_empty(), all) {
-        (false, _) => words.iter().map(named).collect(),
-        (true, true) => KINDS.to_vec(),
-        (true, false) => USUAL.to_vec(),
-    };
-    let mut rounds = Vec::new();
-    for (position, kind) in kinds.iter().enumerate() {
-        let (from, step) = match (kind, all) {
-            (Kind::Hang, _) => (HANG_STRIDE / 2, HANG_STRIDE),
-            (_, true) => (1, 1),
-            (_, false) => (1 + position * STRIDE / kinds.len(), STRIDE),
-        };
-        rounds.extend((from..=most_calls).step_by(step).map(|at| (at, *kind)));
+/// Which points are tried.
+struct Asked {
+    all: bool,
+    kinds: Vec<Kind>,
+    phases: Vec<Phase>,
+    range: RangeInclusive<usize>,
+}
+
+impl Asked {
+    fn of_environment() -> Self {
+        let text = std::env::var("PIPECTL_FAILURE_POINTS").unwrap_or_default();
+        let (mut kinds, mut phases) = (Vec::new(), Vec::new());
+        let (mut all, mut range) = (false, 1..=usize::MAX);
+        for word in text.split(',').filter(|word| !word.is_empty()) {
+            let bounds = word.split_once('-').map(|(from, to)| (from.parse(), to.parse()));
+            if let Some((Ok(from), Ok(to))) = bounds {
+                range = from..=to;
+            } else if let Some(kind) = KINDS.into_iter().find(|kind| kind.word() == word) {
+                kinds.push(kind);
+            } else if let Some(phase) = Phase::ALL.into_iter().find(|phase| phase.word() == word) {
+                phases.push(phase);
+            } else {
+                assert_eq!(word, "all", "PIPECTL_FAILURE_POINTS knows no {word}");
+                all = true;
+            }
+        }
+        if kinds.is_empty() {
+            kinds = if all { KINDS.to_vec() } else { USUAL.to_vec() };
+        }
+        if phases.is_empty() {
+            phases = Phase::ALL.to_vec();
+        }
+        Self {
+            all,
+            kinds,
+            phases,
+            range,
+        }
     }
-    // Early points first, whatever the kind: what is broken shows soon.
-    rounds.sort();
-    rounds.into_iter().map(|(at, kind)| (kind, at)).collect()
+
+    /// What fails, and at which call of each phase.
+    fn rounds(&self, calls: &BTreeMap<Phase, usize>) -> VecDeque<(Kind, usize)> {
+        let last = self.phases.iter().map(|phase| calls[phase]).max().unwrap_or(0);
+        let mut rounds = Vec::new();
+        for (position, kind) in self.kinds.iter().enumerate() {
+            let (from, step) = match (kind, self.all) {
+                (Kind::Hang, _) => (HANG_STRIDE / 2, HANG_STRIDE),
+                (_, true) => (1, 1),
+                (_, false) => (1 + position * STRIDE / self.kinds.len(), STRIDE),
+            };
+            let points = (from..=last).step_by(step).filter(|at| self.range.contains(at));
+            rounds.extend(points.map(|at| (at, *kind)));
+        }
+        // Early points first, whatever the kind: what is broken shows soon.
+        rounds.sort();
+        rounds.into_iter().map(|(at, kind)| (kind, at)).collect()
+    }
 }
