@@ -30,8 +30,14 @@ impl Client {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the local cloud's Python starts");
-        let pipes = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
-        Self { process, pipes: Mutex::new(pipes) }
+        let pipes = (
+            process.stdin.take().unwrap(),
+            BufReader::new(process.stdout.take().unwrap()),
+        );
+        Self {
+            process,
+            pipes: Mutex::new(pipes),
+        }
     }
 
     pub fn call(&self, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
@@ -39,15 +45,26 @@ impl Client {
     }
 
     /// The same with the credentials of a role, over `https` or `http`.
-    pub fn call_as(&self, role: &Value, over: &str, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
-        let call = json!({ "service": service, "operation": operation, "arguments": arguments, "over": over, "as": role });
+    pub fn call_as(
+        &self,
+        role: &Value,
+        over: &str,
+        service: &str,
+        operation: &str,
+        arguments: Value,
+    ) -> Result<Value, Refused> {
+        let call =
+            json!({ "service": service, "operation": operation, "arguments": arguments, "over": over, "as": role });
         let mut pipes = self.pipes.lock().unwrap();
         writeln!(pipes.0, "{call}").unwrap();
         let mut line = String::new();
         pipes.1.read_line(&mut line).unwrap();
         let mut answer: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{call} broke the client"));
         match answer["refused"].as_str() {
-            Some(code) => Err(Refused { code: code.to_owned(), message: answer["message"].to_string() }),
+            Some(code) => Err(Refused {
+                code: code.to_owned(),
+                message: answer["message"].to_string(),
+            }),
             None => Ok(answer["answer"].take()),
         }
     }

@@ -69,14 +69,26 @@ impl Cloud {
         let stopped_on_panic = Down(folder.path());
         let auth: &[&str] = if iam == Iam::Enforced { &["--auth"] } else { &[] };
         Run::of(command_in(folder.path()).args(["local", "up"]).args(auth)).exits(0);
-        let told = Run::of(command_in(folder.path()).args(["local", "env", "--format", "json"])).exits(0).json();
-        let mut variables: Vec<(String, String)> =
-            told.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+        let told = Run::of(command_in(folder.path()).args(["local", "env", "--format", "json"]))
+            .exits(0)
+            .json();
+        let mut variables: Vec<(String, String)> = told
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+            .collect();
         variables.push(("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()));
         let python = PathBuf::from(told["PIPECTL_LOCAL_PYTHON"].as_str().unwrap());
         let aws = Client::start(&python, &variables);
         std::mem::forget(stopped_on_panic);
-        Self { folder, python, variables, aws, _place: place }
+        Self {
+            folder,
+            python,
+            variables,
+            aws,
+            _place: place,
+        }
     }
 
     /// One with the example's pipeline in it.
@@ -101,7 +113,10 @@ impl Cloud {
     /// The command, on this cloud and its file.
     pub fn command(&self, words: &str) -> Command {
         let mut command = command_in(self.folder.path());
-        command.args(words.split_whitespace()).args(["--env", "local", "-f"]).arg(self.file());
+        command
+            .args(words.split_whitespace())
+            .args(["--env", "local", "-f"])
+            .arg(self.file());
         command
     }
 
@@ -112,7 +127,12 @@ impl Cloud {
 
     /// Starts it and does not wait; what it prints to stderr can be read.
     pub fn start(&self, words: &str) -> Child {
-        self.command(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.command(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// A second AWS client, for a thread that looks while the first one works.
@@ -122,7 +142,8 @@ impl Cloud {
 
     pub fn aws(&self, service: &str, operation: &str, arguments: Value) -> Value {
         let asked = format!("{service} {operation} {arguments}");
-        self.try_aws(service, operation, arguments).unwrap_or_else(|refused| panic!("{asked}: {}", refused.message))
+        self.try_aws(service, operation, arguments)
+            .unwrap_or_else(|refused| panic!("{asked}: {}", refused.message))
     }
 
     pub fn try_aws(&self, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
@@ -130,13 +151,24 @@ impl Cloud {
     }
 
     /// A call with the credentials of an assumed role, over `https` or `http`.
-    pub fn try_aws_as(&self, role: &Value, over: &str, service: &str, operation: &str, arguments: Value) -> Result<Value, Refused> {
+    pub fn try_aws_as(
+        &self,
+        role: &Value,
+        over: &str,
+        service: &str,
+        operation: &str,
+        arguments: Value,
+    ) -> Result<Value, Refused> {
         self.aws.call_as(role, over, service, operation, arguments)
     }
 
     pub fn put(&self, bucket: &str, key: &str, body: impl AsRef<[u8]>) {
         let body = base64::prelude::BASE64_STANDARD.encode(body);
-        self.aws("s3", "put_object", json!({ "Bucket": bucket, "Key": key, "BodyBase64": body }));
+        self.aws(
+            "s3",
+            "put_object",
+            json!({ "Bucket": bucket, "Key": key, "BodyBase64": body }),
+        );
     }
 
     /// Puts every file of the example into the raw bucket.
@@ -154,7 +186,9 @@ impl Cloud {
     pub fn keys(&self, bucket: &str, prefix: &str) -> Vec<String> {
         let list = self.aws("s3", "list_objects_v2", json!({ "Bucket": bucket, "Prefix": prefix }));
         let keys = list["Contents"].as_array().cloned().unwrap_or_default();
-        keys.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
+        keys.iter()
+            .map(|object| object["Key"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// The rows of a query, each value as text.
@@ -164,7 +198,11 @@ impl Cloud {
 
     pub fn try_sql(&self, statement: &str) -> Run {
         let statement = statement.replace("{db}", DATABASE);
-        Run::of(command_in(self.folder.path()).args(["local", "sql", "--format", "json"]).arg(statement))
+        Run::of(
+            command_in(self.folder.path())
+                .args(["local", "sql", "--format", "json"])
+                .arg(statement),
+        )
     }
 
     /// The single value of a query.
@@ -176,7 +214,11 @@ impl Cloud {
     pub fn wait_for_rows(&self, statement: &str, expected: &[&[&str]]) {
         wait(&format!("{statement} to give {expected:?}"), PATIENCE, || {
             let rows = self.sql(statement);
-            if rows == expected { Ok(()) } else { Err(format!("{rows:?}")) }
+            if rows == expected {
+                Ok(())
+            } else {
+                Err(format!("{rows:?}"))
+            }
         });
     }
 
@@ -206,8 +248,19 @@ impl Cloud {
     pub fn schema_of(&self, table: &str) -> String {
         let shown = self.try_sql("SHOW TABLES IN ACCOUNT").exits(0);
         let document = shown.json();
-        let position = |name: &str| document["columns"].as_array().unwrap().iter().position(|column| column == name).unwrap();
-        let row = shown.rows().into_iter().find(|row| row[position("name")] == table).unwrap();
+        let position = |name: &str| {
+            document["columns"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .position(|column| column == name)
+                .unwrap()
+        };
+        let row = shown
+            .rows()
+            .into_iter()
+            .find(|row| row[position("name")] == table)
+            .unwrap();
         format!("{}.{}", row[position("database_name")], row[position("schema_name")])
     }
 
@@ -216,7 +269,11 @@ impl Cloud {
         let queue = self.queue_url("chinook-invoices-local-copy");
         wait("the queue and the pipe to be empty", PATIENCE, || {
             let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-            let counts = self.aws("sqs", "get_queue_attributes", json!({ "QueueUrl": queue, "AttributeNames": names }));
+            let counts = self.aws(
+                "sqs",
+                "get_queue_attributes",
+                json!({ "QueueUrl": queue, "AttributeNames": names }),
+            );
             let pipe = self.value("select SYSTEM$PIPE_STATUS('{db}.SHOP_RAW.INVOICES_PIPE')");
             let pending = serde_json::from_str::<Value>(&pipe).unwrap()["pendingFileCount"].clone();
             let quiet = names.iter().all(|name| counts["Attributes"][name] == "0") && pending == 0;
@@ -225,13 +282,19 @@ impl Cloud {
     }
 
     pub fn queue_url(&self, name: &str) -> String {
-        self.aws("sqs", "get_queue_url", json!({ "QueueName": name }))["QueueUrl"].as_str().unwrap().to_owned()
+        self.aws("sqs", "get_queue_url", json!({ "QueueName": name }))["QueueUrl"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// What one property of DESC INTEGRATION says.
     pub fn integration(&self, name: &str, property: &str) -> String {
         let rows = self.sql(&format!("DESC INTEGRATION {{db}}_{name}"));
-        rows.iter().find(|row| row[0] == property).unwrap_or_else(|| panic!("no {property} in {rows:?}"))[2].clone()
+        rows.iter()
+            .find(|row| row[0] == property)
+            .unwrap_or_else(|| panic!("no {property} in {rows:?}"))[2]
+            .clone()
     }
 
     /// What Chinook's SQL says must arrive; it knows neither pipectl nor the files.
@@ -295,7 +358,9 @@ pub fn example() -> PathBuf {
 /// pipectl with nothing of the user's environment but the way to the shared Python environment.
 pub fn command_in(folder: &Path) -> Command {
     let mut command = pipectl();
-    command.env("PIPECTL_LOCAL_DIR", folder.join("cloud")).current_dir(folder);
+    command
+        .env("PIPECTL_LOCAL_DIR", folder.join("cloud"))
+        .current_dir(folder);
     command
 }
 
@@ -303,7 +368,14 @@ pub fn command_in(folder: &Path) -> Command {
 pub fn pipectl() -> Command {
     let mut command = Command::new(PIPECTL);
     command.env_clear();
-    for name in ["PATH", "HOME", "XDG_CACHE_HOME", "PIPECTL_PYTHON", "PIPECTL_RUNTIME", "TMPDIR"] {
+    for name in [
+        "PATH",
+        "HOME",
+        "XDG_CACHE_HOME",
+        "PIPECTL_PYTHON",
+        "PIPECTL_RUNTIME",
+        "TMPDIR",
+    ] {
         command.envs(std::env::var_os(name).map(|value| (OsStr::new(name), value)));
     }
     command
@@ -313,7 +385,10 @@ pub fn pipectl() -> Command {
 pub fn wait(what: &str, patience: Duration, mut look: impl FnMut() -> Result<(), String>) {
     let started = Instant::now();
     while let Err(seen) = look() {
-        assert!(started.elapsed() < patience, "waited {patience:?} for {what}; it is {seen}");
+        assert!(
+            started.elapsed() < patience,
+            "waited {patience:?} for {what}; it is {seen}"
+        );
         sleep(Duration::from_millis(100));
     }
 }

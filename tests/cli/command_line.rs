@@ -26,7 +26,12 @@ fn folder() -> tempfile::TempDir {
 fn help_names_every_command() {
     let folder = folder();
     let help = in_folder(folder.path(), "--help").exits(0);
-    let commands: Vec<&str> = help.stdout.lines().skip_while(|line| *line != "Commands:").take_while(|line| !line.is_empty()).collect();
+    let commands: Vec<&str> = help
+        .stdout
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .take_while(|line| !line.is_empty())
+        .collect();
     insta::assert_snapshot!(commands.join("\n"), @r"
     Commands:
       init         Write a commented pipeline.toml that validates; never overwrites
@@ -41,7 +46,11 @@ fn help_names_every_command() {
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
     ");
-    for command in commands.iter().skip(1).filter_map(|line| line.split_whitespace().next()) {
+    for command in commands
+        .iter()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+    {
         let help = in_folder(folder.path(), &format!("help {command}")).exits(0);
         assert!(help.stdout.contains("Usage: pipectl"), "{command}");
     }
@@ -52,10 +61,19 @@ fn exit_codes_are_those_of_the_contract() {
     let folder = folder();
     let run = |words| in_folder(folder.path(), words);
     run("validate").exits(0).prints("is valid");
-    run("validate -f bad.toml").exits(1).complains("bad.toml:").complains("tabel");
-    run("validate -f none.toml").exits(1).complains("none.toml").complains("hint:");
+    run("validate -f bad.toml")
+        .exits(1)
+        .complains("bad.toml:")
+        .complains("tabel");
+    run("validate -f none.toml")
+        .exits(1)
+        .complains("none.toml")
+        .complains("hint:");
     run("render -f bad.toml").exits(1);
-    assert!(!folder.path().join("rendered").exists(), "nothing is rendered of a bad file");
+    assert!(
+        !folder.path().join("rendered").exists(),
+        "nothing is rendered of a bad file"
+    );
     run("deploy -f bad.toml --env local --yes").exits(1);
     run("nonsense").exits(1);
     run("validate --nonsense").exits(1);
@@ -72,9 +90,14 @@ fn init_never_overwrites() {
     let folder = folder();
     let file = folder.path().join("pipeline.toml");
     let before = fs::read(&file).unwrap();
-    in_folder(folder.path(), "init").exits(1).complains("pipeline.toml").complains("never overwritten");
+    in_folder(folder.path(), "init")
+        .exits(1)
+        .complains("pipeline.toml")
+        .complains("never overwritten");
     assert_eq!(fs::read(&file).unwrap(), before);
-    in_folder(folder.path(), "init elsewhere --template nonsense").exits(1).complains("hint:");
+    in_folder(folder.path(), "init elsewhere --template nonsense")
+        .exits(1)
+        .complains("hint:");
 }
 
 #[test]
@@ -109,7 +132,10 @@ fn with_a_cloud_json_is_exactly_one_document_and_nothing_prompts() {
     let run = |words: &str, code| cloud.run(&format!("{words} --format json")).exits(code).json();
     run("local status", 0);
     let refused = run("deploy", 1);
-    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("--yes"), "{refused:#}");
+    assert!(
+        refused["errors"][0]["message"].as_str().unwrap().contains("--yes"),
+        "{refused:#}"
+    );
     assert!(!run("diff", 2)["steps"].as_array().unwrap().is_empty());
     run("status", 2);
     let deployed = run("deploy --yes", 0);
@@ -117,8 +143,17 @@ fn with_a_cloud_json_is_exactly_one_document_and_nothing_prompts() {
     assert_eq!(run("deploy --yes", 0)["ok"], true);
     assert_eq!(run("diff", 0)["steps"].as_array().unwrap().len(), 0);
     assert_eq!(run("status", 0)["healthy"], true);
-    assert_eq!(cloud.try_sql("select 1 as A").json(), serde_json::json!({ "columns": ["A"], "rows": [["1"]] }));
-    assert_eq!(cloud.try_sql("select nonsense from nowhere").exits(1).json()["errors"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        cloud.try_sql("select 1 as A").json(),
+        serde_json::json!({ "columns": ["A"], "rows": [["1"]] })
+    );
+    assert_eq!(
+        cloud.try_sql("select nonsense from nowhere").exits(1).json()["errors"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     run("destroy", 1);
     assert_eq!(run("destroy --yes --delete-data", 0)["ok"], true);
     assert_eq!(run("destroy --yes", 0)["ok"], true);
@@ -136,7 +171,11 @@ fn colour_is_for_terminals() {
     let at_terminal = |options: &str, variables: &[(&str, &str)]| {
         let command = format!("{PIPECTL} validate -f bad.toml {options}");
         let mut script = Command::new("script");
-        script.args(["-qec", &command, "/dev/null"]).current_dir(folder.path()).env_remove("NO_COLOR").env("TERM", "xterm");
+        script
+            .args(["-qec", &command, "/dev/null"])
+            .current_dir(folder.path())
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm");
         Run::of(script.envs(variables.iter().copied())).stdout
     };
     assert!(at_terminal("", &[]).contains('\x1b'));

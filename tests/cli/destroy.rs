@@ -15,7 +15,10 @@ fn destroy_keeps_data_until_told(iam: Iam) {
     cloud.run("deploy --yes").exits(0);
     let everything = inventory(&cloud);
     for (kind, names) in &everything {
-        assert!(names.len() > nothing[kind].len(), "a deploy makes some of every kind, but no {kind}: {names:?}");
+        assert!(
+            names.len() > nothing[kind].len(),
+            "a deploy makes some of every kind, but no {kind}: {names:?}"
+        );
     }
     cloud.put_the_example();
     cloud.wait_for("select count(*) from {db}.SHOP.INVOICE", "412");
@@ -32,7 +35,14 @@ fn destroy_keeps_data_until_told(iam: Iam) {
     assert_eq!(left["cloudformation stacks"], ["chinook-invoices-local-storage"]);
     assert_eq!(left["s3 buckets"], [CURATED, RAW]);
     assert_eq!(left["Snowflake databases"], everything["Snowflake databases"]);
-    for kind in ["iam roles", "lambda functions", "sqs queues", "sns topics", "ssm parameters", "Snowflake integrations"] {
+    for kind in [
+        "iam roles",
+        "lambda functions",
+        "sqs queues",
+        "sns topics",
+        "ssm parameters",
+        "Snowflake integrations",
+    ] {
         assert_eq!(left[kind], nothing[kind], "{kind}");
     }
     assert_eq!(cloud.keys(RAW, "").len(), 6);
@@ -43,7 +53,8 @@ fn destroy_keeps_data_until_told(iam: Iam) {
     cloud.run("deploy --yes").exits(0);
     cloud.run("diff").exits(0);
     assert_eq!(inventory(&cloud), everything);
-    let again = r#"{"InvoiceId": 9100, "InvoiceDate": "2026-01-02", "Customer": {"CustomerId": 1}, "Total": 1, "Lines": []}"#;
+    let again =
+        r#"{"InvoiceId": 9100, "InvoiceDate": "2026-01-02", "Customer": {"CustomerId": 1}, "Total": 1, "Lines": []}"#;
     cloud.put(RAW, "invoices/again.json", again);
     cloud.wait_for("select count(*) from {db}.SHOP.INVOICE", "413");
 
@@ -63,9 +74,21 @@ fn inventory(cloud: &Cloud) -> BTreeMap<String, Vec<String>> {
         ("iam", "roles", "list_roles", "Roles", "RoleName"),
         ("sqs", "queues", "list_queues", "QueueUrls", ""),
         ("sns", "topics", "list_topics", "Topics", "TopicArn"),
-        ("sns", "subscriptions", "list_subscriptions", "Subscriptions", "Endpoint"),
+        (
+            "sns",
+            "subscriptions",
+            "list_subscriptions",
+            "Subscriptions",
+            "Endpoint",
+        ),
         ("lambda", "functions", "list_functions", "Functions", "FunctionName"),
-        ("lambda", "event sources", "list_event_source_mappings", "EventSourceMappings", "EventSourceArn"),
+        (
+            "lambda",
+            "event sources",
+            "list_event_source_mappings",
+            "EventSourceMappings",
+            "EventSourceArn",
+        ),
         ("logs", "groups", "describe_log_groups", "logGroups", "logGroupName"),
         ("cloudwatch", "alarms", "describe_alarms", "MetricAlarms", "AlarmName"),
         ("iam", "policies", "list_policies", "Policies", "Arn"),
@@ -74,17 +97,34 @@ fn inventory(cloud: &Cloud) -> BTreeMap<String, Vec<String>> {
     ];
     let mut found = BTreeMap::new();
     for (service, kind, operation, list, name) in AWS {
-        let scope = if kind == "policies" { json!({ "Scope": "Local" }) } else { json!({}) };
+        let scope = if kind == "policies" {
+            json!({ "Scope": "Local" })
+        } else {
+            json!({})
+        };
         let answer = cloud.aws(service, operation, scope);
         let items = answer[list].as_array().cloned().unwrap_or_default();
-        let text = |item: &Value| if name.is_empty() { item } else { &item[name] }.as_str().unwrap_or_default().to_owned();
+        let text = |item: &Value| {
+            if name.is_empty() { item } else { &item[name] }
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
         // The queue of Snowflake's pipe is made anew with the pipe.
-        let ours = items.iter().map(text).map(|name| name.split(":sf-snowpipe").next().unwrap_or_default().to_owned());
+        let ours = items
+            .iter()
+            .map(text)
+            .map(|name| name.split(":sf-snowpipe").next().unwrap_or_default().to_owned());
         found.insert(format!("{service} {kind}"), sorted(ours.collect()));
     }
     for kind in ["roles", "warehouses", "integrations", "databases"] {
         let rows = cloud.try_sql(&format!("SHOW {kind}")).exits(0);
-        let position = rows.json()["columns"].as_array().unwrap().iter().position(|column| column == "name").unwrap();
+        let position = rows.json()["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .position(|column| column == "name")
+            .unwrap();
         let names = rows.rows().into_iter().map(|row| row[position].clone()).collect();
         found.insert(format!("Snowflake {kind}"), sorted(names));
     }

@@ -34,7 +34,11 @@ fn trust_is_exact_at_every_moment(iam: Iam) {
         deployed.exits(0);
         seen
     });
-    assert!(seen.len() > 20, "only {} policies were seen during the deploy", seen.len());
+    assert!(
+        seen.len() > 20,
+        "only {} policies were seen during the deploy",
+        seen.len()
+    );
     let last = policies(&client);
     assert_eq!(last.len(), ROLES.len() + TOPICS.len() + 2, "{last:?}");
     for (name, policy) in &last {
@@ -44,7 +48,10 @@ fn trust_is_exact_at_every_moment(iam: Iam) {
     for (name, policy) in &seen {
         // SNS gives every new topic a policy of its own, for the topic's owner; it is nobody's grant to the world.
         if !is_the_default_of_sns(policy) {
-            assert!(last.contains(&(name.clone(), policy.clone())), "during the deploy {name} had {policy:#}");
+            assert!(
+                last.contains(&(name.clone(), policy.clone())),
+                "during the deploy {name} had {policy:#}"
+            );
         }
     }
     the_principals_are_snowflakes(&cloud, &last);
@@ -54,8 +61,15 @@ fn trust_is_exact_at_every_moment(iam: Iam) {
 fn policies(client: &Client) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for role in ROLES {
-        if let Ok(answer) = client.call("iam", "get_role", json!({ "RoleName": format!("chinook-invoices-local-{role}") })) {
-            found.push((format!("role {role}"), answer["Role"]["AssumeRolePolicyDocument"].clone()));
+        if let Ok(answer) = client.call(
+            "iam",
+            "get_role",
+            json!({ "RoleName": format!("chinook-invoices-local-{role}") }),
+        ) {
+            found.push((
+                format!("role {role}"),
+                answer["Role"]["AssumeRolePolicyDocument"].clone(),
+            ));
         }
     }
     for topic in TOPICS {
@@ -73,20 +87,25 @@ fn policies(client: &Client) -> Vec<(String, Value)> {
 }
 
 fn document(text: &Value) -> Value {
-    text.as_str().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
+    text.as_str()
+        .map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
 }
 
 fn is_the_default_of_sns(policy: &Value) -> bool {
     policy["Id"] == "__default_policy_ID"
         && policy["Statement"].as_array().is_some_and(|all| {
-            all.iter().all(|statement| statement["Condition"]["StringEquals"]["AWS:SourceOwner"] == "000000000000")
+            all.iter()
+                .all(|statement| statement["Condition"]["StringEquals"]["AWS:SourceOwner"] == "000000000000")
         })
 }
 
 fn nobody_is_everybody(name: &str, policy: &Value) {
     for statement in policy["Statement"].as_array().unwrap() {
         let principal = statement["Principal"].to_string();
-        assert!(statement["Effect"] == "Deny" || !principal.contains('*'), "{name} allows everybody: {statement:#}");
+        assert!(
+            statement["Effect"] == "Deny" || !principal.contains('*'),
+            "{name} allows everybody: {statement:#}"
+        );
         assert!(statement["NotPrincipal"].is_null(), "{name}: {statement:#}");
     }
 }
@@ -94,8 +113,18 @@ fn nobody_is_everybody(name: &str, policy: &Value) {
 fn the_principals_are_snowflakes(cloud: &Cloud, policies: &[(String, Value)]) {
     let policy = |name: &str| policies.iter().find(|(found, _)| found == name).unwrap().1.clone();
     for (role, integration, user, external_id) in [
-        ("role snowflake-read", "S3", "STORAGE_AWS_IAM_USER_ARN", "STORAGE_AWS_EXTERNAL_ID"),
-        ("role snowflake-errors", "ERRORS", "SF_AWS_IAM_USER_ARN", "SF_AWS_EXTERNAL_ID"),
+        (
+            "role snowflake-read",
+            "S3",
+            "STORAGE_AWS_IAM_USER_ARN",
+            "STORAGE_AWS_EXTERNAL_ID",
+        ),
+        (
+            "role snowflake-errors",
+            "ERRORS",
+            "SF_AWS_IAM_USER_ARN",
+            "SF_AWS_EXTERNAL_ID",
+        ),
     ] {
         let expected = json!({ "Version": "2012-10-17", "Statement": [{
             "Sid": "Snowflake",
@@ -107,9 +136,18 @@ fn the_principals_are_snowflakes(cloud: &Cloud, policies: &[(String, Value)]) {
         assert_eq!(policy(role), expected, "{role}");
     }
     let topic = policy("topic curated");
-    let subscribe: Vec<&Value> =
-        topic["Statement"].as_array().unwrap().iter().filter(|statement| !statement["Principal"]["AWS"].is_null()).collect();
-    let [subscribe] = subscribe.as_slice() else { panic!("not one AWS principal: {topic:#}") };
-    assert_eq!(subscribe["Principal"]["AWS"], cloud.integration("S3", "STORAGE_AWS_IAM_USER_ARN"));
+    let subscribe: Vec<&Value> = topic["Statement"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|statement| !statement["Principal"]["AWS"].is_null())
+        .collect();
+    let [subscribe] = subscribe.as_slice() else {
+        panic!("not one AWS principal: {topic:#}")
+    };
+    assert_eq!(
+        subscribe["Principal"]["AWS"],
+        cloud.integration("S3", "STORAGE_AWS_IAM_USER_ARN")
+    );
     assert_eq!(subscribe["Action"], json!(["sns:Subscribe"]));
 }

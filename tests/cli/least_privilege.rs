@@ -15,7 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the local cloud does not check, and why: resource, part, Sid, reason. The content is compared instead.
 const UNPROVEN: [(&str, &str, &str, &str); 2] = [
-    ("AlertTopicPolicy", "", "Alarms", "ministack's alarms publish past the topic's policy (cloudwatch.py, _dispatch_alarm_actions)"),
+    (
+        "AlertTopicPolicy",
+        "",
+        "Alarms",
+        "ministack's alarms publish past the topic's policy (cloudwatch.py, _dispatch_alarm_actions)",
+    ),
     (
         "CopyRole",
         "copy",
@@ -50,14 +55,22 @@ fn proof(cloud: &Cloud, resource: &str, part: &str, sid: &str) -> Option<Proof> 
         ("CuratedBucketPolicy", _, "DenyPlainHttp") => Proof::PlainHttpIsRefused(CURATED),
         ("CuratedTopicPolicy", _, "SnowflakeSubscribes") => Proof::PipeSubscribes,
         ("SnowflakeReadRole", _, "List") => Proof::IntegrationCan("list"),
-        ("SnowflakeReadRole", _, "Locate") => {
-            Proof::RoleCan("snowflake-read", "s3", "get_bucket_location", json!({ "Bucket": CURATED }))
-        }
+        ("SnowflakeReadRole", _, "Locate") => Proof::RoleCan(
+            "snowflake-read",
+            "s3",
+            "get_bucket_location",
+            json!({ "Bucket": CURATED }),
+        ),
         ("SnowflakeErrorRole", _, "Snowflake" | "Report") => Proof::FailureIsReported,
         ("CopyRole", "trust", "Service") => Proof::RoleIsAssumed("copy"),
         ("CopyRole", _, "Queue") => {
             let queue = cloud.queue_url("chinook-invoices-local-copy");
-            Proof::RoleCan("copy", "sqs", "receive_message", json!({ "QueueUrl": queue, "WaitTimeSeconds": 0 }))
+            Proof::RoleCan(
+                "copy",
+                "sqs",
+                "receive_message",
+                json!({ "QueueUrl": queue, "WaitTimeSeconds": 0 }),
+            )
         }
         ("CuratedTopicPolicy", _, "CuratedBucket") | ("RawTopicPolicy", _, "RawBucket") => Proof::FileArrives,
         ("CopyQueuePolicy", _, "RawTopic") | ("CopyRole", _, "ReadRaw" | "WriteCurated") => Proof::FileArrives,
@@ -79,11 +92,19 @@ fn every_statement_is_needed() {
     for policy in &policies {
         let whole = policy.read(&cloud);
         let statements = whole["Statement"].as_array().unwrap().clone();
-        assert_eq!(sids(&statements), policy.sids, "{} is not what is rendered", policy.name());
+        assert_eq!(
+            sids(&statements),
+            policy.sids,
+            "{} is not what is rendered",
+            policy.name()
+        );
         for position in 0..statements.len() {
             let sid = &policy.sids[position];
             let name = format!("{} {sid}", policy.name());
-            if UNPROVEN.iter().any(|(resource, part, sid_, _)| (*resource, *part, *sid_) == (&policy.resource, &policy.part, sid)) {
+            if UNPROVEN
+                .iter()
+                .any(|(resource, part, sid_, _)| (*resource, *part, *sid_) == (&policy.resource, &policy.part, sid))
+            {
                 continue;
             }
             let Some(proof) = proof(&cloud, &policy.resource, &policy.part, sid) else {
@@ -135,11 +156,23 @@ fn holds(cloud: &Cloud, people: &People, proof: &Proof, number: usize, within: D
         }),
         Proof::RoleIsAssumed(role) => assume(cloud, &format!("chinook-invoices-local-{role}")).is_ok(),
         Proof::RoleCan(role, service, operation, arguments) => {
-            let role = if *role == "copy" { &people.copy } else { &people.snowflake_read };
+            let role = if *role == "copy" {
+                &people.copy
+            } else {
+                &people.snowflake_read
+            };
             permitted(cloud.try_aws_as(role, "https", service, operation, arguments.clone()))
         }
         Proof::PlainHttpIsRefused(bucket) => {
-            let list = |over| permitted(cloud.try_aws_as(&people.operator, over, "s3", "list_objects_v2", json!({ "Bucket": bucket })));
+            let list = |over| {
+                permitted(cloud.try_aws_as(
+                    &people.operator,
+                    over,
+                    "s3",
+                    "list_objects_v2",
+                    json!({ "Bucket": bucket }),
+                ))
+            };
             assert!(list("https"), "{bucket} cannot be listed over TLS");
             !list("http")
         }
@@ -175,21 +208,35 @@ impl People {
     fn meet(cloud: &Cloud) -> Self {
         let root = json!({ "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::000000000000:root" }, "Action": "sts:AssumeRole" });
         let trust = json!({ "Version": "2012-10-17", "Statement": [root] }).to_string();
-        cloud.aws("iam", "create_role", json!({ "RoleName": "operator", "AssumeRolePolicyDocument": trust }));
-        let all = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*" }] });
+        cloud.aws(
+            "iam",
+            "create_role",
+            json!({ "RoleName": "operator", "AssumeRolePolicyDocument": trust }),
+        );
+        let all =
+            json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*" }] });
         let policy = json!({ "RoleName": "operator", "PolicyName": "all", "PolicyDocument": all.to_string() });
         cloud.aws("iam", "put_role_policy", policy);
         // Only Snowflake may assume its role, so the root is let in for a moment.
         let role = "chinook-invoices-local-snowflake-read";
-        let own = cloud.aws("iam", "get_role", json!({ "RoleName": role }))["Role"]["AssumeRolePolicyDocument"].to_string();
+        let own =
+            cloud.aws("iam", "get_role", json!({ "RoleName": role }))["Role"]["AssumeRolePolicyDocument"].to_string();
         let set = |document: &str| {
-            cloud.aws("iam", "update_assume_role_policy", json!({ "RoleName": role, "PolicyDocument": document }));
+            cloud.aws(
+                "iam",
+                "update_assume_role_policy",
+                json!({ "RoleName": role, "PolicyDocument": document }),
+            );
         };
         set(&trust);
         let snowflake_read = assume(cloud, role).unwrap();
         set(&own);
         let copy = assume(cloud, "chinook-invoices-local-copy").unwrap();
-        Self { copy, snowflake_read, operator: assume(cloud, "operator").unwrap() }
+        Self {
+            copy,
+            snowflake_read,
+            operator: assume(cloud, "operator").unwrap(),
+        }
     }
 }
 
@@ -200,9 +247,17 @@ fn assume(cloud: &Cloud, role: &str) -> Result<Value, Refused> {
 
 fn what_is_unproven_is_exact(policies: &[Policy], cloud: &Cloud) {
     for (resource, part, sid, _reason) in UNPROVEN {
-        let policy = policies.iter().find(|policy| policy.resource == resource && policy.part == part).unwrap();
+        let policy = policies
+            .iter()
+            .find(|policy| policy.resource == resource && policy.part == part)
+            .unwrap();
         let document = policy.read(cloud);
-        let statement = document["Statement"].as_array().unwrap().iter().find(|statement| statement["Sid"] == sid).unwrap();
+        let statement = document["Statement"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|statement| statement["Sid"] == sid)
+            .unwrap();
         let expected = match (resource, sid) {
             ("AlertTopicPolicy", "Alarms") => json!({
                 "Sid": "Alarms",
@@ -230,20 +285,41 @@ fn what_is_unproven_is_exact(policies: &[Policy], cloud: &Cloud) {
 /// Whether something reaches the alerts topic after `cause`.
 fn heard(cloud: &Cloud, within: Duration, cause: impl FnOnce()) -> bool {
     let topic = "arn:aws:sns:us-east-1:000000000000:chinook-invoices-local-alerts";
-    let ear = cloud.aws("sqs", "create_queue", json!({ "QueueName": "ear" }))["QueueUrl"].as_str().unwrap().to_owned();
+    let ear = cloud.aws("sqs", "create_queue", json!({ "QueueName": "ear" }))["QueueUrl"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let queue = "arn:aws:sqs:us-east-1:000000000000:ear";
     let open = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage", "Resource": queue }] });
-    cloud.aws("sqs", "set_queue_attributes", json!({ "QueueUrl": ear, "Attributes": { "Policy": open.to_string() } }));
-    let subscription = cloud.aws("sns", "subscribe", json!({ "TopicArn": topic, "Protocol": "sqs", "Endpoint": queue }));
+    cloud.aws(
+        "sqs",
+        "set_queue_attributes",
+        json!({ "QueueUrl": ear, "Attributes": { "Policy": open.to_string() } }),
+    );
+    let subscription = cloud.aws(
+        "sns",
+        "subscribe",
+        json!({ "TopicArn": topic, "Protocol": "sqs", "Endpoint": queue }),
+    );
     cause();
     let started = std::time::Instant::now();
     let mut heard = false;
     while !heard && started.elapsed() < within {
-        let answer = cloud.aws("sqs", "receive_message", json!({ "QueueUrl": ear, "WaitTimeSeconds": 1 }));
-        heard = answer["Messages"].as_array().is_some_and(|messages| !messages.is_empty());
+        let answer = cloud.aws(
+            "sqs",
+            "receive_message",
+            json!({ "QueueUrl": ear, "WaitTimeSeconds": 1 }),
+        );
+        heard = answer["Messages"]
+            .as_array()
+            .is_some_and(|messages| !messages.is_empty());
     }
-    cloud.aws("sns", "unsubscribe", json!({ "SubscriptionArn": subscription["SubscriptionArn"] }));
+    cloud.aws(
+        "sns",
+        "unsubscribe",
+        json!({ "SubscriptionArn": subscription["SubscriptionArn"] }),
+    );
     cloud.aws("sqs", "delete_queue", json!({ "QueueUrl": ear }));
     heard
 }
@@ -271,9 +347,12 @@ impl Policy {
             ("AWS::IAM::Role", "trust") => {
                 cloud.aws("iam", "get_role", json!({ "RoleName": target }))["Role"]["AssumeRolePolicyDocument"].clone()
             }
-            ("AWS::IAM::Role", part) => {
-                cloud.aws("iam", "get_role_policy", json!({ "RoleName": target, "PolicyName": part }))["PolicyDocument"].clone()
-            }
+            ("AWS::IAM::Role", part) => cloud.aws(
+                "iam",
+                "get_role_policy",
+                json!({ "RoleName": target, "PolicyName": part }),
+            )["PolicyDocument"]
+                .clone(),
             ("AWS::SNS::TopicPolicy", _) => {
                 cloud.aws("sns", "get_topic_attributes", json!({ "TopicArn": target }))["Attributes"]["Policy"].clone()
             }
@@ -293,7 +372,11 @@ impl Policy {
         let target = &self.target;
         // AWS takes no policy without any statement. This one allows nothing to anybody who exists.
         let nobody = json!({ "Sid": "Nobody", "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::111111111111:root" }, "Action": "none:None" });
-        let statements = if statements.is_empty() { std::slice::from_ref(&nobody) } else { statements };
+        let statements = if statements.is_empty() {
+            std::slice::from_ref(&nobody)
+        } else {
+            statements
+        };
         let document = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
         match (self.kind.as_str(), self.part.as_str()) {
             ("AWS::IAM::Role", "trust") => {
@@ -329,14 +412,20 @@ impl Policy {
 }
 
 fn sids(statements: &[Value]) -> Vec<String> {
-    statements.iter().map(|statement| statement["Sid"].as_str().expect("every statement has a Sid").to_owned()).collect()
+    statements
+        .iter()
+        .map(|statement| statement["Sid"].as_str().expect("every statement has a Sid").to_owned())
+        .collect()
 }
 
 /// Every policy in what is rendered. A resource that holds statements somewhere else fails here.
 fn policies(cloud: &Cloud) -> Vec<Policy> {
     cloud.run("render").exits(0);
     let folder = cloud.file().parent().unwrap().join("rendered/cloudformation");
-    let mut templates: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut templates: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     templates.sort();
     let mut found = Vec::new();
     let mut statements = 0;
@@ -350,30 +439,61 @@ fn policies(cloud: &Cloud) -> Vec<Policy> {
             let mut add = |part: &str, target: String, document: &Value| {
                 let sids = sids(document["Statement"].as_array().unwrap());
                 let (resource, part, kind) = (resource.clone(), part.to_owned(), kind.to_owned());
-                found.push(Policy { resource, part, kind, target, sids });
+                found.push(Policy {
+                    resource,
+                    part,
+                    kind,
+                    target,
+                    sids,
+                });
             };
             let referred = |list: &Value, name: &str| {
                 let id = list["Ref"].as_str().or_else(|| list[0]["Ref"].as_str()).unwrap();
-                template["Resources"][id]["Properties"][name].as_str().unwrap().to_owned()
+                template["Resources"][id]["Properties"][name]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
             };
             match kind {
                 "AWS::IAM::Role" => {
                     let name = properties["RoleName"].as_str().unwrap().to_owned();
                     add("trust", name.clone(), &properties["AssumeRolePolicyDocument"]);
                     for policy in properties["Policies"].as_array().unwrap() {
-                        add(policy["PolicyName"].as_str().unwrap(), name.clone(), &policy["PolicyDocument"]);
+                        add(
+                            policy["PolicyName"].as_str().unwrap(),
+                            name.clone(),
+                            &policy["PolicyDocument"],
+                        );
                     }
                 }
                 "AWS::SNS::TopicPolicy" => {
-                    let arn = format!("arn:aws:sns:us-east-1:000000000000:{}", referred(&properties["Topics"], "TopicName"));
+                    let arn = format!(
+                        "arn:aws:sns:us-east-1:000000000000:{}",
+                        referred(&properties["Topics"], "TopicName")
+                    );
                     add("", arn, &properties["PolicyDocument"]);
                 }
-                "AWS::SQS::QueuePolicy" => add("", referred(&properties["Queues"], "QueueName"), &properties["PolicyDocument"]),
-                "AWS::S3::BucketPolicy" => add("", referred(&properties["Bucket"], "BucketName"), &properties["PolicyDocument"]),
-                _ => assert!(!properties.to_string().contains("\"Statement\""), "{resource} has a policy that this test does not know"),
+                "AWS::SQS::QueuePolicy" => add(
+                    "",
+                    referred(&properties["Queues"], "QueueName"),
+                    &properties["PolicyDocument"],
+                ),
+                "AWS::S3::BucketPolicy" => add(
+                    "",
+                    referred(&properties["Bucket"], "BucketName"),
+                    &properties["PolicyDocument"],
+                ),
+                _ => assert!(
+                    !properties.to_string().contains("\"Statement\""),
+                    "{resource} has a policy that this test does not know"
+                ),
             }
         }
     }
-    assert_eq!(statements, found.iter().map(|policy| policy.sids.len()).sum::<usize>(), "a statement was not read");
+    assert_eq!(
+        statements,
+        found.iter().map(|policy| policy.sids.len()).sum::<usize>(),
+        "a statement was not read"
+    );
     found
 }

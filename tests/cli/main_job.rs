@@ -58,7 +58,9 @@ fn text(value: &Value) -> String {
 
 fn only_the_broken_file_is_an_error(cloud: &Cloud) {
     let keys = cloud.keys(CURATED, "errors/");
-    let [file, reason] = keys.as_slice() else { panic!("not a file and its reason: {keys:?}") };
+    let [file, reason] = keys.as_slice() else {
+        panic!("not a file and its reason: {keys:?}")
+    };
     assert!(file.starts_with("errors/invoices/2025-broken.json"), "{file}");
     assert_eq!(*reason, format!("{file}.reason.json"));
     let kept = cloud.aws("s3", "get_object", json!({ "Bucket": CURATED, "Key": file }));
@@ -71,9 +73,8 @@ fn only_the_broken_file_is_an_error(cloud: &Cloud) {
 }
 
 fn no_file_was_loaded_twice(cloud: &Cloud) {
-    let twice = cloud.sql(
-        "select FILE_NAME, FILE_ROW, count(*) from {db}.SHOP_RAW.RAW_INVOICES group by 1, 2 having count(*) > 1",
-    );
+    let twice = cloud
+        .sql("select FILE_NAME, FILE_ROW, count(*) from {db}.SHOP_RAW.RAW_INVOICES group by 1, 2 having count(*) > 1");
     assert_eq!(twice, Vec::<Vec<String>>::new());
     let files = cloud.value("select count(distinct FILE_NAME) from {db}.SHOP_RAW.RAW_INVOICES");
     assert_eq!(files, "6", "five good files and the one with a wrong record");
@@ -86,18 +87,28 @@ fn invoice(number: u32, total: &str, city: &str) -> String {
 }
 
 fn a_wrong_record_is_set_aside_and_the_rest_arrives(cloud: &Cloud) {
-    let records = [invoice(9001, "1.10", "Oslo"), invoice(9002, "\"much\"", "Oslo"), invoice(9003, "3.30", "Oslo")];
+    let records = [
+        invoice(9001, "1.10", "Oslo"),
+        invoice(9002, "\"much\"", "Oslo"),
+        invoice(9003, "3.30", "Oslo"),
+    ];
     cloud.put(RAW, "invoices/wrong.json", records.concat());
     cloud.wait_for_rows(
         "select INVOICE_ID, TOTAL from {db}.SHOP.INVOICE where INVOICE_ID > 9000 order by 1",
         &[&["9001", "1.10"], &["9003", "3.30"]],
     );
-    let rejected = cloud.sql("select FILE_NAME, FILE_ROW, REASON, RECORD:InvoiceId from {db}.SHOP_RAW.INVOICE_REJECTED");
-    let [row] = rejected.as_slice() else { panic!("not one rejected record: {rejected:?}") };
+    let rejected =
+        cloud.sql("select FILE_NAME, FILE_ROW, REASON, RECORD:InvoiceId from {db}.SHOP_RAW.INVOICE_REJECTED");
+    let [row] = rejected.as_slice() else {
+        panic!("not one rejected record: {rejected:?}")
+    };
     assert!(row[0].starts_with("data/invoices/wrong.json"), "{row:?}");
     assert_eq!(row[1..], ["2", "TOTAL is not NUMBER(10,2): much", "9002"]);
     // Its line is right, and is a row of another table.
-    cloud.wait_for("select count(*) from {db}.SHOP.INVOICE_LINE where INVOICE_ID > 9000", "3");
+    cloud.wait_for(
+        "select count(*) from {db}.SHOP.INVOICE_LINE where INVOICE_ID > 9000",
+        "3",
+    );
 }
 
 fn a_changed_file_updates_its_rows(cloud: &Cloud) {

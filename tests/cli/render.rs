@@ -31,7 +31,10 @@ fn rendered(file: &Path, environment: &str, folder: &Path, name: &str) -> BTreeM
     let mut command = Command::new(PIPECTL);
     command
         .env_clear()
-        .envs([("HTTP_PROXY", "http://127.0.0.1:1"), ("HTTPS_PROXY", "http://127.0.0.1:1")])
+        .envs([
+            ("HTTP_PROXY", "http://127.0.0.1:1"),
+            ("HTTPS_PROXY", "http://127.0.0.1:1"),
+        ])
         .current_dir(folder)
         .args(["render", "--env", environment, "-o"])
         .arg(&output)

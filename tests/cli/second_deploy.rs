@@ -39,14 +39,21 @@ fn nothing_changes_without_a_change(cloud: &Cloud) {
     cloud.run("deploy --yes").exits(0).prints("no change");
     let diff = cloud.run("diff -v").exits(0).prints("no change");
     let (calls, statements) = counts(&diff);
-    let stacks = cloud.aws("cloudformation", "describe_stacks", serde_json::json!({}))["Stacks"].as_array().unwrap().len();
+    let stacks = cloud.aws("cloudformation", "describe_stacks", serde_json::json!({}))["Stacks"]
+        .as_array()
+        .unwrap()
+        .len();
     assert!(calls <= stacks + 5, "{calls} AWS calls for {stacks} stacks");
     assert!(statements <= 12, "{statements} Snowflake statements");
 }
 
 /// The numbers of `N AWS calls, M Snowflake statements`.
 fn counts(run: &Run) -> (usize, usize) {
-    let line = run.stderr.lines().find(|line| line.contains("AWS calls")).unwrap_or_else(|| panic!("no count in {}", run.stderr));
+    let line = run
+        .stderr
+        .lines()
+        .find(|line| line.contains("AWS calls"))
+        .unwrap_or_else(|| panic!("no count in {}", run.stderr));
     let numbers: Vec<usize> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     (numbers[0], numbers[1])
 }
@@ -58,9 +65,14 @@ fn the_plan_names_the_column_and_what_follows(cloud: &Cloud) {
     ids.sort_unstable();
     let table = format!("snowflake:table:{DATABASE}.SHOP.INVOICE_LINE");
     let task = format!("snowflake:task:{DATABASE}.SHOP_RAW.LOAD_INVOICE_LINE");
-    assert_eq!(ids, ["snowflake:graph:resume", "snowflake:graph:suspend", &table, &task]);
+    assert_eq!(
+        ids,
+        ["snowflake:graph:resume", "snowflake:graph:suspend", &table, &task]
+    );
     let changes = &steps.iter().find(|step| step["id"] == table).unwrap()["changes"];
-    let [column] = changes.as_array().unwrap().as_slice() else { panic!("not one change: {changes}") };
+    let [column] = changes.as_array().unwrap().as_slice() else {
+        panic!("not one change: {changes}")
+    };
     assert!(column.to_string().contains("BILLING_COUNTRY"), "{column}");
     assert!(steps.iter().all(|step| step["loss"] == Value::Null), "{plan:#}");
     cloud.run("diff").exits(2).prints("BILLING_COUNTRY");
@@ -70,7 +82,12 @@ fn the_plan_names_the_column_and_what_follows(cloud: &Cloud) {
 pub fn all_tasks_are_started(cloud: &Cloud) {
     let shown = cloud.try_sql("SHOW TASKS IN SCHEMA {db}.SHOP_RAW").exits(0);
     let document = shown.json();
-    let position = document["columns"].as_array().unwrap().iter().position(|column| column == "state").unwrap();
+    let position = document["columns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .position(|column| column == "state")
+        .unwrap();
     let states: Vec<String> = shown.rows().into_iter().map(|row| row[position].clone()).collect();
     assert_eq!(states, ["started"; 4]);
 }
