@@ -15,7 +15,7 @@ demo: ## Shows a pipeline from nothing to rows and away again, on the local clou
 	@scripts/demo.sh
 
 bench: ## Measures pipectl
-	cargo bench --locked
+	@scripts/bench.sh
 
 advisories: ## Checks the dependencies for known vulnerabilities (fetches RustSec's database from GitHub)
 	@scripts/setup.sh

@@ -103,5 +103,5 @@ timed "demo: destroy" pipectl destroy --env local -f "$file" --yes --delete-data
 note "demo: as a whole" "$demo_started"
 pipectl local down
 
-say "Done. It took:"
-printf '  %s\n' "${timings[@]}"
+say "Done."
+{ echo "It took:"; printf '  %s\n' "${timings[@]}"; } | tee target/demo.log

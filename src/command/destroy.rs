@@ -10,6 +10,7 @@ use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::deploy::{carry_out, confirm, finish, invocation};
 use super::{Format, Global};
 use crate::aws::{buckets, manifest, observe};
+use crate::graph::object::Kind;
 use crate::plan::remove::{Found, plan};
 use crate::report::style::Style;
 use crate::report::{plan as report, progress, result};
@@ -63,8 +64,15 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
 async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
     let names = &loaded.model.names;
     let wanted = loaded.graph.stacks().map(|(_, stack)| stack.name.clone()).collect();
+    let mut views = Vec::new();
     let objects = match (&clouds.snowflake, loaded.model.snowflake()) {
-        (Some(client), Some(target)) => snowflake::observe::objects(client, names, target).await?,
+        (Some(client), Some(target)) => {
+            let objects = snowflake::observe::objects(client, names, target).await?;
+            if objects.contains_key(&(Kind::Database, target.database.clone())) {
+                views = snowflake::observe::views(client, target).await?;
+            }
+            objects
+        }
         _ => Default::default(),
     };
     let mut stacks = observe::stacks(&clouds.aws, names, &wanted).await?;
@@ -85,6 +93,7 @@ async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
     }
     Ok(Found {
         stacks,
+        views,
         objects,
         buckets: counts,
         parameters: manifest::read(&clouds.aws, names).await?.is_some(),

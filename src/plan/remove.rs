@@ -11,7 +11,7 @@ use crate::graph::object::{Actor, Kind};
 use crate::graph::{Graph, NodeId};
 use crate::model::names::Names;
 use crate::snowflake::ident::Name;
-use crate::snowflake::observe::LiveObjects;
+use crate::snowflake::observe::{LiveObject, LiveObjects};
 
 /// What a destroy finds.
 pub struct Found {
@@ -21,6 +21,8 @@ pub struct Found {
     pub objects: LiveObjects,
     /// Objects and versions in the buckets that hold data, by bucket; a bucket that is gone is absent.
     pub buckets: BTreeMap<String, u64>,
+    /// Views in its database; pipectl makes none.
+    pub views: Vec<Name>,
     /// Whether the pipeline has parameters.
     pub parameters: bool,
 }
@@ -210,7 +212,11 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
         .filter(|(_, live)| !matches!(live.property("rows"), "0"))
         .map(|(name, _)| name)
         .collect();
-    let keep = !full.is_empty() && !delete_data;
+    let is_foreign = |kind: Kind, live: &LiveObject| kind > Kind::Schema && live.mark().is_none_or(|(by, _)| by != owner);
+    let foreign = found.objects.iter().filter(|((kind, _), live)| is_foreign(*kind, live)).map(|((_, name), _)| name);
+    let foreign: Vec<&Name> = foreign.chain(&found.views).collect();
+    let keep_rows = !full.is_empty() && !delete_data;
+    let keep = keep_rows || !foreign.is_empty();
     let mut waves = Vec::new();
     for kind in [
         Kind::Task,
@@ -221,13 +227,15 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
         Kind::Table,
     ] {
         let wave = ours(kind)
-            .filter(|(name, _)| !keep || !full.contains(name))
+            .filter(|(name, _)| !keep_rows || !full.contains(name))
             .map(|(name, _)| drop_object(kind, name));
         waves.push(wave.collect());
     }
     if keep {
-        let list: Vec<String> = full.iter().map(ToString::to_string).collect();
-        let reason = format!("these tables hold rows: {}", list.join(", "));
+        let list = |names: &[&Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let rows = keep_rows.then(|| format!("these tables hold rows: {}", list(&full)));
+        let others = (!foreign.is_empty()).then(|| format!("these are not this pipeline's: {}", list(&foreign)));
+        let reason = rows.into_iter().chain(others).collect::<Vec<_>>().join("; ");
         for kind in [Kind::Database, Kind::Role] {
             kept.extend(ours(kind).map(|(name, _)| Kept {
                 target: format!("{kind} {name}"),

@@ -5,7 +5,6 @@ use crate::aws::observe::LiveStack;
 use crate::graph::build::build;
 use crate::model::resolve;
 use crate::snowflake::mark;
-use crate::snowflake::observe::LiveObject;
 use crate::spec;
 
 const EXAMPLE: &str = include_str!("../../examples/files/pipeline.toml");
@@ -42,6 +41,7 @@ fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
             .map(|(_, found)| ((found.kind, found.name.clone()), live(found.kind)))
             .collect(),
         buckets: buckets.map(|bucket| (bucket.clone(), objects)).collect(),
+        views: vec![],
         parameters: true,
     }
 }
@@ -102,5 +102,24 @@ fn each_wave_waits_for_the_one_before() {
     assert!(position("snowflake:storage-integration") < position("aws:delivery"));
     for step in plan.steps.iter().skip(1) {
         assert!(!step.needs.is_empty(), "{} waits for nothing", step.id);
+    }
+}
+
+#[test]
+fn a_database_with_a_table_or_view_of_somebody_else_stays_whatever_was_asked() {
+    let (graph, names) = example();
+    let mine = Name::from_shown(&["CHINOOK_INVOICES_LOCAL", "SHOP", "MINE"]);
+    let mut with_table = found(&graph, &names, "0", 0);
+    with_table.objects.insert((Kind::Table, mine.clone()), LiveObject::default());
+    let mut with_view = found(&graph, &names, "0", 0);
+    with_view.views.push(mine);
+    for found in [with_table, with_view] {
+        let (plan, kept) = plan(&graph, &found, &names, true);
+        assert!(kept.iter().any(|kept| kept.target.starts_with("database ") && kept.reason.contains("SHOP.MINE")));
+        for step in &plan.steps {
+            let gone = ["schema ", "database ", "role "].iter().any(|kind| step.target.starts_with(kind));
+            assert!(!gone && !step.target.contains("MINE"), "{}", step.target);
+        }
+        assert!(plan.steps.iter().any(|step| step.target.ends_with("SHOP.INVOICE")), "its own tables go");
     }
 }
