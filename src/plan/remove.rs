@@ -212,8 +212,13 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
         .filter(|(_, live)| !matches!(live.property("rows"), "0"))
         .map(|(name, _)| name)
         .collect();
-    let is_foreign = |kind: Kind, live: &LiveObject| kind > Kind::Schema && live.mark().is_none_or(|(by, _)| by != owner);
-    let foreign = found.objects.iter().filter(|((kind, _), live)| is_foreign(*kind, live)).map(|((_, name), _)| name);
+    let is_foreign =
+        |kind: Kind, live: &LiveObject| kind > Kind::Schema && live.mark().is_none_or(|(by, _)| by != owner);
+    let foreign = found
+        .objects
+        .iter()
+        .filter(|((kind, _), live)| is_foreign(*kind, live))
+        .map(|((_, name), _)| name);
     let foreign: Vec<&Name> = foreign.chain(&found.views).collect();
     let keep_rows = !full.is_empty() && !delete_data;
     let keep = keep_rows || !foreign.is_empty();

@@ -110,16 +110,26 @@ fn a_database_with_a_table_or_view_of_somebody_else_stays_whatever_was_asked() {
     let (graph, names) = example();
     let mine = Name::from_shown(&["CHINOOK_INVOICES_LOCAL", "SHOP", "MINE"]);
     let mut with_table = found(&graph, &names, "0", 0);
-    with_table.objects.insert((Kind::Table, mine.clone()), LiveObject::default());
+    with_table
+        .objects
+        .insert((Kind::Table, mine.clone()), LiveObject::default());
     let mut with_view = found(&graph, &names, "0", 0);
     with_view.views.push(mine);
     for found in [with_table, with_view] {
         let (plan, kept) = plan(&graph, &found, &names, true);
-        assert!(kept.iter().any(|kept| kept.target.starts_with("database ") && kept.reason.contains("SHOP.MINE")));
+        assert!(
+            kept.iter()
+                .any(|kept| kept.target.starts_with("database ") && kept.reason.contains("SHOP.MINE"))
+        );
         for step in &plan.steps {
-            let gone = ["schema ", "database ", "role "].iter().any(|kind| step.target.starts_with(kind));
+            let gone = ["schema ", "database ", "role "]
+                .iter()
+                .any(|kind| step.target.starts_with(kind));
             assert!(!gone && !step.target.contains("MINE"), "{}", step.target);
         }
-        assert!(plan.steps.iter().any(|step| step.target.ends_with("SHOP.INVOICE")), "its own tables go");
+        assert!(
+            plan.steps.iter().any(|step| step.target.ends_with("SHOP.INVOICE")),
+            "its own tables go"
+        );
     }
 }

@@ -162,8 +162,12 @@ pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -
 
 /// The views in the target's database, but for Snowflake's own.
 pub async fn views(client: &Client, target: &SnowflakeTarget) -> Result<Vec<Name>, SnowflakeError> {
-    let shown = client.execute(Statement::quick(format!("SHOW VIEWS IN DATABASE {}", target.database))).await?;
-    let made = shown.iter().filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA"));
+    let shown = client
+        .execute(Statement::quick(format!("SHOW VIEWS IN DATABASE {}", target.database)))
+        .await?;
+    let made = shown
+        .iter()
+        .filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA"));
     Ok(made.map(|row| shown_name(&row, IN_DATABASE)).collect())
 }
 
