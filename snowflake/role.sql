@@ -11,5 +11,9 @@ GRANT ROLE {{ name }} TO ROLE {{ deployer }}
 GRANT EXECUTE TASK ON ACCOUNT TO ROLE {{ name }}
 
 {% endif %}
+{% if warehouse %}
+GRANT USAGE ON WAREHOUSE {{ warehouse }} TO ROLE {{ name }}
+
+{% endif %}
 -- drop
 DROP ROLE IF EXISTS {{ name }}

@@ -1,6 +1,6 @@
 //! Errors of AWS in words: which call, which code, what to do.
 
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 
 /// One line for a failed call, with the service's code and message, and a hint where one is known.
 pub fn explain<E, R>(call: &str, error: SdkError<E, R>) -> anyhow::Error
@@ -14,12 +14,20 @@ where
             let hint = hint(&code).map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
             anyhow::anyhow!("{call} failed: {code}: {}{hint}", message.unwrap_or_default())
         }
-        None => anyhow::anyhow!(
-            "{call} failed: {}{}",
-            DisplayErrorContext(&error),
-            connection_hint(&error)
-        ),
+        None => anyhow::anyhow!("{call} failed: {}{}", causes(&error), connection_hint(&error)),
     }
+}
+
+/// The causes in words, each once; the SDK's own form adds a dump of its types.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts.dedup();
+    texts.join(": ")
 }
 
 fn connection_hint<E, R>(error: &SdkError<E, R>) -> &'static str {

@@ -47,7 +47,7 @@ impl Failure {
                 let _ = report.write(&mut text, style.is_on());
                 text
             }
-            Failure::Other(error) => format!("{} {error:#}\n", style.error("error:")),
+            Failure::Other(error) => format!("{} {}\n", style.error("error:"), explained(error)),
         }
     }
 
@@ -55,9 +55,26 @@ impl Failure {
     pub fn json(&self) -> Value {
         match self {
             Failure::File(report) => json!({ "errors": report }),
-            Failure::Other(error) => json!({ "errors": [{ "message": format!("{error:#}") }] }),
+            Failure::Other(error) => json!({ "errors": [{ "message": explained(error) }] }),
         }
     }
+}
+
+/// What happened and why, then the hints of all causes.
+pub fn explained(error: &anyhow::Error) -> String {
+    let (mut causes, mut hints): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    for cause in error.chain().map(ToString::to_string) {
+        let mut parts = cause.split("\n  hint: ");
+        let what = parts.next().unwrap_or_default().to_owned();
+        // An error that prints its own cause must not have it printed again.
+        if !causes.iter().any(|said| said.contains(&what)) {
+            causes.push(what);
+        }
+        hints.extend(parts.map(str::to_owned));
+    }
+    hints
+        .into_iter()
+        .fold(causes.join(": "), |text, hint| format!("{text}\n  hint: {hint}"))
 }
 
 /// A file read for one environment.
@@ -158,7 +175,8 @@ fn settings(section: &Snowflake) -> Settings<'_> {
         connection: section.connection.as_deref(),
         user: section.user.as_deref(),
         role: section.role.as_deref(),
-        warehouse: section.warehouse.as_deref(),
+        // Statements that compute name the warehouse themselves; the others need none, nor the right to use it.
+        warehouse: None,
         private_key: section.private_key.as_deref(),
         token: section.token.as_deref(),
     }

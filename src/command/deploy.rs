@@ -19,6 +19,7 @@ use crate::aws::runtime::Runtime;
 use crate::graph::snowflake::hash;
 use crate::plan::Plan;
 use crate::plan::make::plan;
+use crate::report::out::{out, outln};
 use crate::report::progress::{self, Progress};
 use crate::report::style::Style;
 use crate::report::{plan as report, result};
@@ -43,11 +44,11 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let observed = observe(&loaded, &clouds).await?;
     let plan = plan(&loaded.graph, &observed.world, &loaded.model.names)?;
     if global.format == Format::Text {
-        print!("{}", report::text(&plan, &style));
+        out!("{}", report::text(&plan, &style));
     }
     if plan.is_empty() {
         if global.format == Format::Json {
-            println!("{:#}", result::json(&plan, None, &[]));
+            outln!("{:#}", result::json(&plan, None, &[]));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -73,8 +74,8 @@ pub fn finish(
     style: &Style,
 ) -> Result<ExitCode, Failure> {
     match global.format {
-        Format::Json => println!("{:#}", result::json(plan, Some(results), &[])),
-        Format::Text | Format::Markdown => print!("\n{}", result::text(results, started.elapsed(), next, style)),
+        Format::Json => outln!("{:#}", result::json(plan, Some(results), &[])),
+        Format::Text | Format::Markdown => out!("\n{}", result::text(results, started.elapsed(), next, style)),
     }
     Ok(if results.all_done() {
         ExitCode::SUCCESS

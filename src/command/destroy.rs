@@ -12,6 +12,7 @@ use super::{Format, Global};
 use crate::aws::{buckets, manifest, observe};
 use crate::graph::object::Kind;
 use crate::plan::remove::{Found, plan};
+use crate::report::out::{out, outln};
 use crate::report::style::Style;
 use crate::report::{plan as report, progress, result};
 use crate::snowflake;
@@ -36,11 +37,11 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let found = find(&loaded, &clouds).await?;
     let (plan, kept) = plan(&loaded.graph, &found, &loaded.model.names, options.delete_data);
     if global.format == Format::Text {
-        print!("{}{}", report::text(&plan, &style), report::kept(&kept, &style));
+        out!("{}{}", report::text(&plan, &style), report::kept(&kept, &style));
     }
     if plan.is_empty() {
         if global.format == Format::Json {
-            println!("{:#}", result::json(&plan, None, &kept));
+            outln!("{:#}", result::json(&plan, None, &kept));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -49,7 +50,7 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     }
     let results = carry_out(global, &plan, loaded, &clouds, None, None).await?;
     if global.format == Format::Json {
-        println!("{:#}", result::json(&plan, Some(&results), &kept));
+        outln!("{:#}", result::json(&plan, Some(&results), &kept));
         return Ok(if results.all_done() {
             ExitCode::SUCCESS
         } else {

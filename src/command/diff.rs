@@ -8,6 +8,7 @@ use crate::aws::{observe, runtime};
 use crate::graph::Body;
 use crate::plan::Plan;
 use crate::plan::make::{World, plan};
+use crate::report::out::out;
 use crate::report::style::Style;
 use crate::report::{plan as report, progress};
 use crate::snowflake;
@@ -29,7 +30,7 @@ pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
     let clouds = connect(&loaded, &progress::say).await?;
     let observed = observe(&loaded, &clouds).await?;
     let plan = plan(&loaded.graph, &observed.world, &loaded.model.names)?;
-    print!("{}", shown(global, &plan));
+    out!("{}", shown(global, &plan));
     if global.verbose {
         progress::say(&clouds.calls());
     }

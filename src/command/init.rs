@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::context::Failure;
 use super::{Format, Global};
+use crate::report::out::outln;
 use crate::spec::template::templates;
 
 /// Options of `init`.
@@ -55,11 +56,11 @@ pub fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     out.write_all(text.as_bytes())
         .with_context(|| format!("writing {}", file.display()))?;
     match global.format {
-        Format::Json => println!("{:#}", json!({ "file": file })),
+        Format::Json => outln!("{:#}", json!({ "file": file })),
         Format::Text | Format::Markdown => {
-            println!("wrote {}", file.display());
-            println!("next: pipectl -f {} validate", file.display());
-            println!("then: pipectl -f {} deploy --env local --yes", file.display());
+            outln!("wrote {}", file.display());
+            outln!("next: pipectl -f {} validate", file.display());
+            outln!("then: pipectl -f {} deploy --env local --yes", file.display());
         }
     }
     Ok(ExitCode::SUCCESS)

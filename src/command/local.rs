@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::context::Failure;
 use super::{Format, Global};
 use crate::local::{self, State, Status, UpOptions};
+use crate::report::out::{out, outln};
 use crate::report::progress::say;
 use crate::report::table::table;
 use crate::snowflake::client::{Client, Statement};
@@ -73,13 +74,13 @@ pub async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure
             let python = local::python(&options).await?;
             exports.push(("PIPECTL_LOCAL_PYTHON".to_owned(), python.display().to_string()));
             match global.format {
-                Format::Json => println!(
+                Format::Json => outln!(
                     "{:#}",
                     Value::Object(exports.into_iter().map(|(key, value)| (key, json!(value))).collect())
                 ),
                 Format::Text | Format::Markdown => {
                     for (key, value) in exports {
-                        println!("export {key}={}", shell_quoted(&value));
+                        outln!("export {key}={}", shell_quoted(&value));
                     }
                 }
             }
@@ -101,7 +102,7 @@ fn facts(state: &State) -> Vec<(&'static str, String)> {
 
 fn show(global: &Global, facts: &[(&'static str, String)]) {
     if global.format == Format::Json {
-        println!(
+        outln!(
             "{:#}",
             Value::Object(
                 facts
@@ -112,7 +113,7 @@ fn show(global: &Global, facts: &[(&'static str, String)]) {
         );
     } else {
         for (key, value) in facts {
-            println!("{key:<10} {value}");
+            outln!("{key:<10} {value}");
         }
     }
 }
@@ -133,7 +134,7 @@ async fn sql(global: &Global, state: &State, statement: &str) -> anyhow::Result<
     let names: Vec<&str> = answer.columns.iter().map(|column| column.name.as_str()).collect();
     let rows = answer.shown();
     match global.format {
-        Format::Json => println!("{:#}", json!({ "columns": names, "rows": rows })),
+        Format::Json => outln!("{:#}", json!({ "columns": names, "rows": rows })),
         Format::Text | Format::Markdown => {
             let rows: Vec<Vec<String>> = rows
                 .into_iter()
@@ -143,7 +144,7 @@ async fn sql(global: &Global, state: &State, statement: &str) -> anyhow::Result<
                         .collect()
                 })
                 .collect();
-            print!("{}", table(&names, &rows));
+            out!("{}", table(&names, &rows));
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::report::out::{errln, outln};
 use crate::report::style::Style;
 use context::Failure;
 
@@ -148,8 +149,8 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
 
 fn fail(global: &Global, failure: &Failure) -> ExitCode {
     match global.format {
-        Format::Json => println!("{:#}", failure.json()),
-        Format::Text | Format::Markdown => eprint!("{}", failure.text(&Style::of_stderr(global.no_color))),
+        Format::Json => outln!("{:#}", failure.json()),
+        Format::Text | Format::Markdown => errln!("{}", failure.text(&Style::of_stderr(global.no_color)).trim_end()),
     }
     ExitCode::from(1)
 }

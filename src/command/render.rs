@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::context::{Failure, load};
 use super::{Format, Global};
+use crate::report::out::outln;
 use crate::report::render::files;
 
 /// Options of `render`.
@@ -37,8 +38,8 @@ pub fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     }
     let names: Vec<&String> = rendered.keys().collect();
     match global.format {
-        Format::Json => println!("{:#}", json!({ "directory": options.output, "files": names })),
-        Format::Text | Format::Markdown => println!("wrote {} files to {}", names.len(), options.output.display()),
+        Format::Json => outln!("{:#}", json!({ "directory": options.output, "files": names })),
+        Format::Text | Format::Markdown => outln!("wrote {} files to {}", names.len(), options.output.display()),
     }
     Ok(ExitCode::SUCCESS)
 }

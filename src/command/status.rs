@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::context::{Failure, connect, load};
 use super::{Format, Global};
+use crate::report::out::{out, outln};
 use crate::report::progress;
 use crate::report::style::Style;
 use crate::report::table::table;
@@ -19,8 +20,8 @@ pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
     let hops = hops(&loaded.model, &loaded.graph, &clouds.aws, clouds.snowflake.as_ref()).await?;
     let healthy = hops.iter().all(|hop| hop.healthy);
     match global.format {
-        Format::Json => println!("{:#}", serde_json::json!({ "healthy": healthy, "hops": hops })),
-        Format::Text | Format::Markdown => print!("{}", text(&hops, &Style::of_stdout(global.no_color))),
+        Format::Json => outln!("{:#}", serde_json::json!({ "healthy": healthy, "hops": hops })),
+        Format::Text | Format::Markdown => out!("{}", text(&hops, &Style::of_stdout(global.no_color))),
     }
     Ok(if healthy {
         ExitCode::SUCCESS

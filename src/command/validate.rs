@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::context::{Failure, load, read};
 use super::{Format, Global};
+use crate::report::out::outln;
 use crate::spec;
 
 /// Checks the file for every environment it declares.
@@ -14,8 +15,8 @@ pub fn run(global: &Global) -> Result<ExitCode, Failure> {
     spec::check_every_env(&text, &global.file.display().to_string(), &global.env)?;
     let loaded = load(global)?;
     match global.format {
-        Format::Json => println!("{:#}", json!({ "errors": [] })),
-        Format::Text | Format::Markdown => println!(
+        Format::Json => outln!("{:#}", json!({ "errors": [] })),
+        Format::Text | Format::Markdown => outln!(
             "{} is valid: pipeline {}, {} tables, {} stacks, {} Snowflake objects",
             global.file.display(),
             loaded.model.names.pipeline,

@@ -15,6 +15,9 @@ const TIMEOUT_SECONDS: u32 = 300;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
 const VISIBILITY_SECONDS: u32 = 6 * TIMEOUT_SECONDS;
 
+/// Seconds after which a waiting file is late: a failed one comes again only after the visibility time-out.
+const LATE_SECONDS: u32 = 900;
+
 /// Adds the ingest stack and gives the raw bucket.
 pub fn contribute(
     model: &Model,
@@ -87,16 +90,76 @@ fn values(model: &Model, source: &FilesSource, shared: &Shared, topic: &str) -> 
             "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
         },
         "alert_topic": shared.alert_topic,
-        "alarms": {
-            "errors": names.resource("copy-errors"),
-            "errors_text": format!("Lambda {function} failed. Next: pipectl status --env {}", names.environment),
-            "dead_letters": names.resource("copy-dead-letter-depth"),
-            "dead_letters_text": format!(
-                "Files of {} failed {} times and lie in {dead_letters}. Next: pipectl status --env {}",
-                source.bucket, source.max_attempts, names.environment
-            ),
+        "error_lines": {
+            "pattern": "{ $.level = \"ERROR\" }",
+            "namespace": format!("pipectl/{}", names.mark()),
+            "metric": "CopyErrorLines",
         },
+        "alarms": alarms(model, source),
     })
+}
+
+/// What wakes somebody: a function that fails, a file that could not be read or copied, one that nobody could handle,
+/// and one that waits far longer than a batch takes.
+fn alarms(model: &Model, source: &FilesSource) -> Vec<Value> {
+    let names = &model.names;
+    let next = format!("Next: pipectl status --env {}", names.environment);
+    let (bucket, curated) = (&source.bucket, &model.landing.bucket);
+    let alarm = |id: &str, part: &str, text: String, metric: [&str; 3], of: Value, threshold: u32| {
+        json!({
+            "logical_id": id,
+            "name": names.resource(part),
+            "text": format!("{text}. {next}"),
+            "namespace": metric[0],
+            "metric": metric[1],
+            "statistic": metric[2],
+            "dimension": match metric[0] { "AWS/Lambda" => Some("FunctionName"), "AWS/SQS" => Some("QueueName"), _ => None },
+            "of": of,
+            "threshold": threshold,
+        })
+    };
+    let queue = |id: &str| json!({ "Fn::GetAtt": [id, "QueueName"] });
+    let own = format!("pipectl/{}", names.mark());
+    vec![
+        alarm(
+            "CopyErrors",
+            "copy-errors",
+            format!("The function that copies files of {bucket} failed or timed out"),
+            ["AWS/Lambda", "Errors", "Sum"],
+            json!({ "Ref": "CopyFunction" }),
+            0,
+        ),
+        alarm(
+            "CopyRejections",
+            "copy-rejections",
+            format!(
+                "A file of {bucket} could not be read (see {curated}/{}) or copied",
+                model.landing.error_prefix
+            ),
+            [&own, "CopyErrorLines", "Sum"],
+            Value::Null,
+            0,
+        ),
+        alarm(
+            "CopyDeadLetterDepth",
+            "copy-dead-letter-depth",
+            format!(
+                "Files of {bucket} failed {} times and were given up",
+                source.max_attempts
+            ),
+            ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum"],
+            queue("CopyDeadLetters"),
+            0,
+        ),
+        alarm(
+            "CopyAge",
+            "copy-age",
+            format!("A file of {bucket} has waited for {} minutes", LATE_SECONDS / 60),
+            ["AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum"],
+            queue("CopyQueue"),
+            LATE_SECONDS,
+        ),
+    ]
 }
 
 /// What the function `copy` may do, and no more.

@@ -76,7 +76,7 @@ pub fn kept(kept: &[Kept], style: &Style) -> String {
     if !kept.is_empty() {
         let _ = writeln!(
             out,
-            "\nkept because of their data; `pipectl destroy --delete-data` removes them too"
+            "\nkept, for these reasons; what holds the pipeline's own data goes with `pipectl destroy --delete-data`"
         );
     }
     out

@@ -11,6 +11,7 @@ use super::style::Style;
 use crate::apply::{Event, Outcome};
 use crate::graph::NodeId;
 use crate::plan::{Plan, StepKind};
+use crate::report::out::errln;
 
 /// Where progress goes.
 pub struct Progress {
@@ -58,7 +59,7 @@ impl Progress {
         match &self.bars {
             // A terminal that went away is no reason to stop the work.
             Some(bars) => drop(bars.println(text)),
-            None => eprintln!("{text}"),
+            None => errln!("{text}"),
         }
     }
 
@@ -122,5 +123,5 @@ impl Progress {
 
 /// A line on stderr about something that takes a while before a plan is known.
 pub fn say(text: &str) {
-    eprintln!("{text}");
+    errln!("{text}");
 }

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn plain_text_becomes_a_literal_and_nothing_else() {
         let templates = Templates::new().unwrap();
-        let values = minijinja::context! { name => raw("R"), comment => "it's; DROP ROLE X", deployer => raw("D"), executes_tasks => false };
+        let values = minijinja::context! { name => raw("R"), comment => "it's; DROP ROLE X", deployer => raw("D"), executes_tasks => false, warehouse => () };
         let sections = templates.sections("role", values).unwrap();
         assert_eq!(
             sections["create"],

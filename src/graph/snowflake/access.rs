@@ -38,10 +38,21 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
     let roles = &context.roles;
     let deployer = raw(&context.target.deployer);
     let mut made = Vec::new();
-    for (name, about, executes_tasks) in [
-        (&roles.owner, "Owns the pipeline's structure", false),
-        (&roles.loader, "Moves the pipeline's rows", true),
-        (&roles.reader, "Reads the pipeline's tables", false),
+    // The pipeline's own warehouse brings its grants; one of somebody else is granted with the roles.
+    let foreign_warehouse = if context.target.own_warehouse {
+        Value::from(())
+    } else {
+        raw(&context.target.warehouse)
+    };
+    for (name, about, executes_tasks, warehouse) in [
+        (
+            &roles.owner,
+            "Owns the pipeline's structure",
+            false,
+            foreign_warehouse.clone(),
+        ),
+        (&roles.loader, "Moves the pipeline's rows", true, foreign_warehouse),
+        (&roles.reader, "Reads the pipeline's tables", false, Value::from(())),
     ] {
         let blueprint = Blueprint {
             kind: Kind::Role,
@@ -49,7 +60,7 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
             name: name.clone(),
             actor: Actor::Deployer,
             about: about.to_owned(),
-            values: values! { "deployer": deployer.clone(), "executes_tasks": executes_tasks },
+            values: values! { "deployer": deployer.clone(), "executes_tasks": executes_tasks, "warehouse": warehouse },
         };
         made.push(add(context, blueprint, &[], graph)?);
     }
