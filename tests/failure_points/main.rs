@@ -13,9 +13,10 @@ mod look;
 mod proxy;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cloud::{Cloud, Phase};
 use proxy::{KINDS, Kind};
@@ -97,23 +98,33 @@ fn every_failure_point_converges() {
         }
     });
     let report = report.into_inner().unwrap();
-    eprintln!("\n{total} rounds in {:.0} s", started.elapsed().as_secs_f64());
-    eprintln!(
-        "{:<12} {:<12} {:>6} {:>10} {:>12}",
-        "kind", "phase", "tried", "converged", "not reached"
-    );
-    for ((kind, phase), count) in &report.counts {
-        let (kind, phase) = (format!("{kind:?}"), format!("{phase:?}"));
-        eprintln!(
-            "{kind:<12} {phase:<12} {:>6} {:>10} {:>12}",
-            count.tried, count.converged, count.not_reached
-        );
+    report.tell(total, started.elapsed());
+    assert!(report.faults.is_empty(), "{}", report.faults.join("\n\n"));
+    let (tried, converged) = report.sums();
+    assert!(tried > 0 && tried == converged);
+}
+
+impl Report {
+    fn sums(&self) -> (usize, usize) {
+        let sum = |of: fn(&Count) -> usize| self.counts.values().map(of).sum();
+        (sum(|count| count.tried), sum(|count| count.converged))
     }
-    let sum = |of: fn(&Count) -> usize| report.counts.values().map(of).sum::<usize>();
-    let (tried, converged) = (sum(|count| count.tried), sum(|count| count.converged));
-    eprintln!("points tried {tried}, converged {converged}");
-    assert!(tried > 0 && report.faults.is_empty(), "{}", report.faults.join("\n\n"));
-    assert_eq!(tried, converged);
+
+    /// Written to stderr itself, so that it shows when all is well, too.
+    fn tell(&self, rounds: usize, took: Duration) {
+        let mut text = format!("\n{rounds} rounds in {:.0} s\n", took.as_secs_f64());
+        let mut line = |kind: &str, phase: &str, tried: &str, converged: &str, not_reached: &str| {
+            text += &format!("{kind:<12} {phase:<12} {tried:>6} {converged:>10} {not_reached:>12}\n");
+        };
+        line("failure", "phase", "tried", "converged", "not reached");
+        for ((kind, phase), count) in &self.counts {
+            let numbers = [count.tried, count.converged, count.not_reached].map(|number| number.to_string());
+            line(kind.word(), phase.word(), &numbers[0], &numbers[1], &numbers[2]);
+        }
+        let (tried, converged) = self.sums();
+        text += &format!("points tried {tried}, points converged {converged}\n");
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
 }
 
 /// Which points are tried.
