@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use cloud::{Cloud, Phase};
+use cloud::{Cloud, Phase, Undisturbed};
 use proxy::{KINDS, Kind};
 
 /// Of how many points one is tried with each kind of failure, when not all are.
@@ -52,56 +52,73 @@ fn every_failure_point_converges() {
     let usual = first.undisturbed();
     eprintln!("calls of undisturbed runs: {:?}", usual.calls);
     let asked = Asked::of_environment();
-    let rounds = Mutex::new(asked.rounds(&usual.calls));
-    let total = rounds.lock().unwrap().len();
-    let report = Mutex::new(Report::default());
-    let clouds = Mutex::new(vec![first]);
+    let rounds = asked.rounds(&usual.calls);
+    let total = rounds.len();
+    let trial = Trial {
+        asked,
+        usual,
+        rounds: Mutex::new(rounds),
+        report: Mutex::default(),
+    };
     std::thread::scope(|scope| {
-        for _ in 0..CLOUDS {
-            scope.spawn(|| {
-                let taken = clouds.lock().unwrap().pop();
-                let mut cloud = taken.unwrap_or_else(Cloud::up);
-                loop {
-                    let Some((kind, at)) = rounds.lock().unwrap().pop_front() else {
-                        return;
-                    };
-                    let mut is_sound = true;
-                    for phase in Phase::ALL {
-                        let is_tried = asked.phases.contains(&phase) && at <= usual.calls[&phase];
-                        if !is_tried && phase == Phase::Update {
-                            continue;
-                        }
-                        let tried = is_tried.then_some((kind, at));
-                        let ended = cloud.phase(phase, tried, &usual);
-                        let mut report = report.lock().unwrap();
-                        if is_tried {
-                            let count = report.counts.entry((kind, phase)).or_default();
-                            match &ended {
-                                Ok(true) => (count.tried, count.converged) = (count.tried + 1, count.converged + 1),
-                                Ok(false) => count.not_reached += 1,
-                                Err(_) => count.tried += 1,
-                            }
-                        }
-                        if let Err(fault) = ended {
-                            let fault = format!("{kind:?} at call {at} of {phase:?}: {fault}");
-                            eprintln!("{fault}");
-                            report.faults.push(fault);
-                            is_sound = false;
-                            break;
-                        }
-                    }
-                    if !is_sound {
-                        cloud = Cloud::up();
-                    }
-                }
-            });
+        scope.spawn(|| trial.work(first));
+        for _ in 1..CLOUDS {
+            scope.spawn(|| trial.work(Cloud::up()));
         }
     });
-    let report = report.into_inner().unwrap();
+    let report = trial.report.into_inner().unwrap();
     report.tell(total, started.elapsed());
     assert!(report.faults.is_empty(), "{}", report.faults.join("\n\n"));
     let (tried, converged) = report.sums();
     assert!(tried > 0 && tried == converged);
+}
+
+/// What the clouds' threads share.
+struct Trial {
+    asked: Asked,
+    usual: Undisturbed,
+    rounds: Mutex<VecDeque<(Kind, usize)>>,
+    report: Mutex<Report>,
+}
+
+impl Trial {
+    /// Rounds in one cloud until none is left. What a fault leaves is no ground for the next round.
+    fn work(&self, mut cloud: Cloud) {
+        loop {
+            let next = self.rounds.lock().unwrap().pop_front();
+            let Some((kind, at)) = next else { return };
+            if !self.round(&mut cloud, kind, at) {
+                cloud = Cloud::up();
+            }
+        }
+    }
+
+    /// One round; false when it met a fault.
+    fn round(&self, cloud: &mut Cloud, kind: Kind, at: usize) -> bool {
+        for phase in Phase::ALL {
+            let is_tried = self.asked.phases.contains(&phase) && at <= self.usual.calls[&phase];
+            if !is_tried && phase == Phase::Update {
+                continue;
+            }
+            let ended = cloud.phase(phase, is_tried.then_some((kind, at)), &self.usual);
+            let mut report = self.report.lock().unwrap();
+            if is_tried {
+                let count = report.counts.entry((kind, phase)).or_default();
+                match &ended {
+                    Ok(true) => (count.tried, count.converged) = (count.tried + 1, count.converged + 1),
+                    Ok(false) => count.not_reached += 1,
+                    Err(_) => count.tried += 1,
+                }
+            }
+            if let Err(fault) = ended {
+                let fault = format!("{} at call {at} of {}: {fault}", kind.word(), phase.word());
+                eprintln!("{fault}");
+                report.faults.push(fault);
+                return false;
+            }
+        }
+        true
+    }
 }
 
 impl Report {
