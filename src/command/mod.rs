@@ -6,10 +6,12 @@ mod deploy;
 mod destroy;
 mod diff;
 mod init;
+mod leased;
 mod local;
 mod render;
 mod schema;
 mod status;
+mod unlock;
 mod validate;
 
 use std::path::PathBuf;
@@ -85,6 +87,8 @@ enum Command {
     ///
     /// Exit code 0: healthy. 2: not. 1: an error.
     Status,
+    /// Show which run holds the pipeline's lease, and remove it
+    Unlock(unlock::Options),
     /// The local cloud: AWS and Snowflake on this machine, for development and tests
     #[command(subcommand)]
     Local(local::Command),
@@ -138,6 +142,7 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
             Command::Deploy(options) => deploy::run(global, &options).await,
             Command::Destroy(options) => destroy::run(global, &options).await,
             Command::Status => status::run(global).await,
+            Command::Unlock(options) => unlock::run(global, &options).await,
             Command::Local(command) => local::run(global, &command).await,
             // The commands without any network ran before a runtime was needed.
             _ => Ok(ExitCode::SUCCESS),

@@ -9,6 +9,7 @@ mod destroy;
 mod first_steps;
 mod handshake;
 mod interrupt;
+mod lease;
 mod least_privilege;
 mod main_job;
 mod render;
