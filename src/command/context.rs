@@ -176,6 +176,10 @@ pub async fn connect_aws(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) ->
 }
 
 /// A client of the pipeline's Snowflake account, where the pipeline goes there.
+///
+/// The account that the file names is the host name of the SQL API, a key pair signs for it, and a connection of another
+/// account is refused ([`credentials`]). Only an address from elsewhere (`PIPECTL_SNOWFLAKE_URL`, `SNOWFLAKE_HOST`, `host`
+/// of a connection) can lead to another account, so only then one statement asks, before anything else is read.
 pub async fn connect_snowflake(loaded: &Loaded, side: &AwsSide) -> anyhow::Result<Option<Client>> {
     let credentials = match (&loaded.document.spec.snowflake, &side.local) {
         (Some(_), Some(state)) => credentials::local(&state.snowflake())?,
@@ -184,7 +188,19 @@ pub async fn connect_snowflake(loaded: &Loaded, side: &AwsSide) -> anyhow::Resul
         }
         (None, _) => return Ok(None),
     };
-    Ok(Some(Client::new(credentials.config)?))
+    let named = loaded
+        .document
+        .spec
+        .snowflake
+        .as_ref()
+        .and_then(|section| section.account.as_ref());
+    let guarded = named.filter(|_| side.local.is_none() && credentials.config.is_elsewhere());
+    let guarded = guarded.map(|_| credentials.config.account.clone());
+    let client = Client::new(credentials.config)?;
+    if let Some(account) = guarded {
+        client.guard_account(&account).await?;
+    }
+    Ok(Some(client))
 }
 
 /// Connects to the clouds of the environment.
