@@ -88,7 +88,7 @@ enum Command {
     ///
     /// Exit code 0: healthy. 2: not. 1: an error.
     Status,
-    /// Check what a deploy needs, without changing anything: identities, rights, quotas, the runtime
+    /// Check identities, rights, quotas and the runtime, without changing anything
     ///
     /// Exit code 0: nothing is missing. 1: something is.
     Doctor(doctor::Options),
