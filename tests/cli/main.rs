@@ -6,9 +6,11 @@ mod run;
 
 mod command_line;
 mod destroy;
+mod doctor;
 mod first_steps;
 mod handshake;
 mod interrupt;
+mod lease;
 mod least_privilege;
 mod main_job;
 mod render;
