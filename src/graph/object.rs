@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::snowflake::ident::{Ident, Name};
 
@@ -76,7 +77,7 @@ impl fmt::Display for Kind {
 }
 
 /// Which of the pipeline's roles runs an object's statements, and so owns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Actor {
     /// The role that the user deploys with.
     Deployer,

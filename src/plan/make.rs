@@ -87,6 +87,7 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         reason,
         changes: vec![],
         loss: None,
+        reversible: true,
         needs: vec![],
         always: false,
         actions,
@@ -230,6 +231,7 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         target: format!("{} {}", object.kind, object.name),
         reason: difference.reason,
         changes: difference.changes,
+        reversible: difference.reversible,
         loss: difference.loss,
         needs: vec![],
         always: false,
@@ -349,6 +351,7 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
             actions,
         );
         drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
+        drop.reversible = drop.loss.is_none();
         if *kind != Kind::Task {
             drop.needs = std::mem::take(&mut earlier);
         }
@@ -366,13 +369,18 @@ fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
         .filter(|name| !wanted.contains(name))
         .map(|name| {
             let actions = vec![Action::DeleteStack { stack: name.clone() }];
-            step(
+            let drop = step(
                 &NodeId(format!("aws:{name}")),
                 StepKind::Drop,
                 format!("stack {name}"),
                 "the file no longer names it",
                 actions,
-            )
+            );
+            // What its queues and log groups hold goes with it.
+            Step {
+                reversible: false,
+                ..drop
+            }
         })
         .collect()
 }

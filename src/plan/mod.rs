@@ -2,17 +2,21 @@
 
 pub mod make;
 pub mod remove;
+pub mod saved;
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::graph::NodeId;
 use crate::graph::object::Actor;
 use crate::snowflake::ident::Name;
 
 /// Steps that bring the clouds to the file.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Name of the pipeline.
     pub pipeline: String,
@@ -23,7 +27,7 @@ pub struct Plan {
 }
 
 /// One step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Its id; also the id for `--allow-loss`.
     pub id: NodeId,
@@ -37,6 +41,8 @@ pub struct Step {
     pub changes: Vec<PropertyChange>,
     /// What is lost, where something is.
     pub loss: Option<String>,
+    /// Whether the former file brings back what was, whatever rows came meanwhile.
+    pub reversible: bool,
     /// Steps that must be done before.
     pub needs: Vec<NodeId>,
     /// Whether it is done even when what it needs failed, so that nothing is left stopped.
@@ -46,7 +52,7 @@ pub struct Step {
 }
 
 /// One thing that apply does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "do")]
 pub enum Action {
     /// Runs a statement in the given role.
@@ -108,7 +114,7 @@ pub enum Action {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepKind {
     /// Makes what is not there.
@@ -148,7 +154,7 @@ impl StepKind {
 }
 
 /// One property that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PropertyChange {
     /// Its path.
     pub property: String,

@@ -128,6 +128,7 @@ fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
         reason: String::new(),
         changes: vec![],
         loss: None,
+        reversible: false,
         needs: vec![],
         always: false,
         actions,
@@ -148,6 +149,7 @@ fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
     let step = drop_step(id, format!("suspend task graph {}", root.name), actions);
     vec![Step {
         kind: StepKind::Run,
+        reversible: true,
         ..step
     }]
 }

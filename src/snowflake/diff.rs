@@ -17,6 +17,8 @@ pub struct Difference {
     pub changes: Vec<PropertyChange>,
     /// What is lost.
     pub loss: Option<String>,
+    /// Whether the former definition can be brought back, whatever rows came meanwhile.
+    pub reversible: bool,
     /// The statements, in order.
     pub statements: Vec<String>,
 }
@@ -102,13 +104,21 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
         hash if hash == wanted.hash => "it was changed by hand",
         _ => "the file changed",
     };
+    let reversible = changes.iter().all(goes_back);
     Ok(Some(Difference {
         kind: StepKind::Alter,
         reason: reason.to_owned(),
         changes,
+        reversible: reversible && loss.is_none(),
         loss,
         statements,
     }))
+}
+
+/// Whether a change can be undone in place: a column that was widened, or takes NULL now, may hold what does not fit then.
+fn goes_back(change: &PropertyChange) -> bool {
+    let loosens = change.property.ends_with(" nullability") && change.after.as_deref() == Some("NULL");
+    !loosens && !change.property.ends_with(" type")
 }
 
 fn creation(wanted: &Object) -> Difference {
@@ -124,6 +134,7 @@ fn creation(wanted: &Object) -> Difference {
         reason: "it does not exist".to_owned(),
         changes: vec![],
         loss: None,
+        reversible: true,
         statements,
     }
 }
@@ -137,6 +148,7 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
         kind: StepKind::Replace,
         reason: reason.to_owned(),
         changes,
+        reversible: loss.is_none(),
         loss,
         statements,
     }

@@ -42,7 +42,7 @@ fn help_names_every_command() {
       destroy      Remove the pipeline; buckets with objects and tables with rows stay
       status       Show the state of every hop
       local        The local cloud: AWS and Snowflake on this machine, for development and tests
-      schema       Print the JSON Schema of pipeline.toml, for editors
+      schema       Print the JSON Schema of pipeline.toml, for editors, or of a plan
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
     ");

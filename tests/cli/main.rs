@@ -12,4 +12,5 @@ mod interrupt;
 mod least_privilege;
 mod main_job;
 mod render;
+mod saved_plan;
 mod second_deploy;
