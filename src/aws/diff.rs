@@ -41,6 +41,13 @@ pub fn stack(live: &LiveStack, wanted: &WantedStack) -> Vec<PropertyChange> {
     changes
 }
 
+/// Every value that differs between two documents.
+pub fn values(old: &Value, new: &Value) -> Vec<PropertyChange> {
+    let mut changes = Vec::new();
+    value("", old, new, &mut changes);
+    changes
+}
+
 fn value(path: &str, old: &Value, new: &Value, changes: &mut Vec<PropertyChange>) {
     let below = |key: &str| {
         if path.is_empty() {

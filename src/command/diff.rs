@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::{Format, Global};
-use crate::aws::{observe, runtime};
+use crate::aws::{drift, observe, runtime};
 use crate::graph::Body;
 use crate::plan::make::{World, plan};
 use crate::plan::saved::{Basis, SavedPlan};
@@ -25,6 +25,9 @@ pub struct Options {
     /// Also write the plan to FILE, for `deploy --plan FILE`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also have CloudFormation look for resources that were changed by hand; takes more calls and time
+    #[arg(long)]
+    drift: bool,
 }
 
 /// What is there, and the runtime that is to run.
@@ -40,7 +43,10 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let loaded = load(global)?;
     let clouds = connect(&loaded, &progress::say).await?;
     let observed = observe(&loaded, &clouds).await?;
-    let saved = planned(&loaded, &observed.world)?;
+    let mut saved = planned(&loaded, &observed.world)?;
+    if options.drift {
+        saved.plan.drifted = drift::detect(&clouds.aws, &observed.world.stacks).await?;
+    }
     if let Some(file) = &options.out {
         saved.write(file)?;
     }

@@ -96,6 +96,8 @@ pub struct Object {
     pub name: Name,
     /// Who makes it.
     pub actor: Actor,
+    /// What it is for; stands before the mark in its COMMENT.
+    pub about: String,
     /// Hash of all statements that define it; kept in the object's COMMENT.
     pub hash: String,
     /// What SHOW tells of it, in canonical form; compared property by property.

@@ -70,6 +70,7 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     Ok(Plan {
         pipeline: names.pipeline.clone(),
         environment: names.environment.clone(),
+        drifted: vec![],
         steps,
     })
 }
@@ -85,6 +86,7 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         kind,
         target,
         reason,
+        drift: false,
         changes: vec![],
         loss: None,
         reversible: true,
@@ -230,6 +232,7 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         kind: difference.kind,
         target: format!("{} {}", object.kind, object.name),
         reason: difference.reason,
+        drift: difference.drift,
         changes: difference.changes,
         reversible: difference.reversible,
         loss: difference.loss,
@@ -455,6 +458,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         reason,
         actions,
     );
+    run.drift = changed.is_empty();
     run.always = world.objects.contains_key(&(Kind::Task, root.clone()));
     run.needs = changed;
     let at = steps

@@ -22,8 +22,26 @@ pub struct Plan {
     pub pipeline: String,
     /// Name of the environment.
     pub environment: String,
+    /// Resources of stacks that were changed by hand. No step sets them back; asked for with `diff --drift`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifted: Vec<DriftedResource>,
     /// The steps, each after those it needs.
     pub steps: Vec<Step>,
+}
+
+/// A resource of a stack that is not as its template says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DriftedResource {
+    /// The stack.
+    pub stack: String,
+    /// Its name in the template.
+    pub resource: String,
+    /// Its CloudFormation type.
+    pub kind: String,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// What differs: `before` is what is there, `after` what the template says.
+    pub changes: Vec<PropertyChange>,
 }
 
 /// One step.
@@ -37,6 +55,8 @@ pub struct Step {
     pub target: String,
     /// Why; empty where the command itself says it.
     pub reason: String,
+    /// Whether it undoes what was changed by hand, and no change of the file.
+    pub drift: bool,
     /// What differs.
     pub changes: Vec<PropertyChange>,
     /// What is lost, where something is.
@@ -222,9 +242,9 @@ fn excerpt(text: &str, skip: usize) -> String {
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
+    /// Whether there is nothing to do, and nothing was changed by hand.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.drifted.is_empty()
     }
 
     /// Steps that lose something and are not among the consented ids.

@@ -114,6 +114,7 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
         Plan {
             pipeline: names.pipeline.clone(),
             environment: names.environment.clone(),
+            drifted: vec![],
             steps,
         },
         kept,
@@ -126,6 +127,7 @@ fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
         kind: StepKind::Drop,
         target,
         reason: String::new(),
+        drift: false,
         changes: vec![],
         loss: None,
         reversible: false,

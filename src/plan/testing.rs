@@ -48,7 +48,7 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             comment: column.comment.clone().unwrap_or_default(),
         });
         LiveObject {
-            comment: mark::comment("", &names.mark(), &object.hash),
+            comment: mark::comment(&object.about, &names.mark(), &object.hash),
             properties,
             columns: columns.collect(),
         }

@@ -13,6 +13,8 @@ pub struct Difference {
     pub kind: StepKind,
     /// Why.
     pub reason: String,
+    /// Whether it undoes what was changed by hand: the object's hash is the file's.
+    pub drift: bool,
     /// What differs.
     pub changes: Vec<PropertyChange>,
     /// What is lost.
@@ -66,25 +68,39 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
             comment: live.comment.clone(),
         });
     };
+    let drift = hash == wanted.hash;
     let mut changes = properties(wanted, live);
+    let about = mark::about(&live.comment);
+    if about != wanted.about {
+        let change = PropertyChange::new("comment", Some(about.to_owned()), Some(wanted.about.clone()));
+        changes.push(change);
+    }
     if changes
         .iter()
         .any(|change| wanted.fixed.contains(&change.property.as_str()))
     {
-        let fixed: Vec<&str> = changes.iter().map(|change| change.property.as_str()).collect();
+        let fixed: Vec<&str> = changes
+            .iter()
+            .map(|change| change.property.as_str())
+            .filter(|name| wanted.fixed.contains(name))
+            .collect();
+        let by_hand = if drift { "it was changed by hand, and " } else { "" };
         let reason = format!(
-            "Snowflake cannot change {} of a {} in place",
+            "{by_hand}Snowflake cannot change {} of a {} in place",
             fixed.join(" and "),
             wanted.kind
         );
-        return Ok(Some(replacement(wanted, &reason, changes)));
+        return Ok(Some(Difference {
+            drift,
+            ..replacement(wanted, &reason, changes)
+        }));
     }
     let (columns, mut statements, loss) = columns(wanted, live)?;
     changes.extend(columns);
-    if changes.is_empty() && hash == wanted.hash {
+    if changes.is_empty() && drift {
         return Ok(None);
     }
-    if hash != wanted.hash && changes.is_empty() {
+    if changes.is_empty() {
         changes.push(PropertyChange::new(
             "definition",
             Some(hash.to_owned()),
@@ -101,13 +117,14 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
     statements.extend(wanted.statements.grants.iter().cloned());
     let reason = match hash {
         mark::UNFINISHED => "its making was cut off",
-        hash if hash == wanted.hash => "it was changed by hand",
+        _ if drift => "it was changed by hand",
         _ => "the file changed",
     };
     let reversible = changes.iter().all(goes_back);
     Ok(Some(Difference {
         kind: StepKind::Alter,
         reason: reason.to_owned(),
+        drift,
         changes,
         reversible: reversible && loss.is_none(),
         loss,
@@ -132,6 +149,7 @@ fn creation(wanted: &Object) -> Difference {
     Difference {
         kind: StepKind::Create,
         reason: "it does not exist".to_owned(),
+        drift: false,
         changes: vec![],
         loss: None,
         reversible: true,
@@ -147,6 +165,7 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
     Difference {
         kind: StepKind::Replace,
         reason: reason.to_owned(),
+        drift: false,
         changes,
         reversible: loss.is_none(),
         loss,

@@ -6,6 +6,7 @@ mod run;
 
 mod command_line;
 mod destroy;
+mod drift;
 mod first_steps;
 mod handshake;
 mod interrupt;
