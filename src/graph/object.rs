@@ -136,6 +136,8 @@ pub struct ColumnDefinition {
     pub data_type: String,
     /// Whether NULL is refused.
     pub not_null: bool,
+    /// The name it had before.
+    pub was: Option<Ident>,
     /// Its comment.
     pub comment: Option<String>,
 }

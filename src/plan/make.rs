@@ -388,6 +388,12 @@ fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
         .collect()
 }
 
+/// Whether a running task could miss a column in the middle of this step.
+fn changes_columns(step: &Step) -> bool {
+    let of_column = |change: &PropertyChange| change.property.starts_with("column ");
+    step.kind == StepKind::Alter && step.changes.iter().any(of_column)
+}
+
 /// Puts the changes of tasks between suspending the graph and resuming it, and resumes a graph that is found suspended.
 fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
     let tasks: BTreeSet<NodeId> = graph
@@ -421,7 +427,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         let actions = vec![Action::SuspendGraph { root: root.clone() }];
         steps
             .iter_mut()
-            .filter(|step| is_task(step))
+            .filter(|step| is_task(step) || changes_columns(step))
             .for_each(|step| step.needs.push(id.clone()));
         steps.insert(
             0,

@@ -84,7 +84,11 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
             .map(|change| change.property.as_str())
             .filter(|name| wanted.fixed.contains(name))
             .collect();
-        let by_hand = if drift { "it was changed by hand, and " } else { "" };
+        let by_hand = match drift {
+            true if fixed == ["stale"] => "it went stale, and ",
+            true => "it was changed by hand, and ",
+            false => "",
+        };
         let reason = format!(
             "{by_hand}Snowflake cannot change {} of a {} in place",
             fixed.join(" and "),
@@ -187,9 +191,22 @@ fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
     let table = &wanted.name;
     let (mut changes, mut statements, mut after) = (Vec::new(), Vec::new(), Vec::new());
     let mut added = false;
+    let mut renames = Vec::new();
     for column in &wanted.columns {
-        match live.columns.iter().find(|found| found.name == column.name.as_str()) {
-            None => {
+        let named = |name: &Ident| live.columns.iter().find(|found| found.name == name.as_str());
+        let renamed = column.was.as_ref().and_then(|was| Some((was, named(was)?)));
+        match (named(&column.name), renamed) {
+            (None, Some((was, found))) => {
+                changes.push(PropertyChange::new(
+                    format!("column {} name", column.name),
+                    Some(was.to_string()),
+                    Some(column.name.to_string()),
+                ));
+                statements.push(format!("ALTER TABLE {table} RENAME COLUMN {was} TO {}", column.name));
+                renames.push(found.name.as_str());
+                alteration(table, column, found, &mut changes, &mut statements)?;
+            }
+            (None, None) => {
                 added = true;
                 changes.push(PropertyChange::new(
                     format!("column {}", column.name),
@@ -201,13 +218,16 @@ fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
                     after.push(format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", column.name));
                 }
             }
-            Some(found) => alteration(table, column, found, &mut changes, &mut statements)?,
+            (Some(found), _) => alteration(table, column, found, &mut changes, &mut statements)?,
         }
     }
     let gone: Vec<&LiveColumn> = if wanted.columns.is_empty() {
         Vec::new()
     } else {
-        let kept = |found: &&LiveColumn| !wanted.columns.iter().any(|column| column.name.as_str() == found.name);
+        let kept = |found: &&LiveColumn| {
+            !renames.contains(&found.name.as_str())
+                && !wanted.columns.iter().any(|column| column.name.as_str() == found.name)
+        };
         live.columns.iter().filter(kept).collect()
     };
     for column in &gone {

@@ -153,6 +153,7 @@ fn column(name: &str, data_type: &str, not_null: bool, comment: &str) -> ColumnD
         name: Ident::new(name),
         data_type: data_type.to_owned(),
         not_null,
+        was: None,
         comment: Some(comment.to_owned()),
     }
 }
@@ -198,6 +199,7 @@ fn typed_table(
             name: column.name.clone(),
             data_type: column.data_type.to_string(),
             not_null: column.not_null,
+            was: column.was.clone(),
             comment: column.description.clone(),
         })
         .collect();
