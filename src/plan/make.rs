@@ -477,3 +477,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
 #[cfg(test)]
 #[path = "make_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "golden_tests.rs"]
+mod golden;
