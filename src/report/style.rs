@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 pub struct Style(bool);
 
 impl Style {
-    /// For stdout. `NO_COLOR` counts whatever it holds: <https://no-color.org>.
+    /// For stdout. `NO_COLOR` counts when it is not empty: <https://no-color.org>.
     pub fn of_stdout(no_color: bool) -> Self {
         Style(!no_color && !forbidden() && std::io::stdout().is_terminal())
     }

@@ -1,4 +1,4 @@
-//! Ctrl-C during a deploy: it says how to go on, and the same command goes on.
+//! Ctrl-C or a kill during a deploy: Ctrl-C says how to go on, and the same command goes on.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
@@ -19,6 +19,8 @@ enum Moment {
     After(Duration),
     /// When so many steps are done.
     Done(usize),
+    /// When so many steps are done, and not Ctrl-C but a kill that nobody can hear.
+    Killed(usize),
 }
 
 with_iam_off_and_enforced!(an_interrupted_deploy_goes_on);
@@ -26,9 +28,15 @@ with_iam_off_and_enforced!(an_interrupted_deploy_goes_on);
 fn an_interrupted_deploy_goes_on(iam: Iam) {
     let cloud = Cloud::up(iam);
     let times = [300, 800, 1500].map(|milliseconds| Moment::After(Duration::from_millis(milliseconds)));
-    for moment in times.into_iter().chain([1, 5, 12, 20, 27].map(Moment::Done)) {
+    let kills = [3, 9, 24].map(Moment::Killed);
+    for moment in times
+        .into_iter()
+        .chain([1, 5, 12, 20, 27].map(Moment::Done))
+        .chain(kills)
+    {
         let (run, done) = interrupted(&cloud, &moment);
         match run.code {
+            None if matches!(moment, Moment::Killed(_)) => {}
             // Before there is a plan nothing was done, and the signal ends the process as it ends any other.
             None => assert!(run.stdout.is_empty() && done == 0, "{moment:?}: {run:?}"),
             // The deploy was faster.
@@ -55,11 +63,12 @@ fn interrupted(cloud: &Cloud, moment: &Moment) -> (Run, usize) {
     match moment {
         Moment::After(time) => {
             sleep(*time);
-            interrupt(&child);
+            signal(&child, Signal::INT);
         }
-        Moment::Done(steps) => {
+        Moment::Done(steps) | Moment::Killed(steps) => {
             while said.matches('✓').count() < *steps && stderr.read_line(&mut said).unwrap() > 0 {}
-            interrupt(&child);
+            let kill = matches!(moment, Moment::Killed(_));
+            signal(&child, if kill { Signal::KILL } else { Signal::INT });
         }
     }
     stderr.read_to_string(&mut said).unwrap();
@@ -69,7 +78,7 @@ fn interrupted(cloud: &Cloud, moment: &Moment) -> (Run, usize) {
     (run, done)
 }
 
-fn interrupt(child: &Child) {
+fn signal(child: &Child, signal: Signal) {
     // One that has ended is still there until it is waited for.
-    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
