@@ -185,8 +185,9 @@ fn stacks() {
     }
     for part in PARTS {
         golden.world(&format!("stack {part} has an older template"), |world| {
-            let template = stack(world, part).template.as_object_mut().unwrap();
-            template.insert("Description".to_owned(), "older".into());
+            let resources = stack(world, part).template["Resources"].as_object_mut().unwrap();
+            let first = resources.values_mut().next().unwrap();
+            first["Metadata"] = "older".into();
         });
     }
     golden

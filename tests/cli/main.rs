@@ -16,3 +16,4 @@ mod main_job;
 mod render;
 mod saved_plan;
 mod second_deploy;
+mod there_and_back;
