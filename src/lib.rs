@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod aws;
 pub mod command;
+pub mod doctor;
 pub mod graph;
 pub mod local;
 pub mod model;

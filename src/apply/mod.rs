@@ -59,15 +59,24 @@ impl Results {
 /// How long an interrupted run takes to start again what it stopped.
 const LAST_RITES: Duration = Duration::from_secs(30);
 
-/// Carries out `plan`. A cancelled run starts no further step and waits for none, but starts again what it stopped.
-pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>, cancel: CancellationToken) -> Results {
+/// What ends a run before its plan is done.
+#[derive(Debug, Clone, Default)]
+pub struct Stops {
+    /// The user interrupts it: no further step starts, none is waited for, and what was stopped is started again.
+    pub interrupted: CancellationToken,
+    /// Another run may change the same things: no further step starts but those that start again what was stopped.
+    pub lost: CancellationToken,
+}
+
+/// Carries out `plan`, all of it unless something in `stops` comes first.
+pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>, stops: Stops) -> Results {
     let mut run = Run {
         planned: plan.steps.iter().map(|step| step.id.clone()).collect(),
         waiting: plan.steps.iter().collect(),
         outcomes: BTreeMap::new(),
         events,
         hands,
-        cancel,
+        stops,
     };
     let mut running = JoinSet::new();
     loop {
@@ -76,7 +85,7 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
             break;
         }
         tokio::select! {
-            () = run.cancel.cancelled() => {
+            () = run.stops.interrupted.cancelled() => {
                 running.abort_all();
                 while running.join_next().await.is_some() {}
                 if let Some((client, _)) = &run.hands.snowflake {
@@ -108,13 +117,16 @@ struct Run<'a> {
     outcomes: BTreeMap<NodeId, Outcome>,
     events: UnboundedSender<Event>,
     hands: Arc<Hands>,
-    cancel: CancellationToken,
+    stops: Stops,
 }
 
 impl Run<'_> {
     fn start_ready(&mut self, running: &mut JoinSet<(NodeId, Outcome)>) {
-        if self.cancel.is_cancelled() {
+        if self.stops.interrupted.is_cancelled() {
             return;
+        }
+        if self.stops.lost.is_cancelled() {
+            self.give_up_the_rest();
         }
         self.give_up_the_hopeless();
         // A need that no step of the plan has is met already.
@@ -158,14 +170,26 @@ impl Run<'_> {
                     .map(|need| (step.id.clone(), need.clone()))
             });
             let Some((id, need)) = hopeless else { return };
-            let outcome = Outcome::NotStarted(format!("it needs {need}"));
-            // Nobody listens any more when the reporter is gone; the results still tell.
-            let _ = self
-                .events
-                .send(Event::Ended(id.clone(), outcome.clone(), Duration::ZERO));
-            self.waiting.retain(|step| step.id != id);
-            self.outcomes.insert(id, outcome);
+            self.give_up(&id, format!("it needs {need}"));
         }
+    }
+
+    /// Without the lease nothing new starts.
+    fn give_up_the_rest(&mut self) {
+        let rest = self.waiting.iter().filter(|step| !step.always);
+        for id in rest.map(|step| step.id.clone()).collect::<Vec<_>>() {
+            self.give_up(&id, "the lease was lost".to_owned());
+        }
+    }
+
+    fn give_up(&mut self, id: &NodeId, why: String) {
+        let outcome = Outcome::NotStarted(why);
+        // Nobody listens any more when the reporter is gone; the results still tell.
+        let _ = self
+            .events
+            .send(Event::Ended(id.clone(), outcome.clone(), Duration::ZERO));
+        self.waiting.retain(|step| step.id != *id);
+        self.outcomes.insert(id.clone(), outcome);
     }
 }
 

@@ -62,6 +62,14 @@ pub async fn write(aws: &Aws, names: &Names, definition: &str) -> anyhow::Result
     Ok(())
 }
 
+/// Writes the manifest unless it tells of this definition already.
+pub async fn keep(aws: &Aws, names: &Names, definition: &str) -> anyhow::Result<()> {
+    match read(aws, names).await? {
+        Some(manifest) if manifest.definition == definition => Ok(()),
+        _ => write(aws, names, definition).await,
+    }
+}
+
 /// Deletes the manifest.
 pub async fn delete(aws: &Aws, names: &Names) -> anyhow::Result<()> {
     match aws.ssm.delete_parameter().name(names.manifest_parameter()).send().await {

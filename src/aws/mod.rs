@@ -6,6 +6,7 @@ pub mod diff;
 pub mod drift;
 mod events;
 pub mod failure;
+pub mod lease;
 pub mod manifest;
 pub mod observe;
 pub mod runtime;
@@ -44,8 +45,9 @@ impl Aws {
         }
     }
 
-    /// Refuses credentials of another account than the one the pipeline names, before anything else is read.
-    pub async fn guard_account(&self, account: &str) -> anyhow::Result<()> {
+    /// Refuses credentials of another account than the one the pipeline names, before anything else is read. Gives the
+    /// ARN of whose they are.
+    pub async fn guard_account(&self, account: &str) -> anyhow::Result<String> {
         let identity = self
             .sts
             .get_caller_identity()
@@ -57,6 +59,6 @@ impl Aws {
             found == account,
             "the AWS credentials are of account {found}, the pipeline belongs to {account}\n  hint: choose the profile of account {account} (AWS_PROFILE), or correct aws.account in pipeline.toml"
         );
-        Ok(())
+        Ok(identity.arn().unwrap_or_default().to_owned())
     }
 }

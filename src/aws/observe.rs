@@ -23,10 +23,13 @@ pub struct LiveStack {
 }
 
 impl LiveStack {
-    /// Whether it carries the pipeline's tags.
+    /// Whether it carries the pipeline's tags. A stack whose first change set was not executed has no resources, and no
+    /// tags either on AWS: only its name tells whose it is, and `stacks` gives it under a name of the pipeline.
     pub fn is_of(&self, names: &Names) -> bool {
-        self.tags.get("pipectl:pipeline") == Some(&names.pipeline)
-            && self.tags.get("pipectl:environment") == Some(&names.environment)
+        let is_blank = self.status == "REVIEW_IN_PROGRESS" && self.tags.is_empty();
+        is_blank
+            || (self.tags.get("pipectl:pipeline") == Some(&names.pipeline)
+                && self.tags.get("pipectl:environment") == Some(&names.environment))
     }
 }
 

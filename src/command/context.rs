@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use aws_config::SdkConfig;
 use serde_json::{Value, json};
 
 use super::Global;
@@ -118,6 +119,8 @@ pub fn read(file: &Path) -> anyhow::Result<String> {
 pub struct Clouds {
     /// AWS.
     pub aws: Aws,
+    /// ARN of whose AWS credentials these are.
+    pub identity: String,
     /// Requests made to AWS.
     pub aws_calls: CallCounter,
     /// Snowflake, where the pipeline goes there.
@@ -135,8 +138,20 @@ impl Clouds {
     }
 }
 
-/// Connects to the clouds of the environment; the local one is started when it is not up.
-pub async fn connect(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<Clouds> {
+/// The way to AWS, which everything else needs too.
+pub struct AwsSide {
+    /// The clients.
+    pub aws: Aws,
+    /// ARN of whose credentials these are.
+    pub identity: String,
+    calls: CallCounter,
+    config: SdkConfig,
+    local: Option<local::State>,
+}
+
+/// Connects to AWS, which for the environment `local` is the local cloud; it is started when it is not up. Credentials of
+/// another account than the pipeline's are refused.
+pub async fn connect_aws(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<AwsSide> {
     let names = &loaded.model.names;
     let local = if names.environment == LOCAL {
         Some(local::up(&UpOptions::from_env()?, say).await?)
@@ -148,23 +163,54 @@ pub async fn connect(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> any
         local: local.as_ref().map(local::State::aws),
         ..Default::default()
     };
-    let aws_calls = target.calls.clone();
     let config = session(&target).await;
     let aws = Aws::new(&config);
-    aws.guard_account(&names.account).await?;
-    let credentials = match (&loaded.document.spec.snowflake, &local) {
-        (Some(_), Some(state)) => Some(credentials::local(&state.snowflake())?),
-        (Some(section), None) => {
-            Some(credentials::resolve(&settings(section), &Surroundings::of_process(Some(&config))).await?)
-        }
-        (None, _) => None,
-    };
-    let snowflake = credentials
-        .map(|credentials| Client::new(credentials.config))
-        .transpose()?;
-    Ok(Clouds {
+    let identity = aws.guard_account(&names.account).await?;
+    Ok(AwsSide {
         aws,
-        aws_calls,
+        identity,
+        calls: target.calls,
+        config,
+        local,
+    })
+}
+
+/// A client of the pipeline's Snowflake account, where the pipeline goes there.
+///
+/// The account that the file names is the host name of the SQL API, a key pair signs for it, and a connection of another
+/// account is refused ([`credentials`]). Only an address from elsewhere (`PIPECTL_SNOWFLAKE_URL`, `SNOWFLAKE_HOST`, `host`
+/// of a connection) can lead to another account, so only then one statement asks, before anything else is read.
+pub async fn connect_snowflake(loaded: &Loaded, side: &AwsSide) -> anyhow::Result<Option<Client>> {
+    let credentials = match (&loaded.document.spec.snowflake, &side.local) {
+        (Some(_), Some(state)) => credentials::local(&state.snowflake())?,
+        (Some(section), None) => {
+            credentials::resolve(&settings(section), &Surroundings::of_process(Some(&side.config))).await?
+        }
+        (None, _) => return Ok(None),
+    };
+    let named = loaded
+        .document
+        .spec
+        .snowflake
+        .as_ref()
+        .and_then(|section| section.account.as_ref());
+    let guarded = named.filter(|_| side.local.is_none() && credentials.config.is_elsewhere());
+    let guarded = guarded.map(|_| credentials.config.account.clone());
+    let client = Client::new(credentials.config)?;
+    if let Some(account) = guarded {
+        client.guard_account(&account).await?;
+    }
+    Ok(Some(client))
+}
+
+/// Connects to the clouds of the environment.
+pub async fn connect(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) -> anyhow::Result<Clouds> {
+    let side = connect_aws(loaded, say).await?;
+    let snowflake = connect_snowflake(loaded, &side).await?;
+    Ok(Clouds {
+        aws: side.aws,
+        identity: side.identity,
+        aws_calls: side.calls,
         snowflake,
     })
 }

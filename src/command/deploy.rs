@@ -9,12 +9,12 @@ use std::time::Instant;
 use anyhow::bail;
 use clap::Args;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio_util::sync::CancellationToken;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::diff::{observe, planned};
+use super::leased::{Wait, leased, or_interrupted};
 use super::{Format, Global};
-use crate::apply::{Hands, Results};
+use crate::apply::{Hands, Results, Stops};
 use crate::aws::manifest;
 use crate::aws::runtime::Runtime;
 use crate::graph::snowflake::hash;
@@ -37,17 +37,34 @@ pub struct Options {
     /// Carry out exactly the plan that `diff --out FILE` wrote; refused when anything moved since
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Plans, asks, applies, reports.
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
-    let started = Instant::now();
-    let style = Style::of_stdout(global.no_color);
     let kept = options.plan.as_deref().map(SavedPlan::read).transpose()?;
     let loaded = load(global)?;
     let clouds = connect(&loaded, &progress::say).await?;
-    let observed = observe(&loaded, &clouds).await?;
-    let now = planned(&loaded, &observed.world)?;
+    // Held from before the clouds are read: what is planned is what is there when it is carried out.
+    leased(&loaded, &clouds, options.wait.time(), async |stops| {
+        deploy(global, options, kept, &loaded, &clouds, stops).await
+    })
+    .await
+}
+
+async fn deploy(
+    global: &Global,
+    options: &Options,
+    kept: Option<SavedPlan>,
+    loaded: &Loaded,
+    clouds: &Clouds,
+    stops: Stops,
+) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let style = Style::of_stdout(global.no_color);
+    let observed = or_interrupted(&stops, observe(loaded, clouds)).await?;
+    let now = planned(loaded, &observed.world)?;
     if let Some(kept) = &kept {
         kept.confirm(&now)?;
     }
@@ -56,14 +73,17 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
         out!("{}", report::text(&plan, &style));
     }
     if plan.is_empty() {
+        // One that was killed after its last step wrote none.
+        let definition = definition(&loaded)?;
+        manifest::keep(&clouds.aws, &loaded.model.names, &definition).await?;
         if global.format == Format::Json {
             outln!("{:#}", result::json(&plan, None, &[]));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    consent(&plan, options)?;
-    let definition = definition(&loaded)?;
-    let results = carry_out(global, &plan, loaded, &clouds, observed.runtime, Some(definition)).await?;
+    or_interrupted(&stops, consent(&plan, options)).await?;
+    let definition = definition(loaded)?;
+    let results = carry_out(global, &plan, loaded, clouds, observed.runtime, Some(definition), stops).await?;
     let next = format!("{} deploy", invocation(global));
     finish(global, &plan, &results, started, &next, &style)
 }
@@ -97,55 +117,33 @@ pub fn finish(
 pub async fn carry_out(
     global: &Global,
     plan: &Plan,
-    loaded: Loaded,
+    loaded: &Loaded,
     clouds: &Clouds,
     runtime: Option<Runtime>,
     definition: Option<String>,
+    stops: Stops,
 ) -> anyhow::Result<Results> {
-    let names = loaded.model.names.clone();
+    let names = &loaded.model.names;
     let snowflake = clouds.snowflake.clone().zip(loaded.model.snowflake().cloned());
     let hands = Arc::new(Hands {
         aws: clouds.aws.clone(),
         snowflake,
-        graph: loaded.graph,
+        graph: loaded.graph.clone(),
         names: names.clone(),
         runtime,
     });
     let (events, heard) = unbounded_channel();
     let shown = tokio::spawn(Progress::of(plan, global.no_color, global.verbose).follow(heard));
-    let cancel = CancellationToken::new();
-    let watcher = tokio::spawn({
-        let cancel = cancel.clone();
-        async move {
-            interrupted().await;
-            cancel.cancel();
-        }
-    });
-    let results = crate::apply::run(plan, hands, events, cancel).await;
-    watcher.abort();
+    let results = crate::apply::run(plan, hands, events, stops).await;
     // The reporter ends with the last event.
     let _ = shown.await;
     if let (true, Some(definition)) = (results.all_done(), definition) {
-        manifest::write(&clouds.aws, &names, &definition).await?;
+        manifest::write(&clouds.aws, names, &definition).await?;
     }
     if global.verbose {
         progress::say(&clouds.calls());
     }
     Ok(results)
-}
-
-/// Ends on Ctrl-C or when the process is told to terminate.
-async fn interrupted() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }
 
 /// Hash of all that a deploy makes, for the manifest.
@@ -154,7 +152,7 @@ fn definition(loaded: &Loaded) -> anyhow::Result<String> {
     Ok(hash(&files.values().map(String::as_str).collect::<String>()))
 }
 
-fn consent(plan: &Plan, options: &Options) -> anyhow::Result<()> {
+async fn consent(plan: &Plan, options: &Options) -> anyhow::Result<()> {
     let losses: Vec<_> = plan.unconsented(&options.allow_loss).collect();
     let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !asks && !losses.is_empty() {
@@ -170,34 +168,39 @@ fn consent(plan: &Plan, options: &Options) -> anyhow::Result<()> {
         );
     }
     for step in losses {
-        ask(&format!(
+        ask(format!(
             "{} {} loses {}. Go on?",
             step.kind.word(),
             step.target,
             step.loss.as_deref().unwrap_or_default()
-        ))?;
+        ))
+        .await?;
     }
     match options.yes {
         true => Ok(()),
-        false => confirm(&format!("Carry out {} steps?", plan.steps.len())),
+        false => confirm(&format!("Carry out {} steps?", plan.steps.len())).await,
     }
 }
 
 /// Asks at a terminal; elsewhere says which flag stands for yes.
-pub fn confirm(question: &str) -> anyhow::Result<()> {
+pub async fn confirm(question: &str) -> anyhow::Result<()> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         bail!("nothing was changed: there is no terminal to ask at\n  hint: run again with --yes");
     }
-    ask(question)
+    ask(question.to_owned()).await
 }
 
-fn ask(question: &str) -> anyhow::Result<()> {
-    let mut err = std::io::stderr().lock();
-    write!(err, "{question} [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim() {
+/// Waits for the answer on a thread of its own, so that Ctrl-C is heard meanwhile.
+async fn ask(question: String) -> anyhow::Result<()> {
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut err = std::io::stderr().lock();
+        write!(err, "{question} [y/N] ")?;
+        err.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        std::io::Result::Ok(answer)
+    });
+    match answer.await??.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => bail!("nothing was changed"),
     }

@@ -8,7 +8,9 @@ use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::deploy::{carry_out, confirm, finish, invocation};
+use super::leased::{Wait, leased, or_interrupted};
 use super::{Format, Global};
+use crate::apply::Stops;
 use crate::aws::{buckets, manifest, observe};
 use crate::graph::object::Kind;
 use crate::plan::remove::{Found, plan};
@@ -26,15 +28,30 @@ pub struct Options {
     /// Delete buckets with objects and tables with rows too
     #[arg(long)]
     delete_data: bool,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Removes the pipeline.
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
-    let started = Instant::now();
-    let style = Style::of_stdout(global.no_color);
     let loaded = load(global)?;
     let clouds = connect(&loaded, &progress::say).await?;
-    let found = find(&loaded, &clouds).await?;
+    leased(&loaded, &clouds, options.wait.time(), async |stops| {
+        destroy(global, options, &loaded, &clouds, stops).await
+    })
+    .await
+}
+
+async fn destroy(
+    global: &Global,
+    options: &Options,
+    loaded: &Loaded,
+    clouds: &Clouds,
+    stops: Stops,
+) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let style = Style::of_stdout(global.no_color);
+    let found = or_interrupted(&stops, find(loaded, clouds)).await?;
     let (plan, kept) = plan(&loaded.graph, &found, &loaded.model.names, options.delete_data);
     if global.format == Format::Text {
         out!("{}{}", report::text(&plan, &style), report::kept(&kept, &style));
@@ -46,9 +63,10 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
         return Ok(ExitCode::SUCCESS);
     }
     if !options.yes {
-        confirm(&format!("Remove {}/{}?", plan.pipeline, plan.environment))?;
+        let question = format!("Remove {}/{}?", plan.pipeline, plan.environment);
+        or_interrupted(&stops, confirm(&question)).await?;
     }
-    let results = carry_out(global, &plan, loaded, &clouds, None, None).await?;
+    let results = carry_out(global, &plan, loaded, clouds, None, None, stops).await?;
     if global.format == Format::Json {
         outln!("{:#}", result::json(&plan, Some(&results), &kept));
         return Ok(if results.all_done() {

@@ -5,11 +5,14 @@ mod context;
 mod deploy;
 mod destroy;
 mod diff;
+mod doctor;
 mod init;
+mod leased;
 mod local;
 mod render;
 mod schema;
 mod status;
+mod unlock;
 mod validate;
 
 use std::path::PathBuf;
@@ -85,6 +88,12 @@ enum Command {
     ///
     /// Exit code 0: healthy. 2: not. 1: an error.
     Status,
+    /// Check identities, rights, quotas and the runtime, without changing anything
+    ///
+    /// Exit code 0: nothing is missing. 1: something is.
+    Doctor(doctor::Options),
+    /// Show which run holds the pipeline's lease, and remove it
+    Unlock(unlock::Options),
     /// The local cloud: AWS and Snowflake on this machine, for development and tests
     #[command(subcommand)]
     Local(local::Command),
@@ -138,6 +147,8 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
             Command::Deploy(options) => deploy::run(global, &options).await,
             Command::Destroy(options) => destroy::run(global, &options).await,
             Command::Status => status::run(global).await,
+            Command::Doctor(options) => doctor::run(global, &options).await,
+            Command::Unlock(options) => unlock::run(global, &options).await,
             Command::Local(command) => local::run(global, &command).await,
             // The commands without any network ran before a runtime was needed.
             _ => Ok(ExitCode::SUCCESS),

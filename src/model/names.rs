@@ -113,6 +113,11 @@ impl Names {
         format!("/pipectl/{}/{}/manifest", self.pipeline, self.environment)
     }
 
+    /// Parameter that holds the lease of the run that is changing the pipeline.
+    pub fn lease_parameter(&self) -> String {
+        format!("/pipectl/{}/{}/lease", self.pipeline, self.environment)
+    }
+
     /// The external id of the storage integration: derived, so an integration made anew still fits the role.
     pub fn external_id(&self) -> String {
         use sha2::{Digest, Sha256};

@@ -126,7 +126,10 @@ fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
         Next::Update => {
             let changes = stack_changes(stack, live, world);
             let alter = step(id, StepKind::Alter, target, "the file changed", deploy);
-            (!changes.is_empty()).then_some(Step { changes, ..alter })
+            // CloudFormation takes a new description only along with another change; alone it would be a change for ever:
+            // <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-description-structure.html>.
+            let can_change = changes.iter().any(|change| change.property != "Description");
+            can_change.then_some(Step { changes, ..alter })
         }
     }
 }

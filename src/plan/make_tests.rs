@@ -2,6 +2,7 @@
 
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
+use crate::snowflake::mark;
 
 fn empty() -> World {
     World {
@@ -233,4 +234,62 @@ fn a_stack_of_somebody_else_is_never_touched() {
         error.starts_with("stack chinook-invoices-local-ingest exists and is not this pipeline's"),
         "{error}"
     );
+}
+
+#[test]
+fn a_description_changes_stacks_only_along_with_something_else() {
+    let stacks = |text: &str| {
+        let (old, names) = graph(EXAMPLE);
+        let (new, _) = graph(text);
+        let plan = plan(&new, &deployed(&old, &names), &names).unwrap();
+        let stacks = plan.steps.iter().filter(|step| step.id.0.starts_with("aws:"));
+        stacks.map(|step| step.changes.len()).collect::<Vec<_>>()
+    };
+    let described = EXAMPLE.replace("Invoices from JSON files into Snowflake", "Invoices of the music shop");
+    assert!(stacks(&described).is_empty());
+    assert_eq!(stacks(&described.replace("4711", "4712")), [2; 5]);
+}
+
+/// The statements on the table of invoices.
+fn statements(plan: &Plan) -> Vec<String> {
+    let step = plan.steps.iter().find(|step| step.id.0.ends_with(".SHOP.INVOICE"));
+    let sql = |action: &Action| match action {
+        Action::Sql { sql, .. } => sql.clone(),
+        other => panic!("no statement: {other:?}"),
+    };
+    step.unwrap().actions.iter().map(sql).collect()
+}
+
+#[test]
+fn a_column_is_filled_by_the_next_deploy_when_that_was_cut_off() {
+    let text = EXAMPLE.replacen(
+        "name = \"total\"",
+        "name = \"state\", type = \"VARCHAR(40)\" },\n    { name = \"total\"",
+        1,
+    );
+    let whole = statements(&change(&text));
+    assert!(whole[0].ends_with("unfinished]'"), "{whole:?}");
+    assert!(whole[1].contains("ADD COLUMN"), "{whole:?}");
+    assert!(whole[2].starts_with("MERGE"), "{whole:?}");
+
+    let (new, names) = graph(&text);
+    let mut world = deployed(&new, &names);
+    for (_, table) in world.objects.iter_mut().filter(|((kind, _), _)| *kind == Kind::Table) {
+        table.comment = mark::comment("", &names.mark(), mark::UNFINISHED);
+    }
+    assert_eq!(statements(&plan(&new, &world, &names).unwrap()), whole[2..]);
+}
+
+#[test]
+fn a_stack_that_was_cut_off_before_its_first_change_set_ran_is_created() {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    let stack = world.stacks.get_mut("chinook-invoices-local-alerts").unwrap();
+    *stack = LiveStack {
+        status: "REVIEW_IN_PROGRESS".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(lines(&plan(&graph, &world, &names).unwrap()), ["create aws:alerts "]);
+    world.stacks.get_mut("chinook-invoices-local-alerts").unwrap().tags = [("team".to_owned(), "x".to_owned())].into();
+    assert!(plan(&graph, &world, &names).is_err());
 }

@@ -71,7 +71,7 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
     let drift = hash == wanted.hash;
     let mut changes = properties(wanted, live);
     let about = mark::about(&live.comment);
-    if about != wanted.about {
+    if about != wanted.about && hash != mark::UNFINISHED {
         let change = PropertyChange::new("comment", Some(about.to_owned()), Some(wanted.about.clone()));
         changes.push(change);
     }
@@ -99,7 +99,7 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
             ..replacement(wanted, &reason, changes)
         }));
     }
-    let (columns, mut statements, loss) = columns(wanted, live)?;
+    let (columns, mut statements, loss) = columns(wanted, live, owner, hash == mark::UNFINISHED)?;
     changes.extend(columns);
     if changes.is_empty() && drift {
         return Ok(None);
@@ -187,7 +187,7 @@ fn properties(wanted: &Object, live: &LiveObject) -> Vec<PropertyChange> {
 
 type Columns = (Vec<PropertyChange>, Vec<String>, Option<String>);
 
-fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
+fn columns(wanted: &Object, live: &LiveObject, owner: &str, is_unfinished: bool) -> Result<Columns, Obstacle> {
     let table = &wanted.name;
     let (mut changes, mut statements, mut after) = (Vec::new(), Vec::new(), Vec::new());
     let mut added = false;
@@ -204,7 +204,7 @@ fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
                 ));
                 statements.push(format!("ALTER TABLE {table} RENAME COLUMN {was} TO {}", column.name));
                 renames.push(found.name.as_str());
-                alteration(table, column, found, &mut changes, &mut statements)?;
+                alteration(table, column, found, &mut changes, &mut statements, &mut after)?;
             }
             (None, None) => {
                 added = true;
@@ -218,7 +218,7 @@ fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
                     after.push(format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", column.name));
                 }
             }
-            (Some(found), _) => alteration(table, column, found, &mut changes, &mut statements)?,
+            (Some(found), _) => alteration(table, column, found, &mut changes, &mut statements, &mut after)?,
         }
     }
     let gone: Vec<&LiveColumn> = if wanted.columns.is_empty() {
@@ -239,8 +239,13 @@ fn columns(wanted: &Object, live: &LiveObject) -> Result<Columns, Obstacle> {
         ));
         statements.push(format!("ALTER TABLE {table} DROP COLUMN {name}"));
     }
-    // The comment with the new hash comes last, so a deploy that is cut off fills the column when it is run again.
-    if added {
+    // A column that is there does not tell whether it was filled. So the table is marked first, and the comment with the
+    // new hash comes last: a deploy that is cut off in between fills the column when it is run again.
+    if added && !wanted.statements.backfill.is_empty() {
+        let mark = literal(&mark::comment(&wanted.about, owner, mark::UNFINISHED));
+        statements.insert(0, format!("ALTER TABLE {table} SET COMMENT = {mark}"));
+    }
+    if added || is_unfinished {
         statements.extend(wanted.statements.backfill.iter().cloned());
     }
     statements.extend(after);
@@ -271,15 +276,15 @@ fn alteration(
     live: &LiveColumn,
     changes: &mut Vec<PropertyChange>,
     statements: &mut Vec<String>,
+    after: &mut Vec<String>,
 ) -> Result<(), Obstacle> {
     let name: &Ident = &column.name;
-    let mut change = |property: &str, old: &str, new: &str, sql: String| {
+    let mut change = |property: &str, old: &str, new: &str| {
         changes.push(PropertyChange::new(
             format!("column {name} {property}"),
             Some(old.to_owned()),
             Some(new.to_owned()),
         ));
-        statements.push(sql);
     };
     if live.data_type != column.data_type {
         if !types::widens(&live.data_type, &column.data_type) {
@@ -294,18 +299,22 @@ fn alteration(
             "ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {}",
             column.data_type
         );
-        change("type", &live.data_type, &column.data_type, sql);
+        change("type", &live.data_type, &column.data_type);
+        statements.push(sql);
     }
     if live.not_null != column.not_null {
         let words = |not_null: bool| if not_null { "NOT NULL" } else { "NULL" };
         let verb = if column.not_null { "SET" } else { "DROP" };
         let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} {verb} NOT NULL");
-        change("nullability", words(live.not_null), words(column.not_null), sql);
+        change("nullability", words(live.not_null), words(column.not_null));
+        // NULL is refused when every row has its value.
+        if column.not_null { &mut *after } else { &mut *statements }.push(sql);
     }
     let comment = column.comment.as_deref().unwrap_or_default();
     if live.comment != comment {
         let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} COMMENT {}", literal(comment));
-        change("comment", &live.comment, comment, sql);
+        change("comment", &live.comment, comment);
+        statements.push(sql);
     }
     Ok(())
 }

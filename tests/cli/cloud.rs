@@ -135,6 +135,11 @@ impl Cloud {
             .unwrap()
     }
 
+    /// What `pipectl local env` prints.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
     /// A second AWS client, for a thread that looks while the first one works.
     pub fn another_client(&self) -> Client {
         Client::start(&self.python, &self.variables)

@@ -41,6 +41,8 @@ fn help_names_every_command() {
       deploy       Make the clouds what the file says; a second run changes nothing
       destroy      Remove the pipeline; buckets with objects and tables with rows stay
       status       Show the state of every hop
+      doctor       Check identities, rights, quotas and the runtime, without changing anything
+      unlock       Show which run holds the pipeline's lease, and remove it
       local        The local cloud: AWS and Snowflake on this machine, for development and tests
       schema       Print the JSON Schema of pipeline.toml, for editors, or of a plan
       completions  Print completions for a shell

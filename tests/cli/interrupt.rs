@@ -37,8 +37,15 @@ fn an_interrupted_deploy_goes_on(iam: Iam) {
         let (run, done) = interrupted(&cloud, &moment);
         match run.code {
             None if matches!(moment, Moment::Killed(_)) => {}
-            // Before there is a plan nothing was done, and the signal ends the process as it ends any other.
+            // Before it holds the lease the signal ends the process as it ends any other.
             None => assert!(run.stdout.is_empty() && done == 0, "{moment:?}: {run:?}"),
+            // Before there is a plan nothing was done; the lease is given back first.
+            Some(1) if run.stdout.is_empty() => {
+                assert!(
+                    run.stderr.contains("interrupted; nothing was changed") && done == 0,
+                    "{moment:?}: {run:?}"
+                );
+            }
             // The deploy was faster.
             Some(0) => assert!(matches!(moment, Moment::After(_)), "{moment:?}: {run:?}"),
             code => {

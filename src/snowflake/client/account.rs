@@ -51,6 +51,13 @@ impl Account {
         name.to_uppercase()
     }
 
+    /// Whether Snowflake's `ORGANISATION-ACCOUNT` or locator names this account. Hosts write underscores as hyphens, so a
+    /// user may, too.
+    pub fn is_called(&self, name: &str) -> bool {
+        let alike = |name: &str| name.to_uppercase().replace('_', "-");
+        !name.is_empty() && alike(name) == alike(&self.jwt_name())
+    }
+
     /// The host of the account's API. Hyphens stand for underscores, which TLS host names do not allow.
     pub fn host(&self) -> String {
         let name = match self.0.split_once('.') {
@@ -124,6 +131,16 @@ mod tests {
                 "{written}"
             );
         }
+    }
+
+    #[test]
+    fn an_account_is_known_by_its_name_and_its_locator() {
+        let called = |written: &str, name: &str| Account::parse(written).unwrap().is_called(name);
+        assert!(called("myorg-my-account", "MYORG-MY_ACCOUNT"));
+        assert!(called("xy12345.eu-central-1", "XY12345"));
+        assert!(called("org-acc.privatelink", "ORG-ACC"));
+        assert!(!called("myorg-dev", "MYORG-PROD"));
+        assert!(!called("xy12345", ""));
     }
 
     #[test]

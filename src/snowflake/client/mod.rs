@@ -79,6 +79,14 @@ impl Config {
             retry: None,
         }
     }
+
+    /// Whether statements go to an address that does not itself say which account it is.
+    pub fn is_elsewhere(&self) -> bool {
+        let host = |url: &str| url.trim_start_matches("https://").trim_end_matches('/').to_lowercase();
+        self.base_url
+            .as_deref()
+            .is_some_and(|url| host(url) != self.account.host())
+    }
 }
 
 /// A client of one account. Clones share the connection, the token and the counter.
@@ -154,6 +162,28 @@ impl Client {
             results.push(self.inner.complete(answer, &about).await?);
         }
         Ok(results)
+    }
+
+    /// Refuses another account than the one that is named, by its name in the organisation or by its locator.
+    pub async fn guard_account(&self, named: &Account) -> Result<(), SnowflakeError> {
+        let asked =
+            "SELECT CURRENT_ORGANIZATION_NAME() || '-' || CURRENT_ACCOUNT_NAME() AS NAME, CURRENT_ACCOUNT() AS LOCATOR";
+        let answer = self.execute(Statement::quick(asked)).await?;
+        let row = answer.iter().next();
+        let found = |column| {
+            row.as_ref()
+                .and_then(|row| row.get(column))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let (name, locator) = (found("NAME"), found("LOCATOR"));
+        if named.is_called(&name) || named.is_called(&locator) {
+            return Ok(());
+        }
+        Err(SnowflakeError::Configuration(format!(
+            "the Snowflake address is of account {name} ({locator}), the pipeline belongs to {}\n  hint: correct PIPECTL_SNOWFLAKE_URL, SNOWFLAKE_HOST or the host of the connection, or snowflake.account in pipeline.toml",
+            named.as_str()
+        )))
     }
 
     /// Statements sent so far, each counted once however often it was tried or polled. A transaction counts as one.

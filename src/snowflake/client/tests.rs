@@ -372,3 +372,33 @@ fn nothing_of_a_secret_in_debug() {
     config.auth = Auth::KeyPair(PrivateKey::from_pem(&Secret::new(samples::PKCS8), None).unwrap());
     assert!(!format!("{config:?}").contains("BEGIN"));
 }
+
+#[tokio::test]
+async fn another_account_is_refused_before_anything_is_read() {
+    let answer = json!({
+        "resultSetMetaData": {
+            "numRows": 1,
+            "format": "jsonv2",
+            "rowType": [
+                { "name": "NAME", "type": "text", "nullable": true },
+                { "name": "LOCATOR", "type": "text", "nullable": true },
+            ],
+            "partitionInfo": [{ "rowCount": 1, "uncompressedSize": 20 }],
+        },
+        "data": [["MYORG-PROD", "XY12345"]],
+        "code": "090001", "statementHandle": "1", "message": "done", "sqlState": "00000",
+    });
+    for (named, right) in [("myorg-prod", true), ("xy12345.eu-west-1", true), ("myorg-dev", false)] {
+        let server = Server::answering(vec![Answer::Json(200, answer.clone())]).await;
+        let guarded = server.client().guard_account(&Account::parse(named).unwrap()).await;
+        assert_eq!(guarded.is_ok(), right, "{named}");
+        if let Err(error) = guarded {
+            assert!(
+                error
+                    .to_string()
+                    .contains("is of account MYORG-PROD (XY12345), the pipeline belongs to myorg-dev")
+            );
+        }
+        assert_eq!(server.seen().len(), 1);
+    }
+}

@@ -1,0 +1,86 @@
+//! Work that only one run may do at a time: under the lease, stopped by Ctrl-C, and the lease given back however it ends.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::context::{Clouds, Failure, Loaded};
+use crate::apply::Stops;
+use crate::aws::lease::Lease;
+use crate::report::progress;
+
+/// How long another run is waited for.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Wait so long for another run that is changing the pipeline
+    #[arg(long = "wait", value_name = "SECONDS", default_value_t = 0)]
+    seconds: u32,
+}
+
+impl Wait {
+    /// The time.
+    pub fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+}
+
+/// Takes the lease, waiting as long as `wait` says, does the work, and gives the lease back.
+pub async fn leased<T>(
+    loaded: &Loaded,
+    clouds: &Clouds,
+    wait: Duration,
+    work: impl AsyncFnOnce(Stops) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let names = &loaded.model.names;
+    let lease = Lease::take(&clouds.aws, names, &clouds.identity, wait, &progress::say).await?;
+    let stops = Stops {
+        lost: lease.lost(),
+        ..Stops::default()
+    };
+    let watcher = tokio::spawn({
+        let interrupted = stops.interrupted.clone();
+        async move {
+            signalled().await;
+            interrupted.cancel();
+        }
+    });
+    let answer = work(stops.clone()).await;
+    watcher.abort();
+    if stops.lost.is_cancelled() {
+        progress::say(&format!(
+            "The lease of {} was lost: somebody removed it (`pipectl unlock`), or AWS did not answer in time. What was \
+             running came to its end; nothing new was started.",
+            names.mark()
+        ));
+    }
+    if let Err(error) = lease.release().await {
+        // The work counts; a lease that stays ends by itself.
+        progress::say(&format!(
+            "The lease could not be given back and ends by itself: {error:#}"
+        ));
+    }
+    answer
+}
+
+/// Does what changes nothing yet: Ctrl-C ends it at once.
+pub async fn or_interrupted<T>(stops: &Stops, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::select! {
+        () = stops.interrupted.cancelled() => bail!("interrupted; nothing was changed"),
+        answer = work => answer,
+    }
+}
+
+/// Ends on Ctrl-C or when the process is told to terminate.
+async fn signalled() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,184 @@
+"""Looks at a local cloud for the tests: what stands there, told so that two equal clouds give equal texts.
+
+Usage: look.py CLOUD_JSON. Reads one JSON request a line from stdin, writes its answer as a line to stdout:
+{"do": "snapshot"} or {"do": "put", "bucket", "key", "file"}. It speaks to the clouds itself: no code of pipectl is in between.
+"""
+
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import jwt
+import yaml
+from botocore.config import Config
+from cryptography.hazmat.primitives import serialization
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "local"))
+from pipectl_local.jwt_auth import fingerprint  # noqa: E402
+
+PREFIX = "CHINOOK_INVOICES_LOCAL"
+# What differs from one undisturbed run to the next.
+PASSING = {
+    "CreationTime", "LastUpdatedTime", "DeletionTime", "CreationDate", "CreateDate", "LastModified", "LastModifiedDate",
+    "ResponseMetadata", "StackId", "ChangeSetId", "StackStatusReason", "RevisionId", "UUID", "RoleId", "creationTime", "storedBytes",
+    "AlarmConfigurationUpdatedTimestamp", "StateUpdatedTimestamp", "StateTransitionedTimestamp", "StateReason", "StateReasonData",
+    "StateValue", "SubscriptionArn", "LastProcessingResult", "CreatedTimestamp", "LastModifiedTimestamp",
+    "created_on", "id", "last_committed_on", "last_suspended_on", "stale_after", "last_altered", "started_on", "resumed_on", "updated_on",
+    "rows", "bytes", "running", "queued", "is_current", "is_default", "state_of_warehouse", "available", "provisioning", "quiescing", "other", "uuid",
+}
+# UUIDs, what Snowflake makes up (external ids, a pipe's queue), what CloudFormation names itself, and the cloud's port.
+RANDOM = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|(?<=SFCRole=)\w+|(?<=sf-snowpipe-LOCAL-)\w+|(?<=Policy-)[0-9a-f]{8}$|(?<=CopyErrorLines-)\w+$|(?<=http://127.0.0.1:)\d+")
+
+
+class Cloud:
+    def __init__(self, path):
+        self.info = json.loads(Path(path).read_text())
+        self.key = serialization.load_pem_private_key(Path(self.info["snowflake_private_key_path"]).read_bytes(), None)
+        self.token, self.until = None, 0
+        self.session = boto3.Session(self.info["aws_access_key_id"], self.info["aws_secret_access_key"], region_name=self.info["region"])
+        self.clients = {}
+
+    def aws(self, service, operation, **arguments):
+        if service not in self.clients:
+            self.clients[service] = self.session.client(service, endpoint_url=self.info["aws_url"], config=Config(retries={"total_max_attempts": 1}))
+        client = self.clients[service]
+        if client.can_paginate(operation):
+            return client.get_paginator(operation).paginate(**arguments).build_full_result()
+        return getattr(client, operation)(**arguments)
+
+    def bearer(self):
+        now = int(time.time())
+        if now > self.until:
+            subject = f"{self.info['snowflake_account']}.{self.info['snowflake_user']}"
+            claims = {"iss": f"{subject}.{fingerprint(self.key.public_key())}", "sub": subject, "iat": now, "exp": now + 3000}
+            self.token, self.until = jwt.encode(claims, self.key, algorithm="RS256"), now + 2500
+        return self.token
+
+    def sql(self, statement):
+        """The rows as dictionaries."""
+        request = urllib.request.Request(self.info["snowflake_url"] + "/api/v2/statements", method="POST", data=json.dumps({"statement": statement}).encode(), headers={
+            "Content-Type": "application/json", "Authorization": f"Bearer {self.bearer()}", "X-Snowflake-Authorization-Token-Type": "KEYPAIR_JWT",
+        })
+        try:
+            with urllib.request.urlopen(request) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{statement}: {error.read().decode()}") from error
+        names = [column["name"] for column in answer["resultSetMetaData"]["rowType"]]
+        return [dict(zip(names, row)) for row in answer["data"]]
+
+
+def steady(value):
+    """Without what differs from run to run, and in one order."""
+    if isinstance(value, dict):
+        return {key: steady(item) for key, item in sorted(value.items()) if key not in PASSING}
+    if isinstance(value, list):
+        return sorted((steady(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True, default=str))
+    return RANDOM.sub("<id>", str(value))
+
+
+def aws_side(cloud):
+    found = {}
+    for stack in cloud.aws("cloudformation", "describe_stacks")["Stacks"]:
+        name = stack["StackName"]
+        if stack["StackStatus"] == "DELETE_COMPLETE":
+            continue
+        found[f"stack {name}"] = stack
+        template = cloud.aws("cloudformation", "get_template", StackName=name)["TemplateBody"]
+        found[f"template {name}"] = template if isinstance(template, dict) else yaml.safe_load(template)
+        resources = cloud.aws("cloudformation", "describe_stack_resources", StackName=name)["StackResources"]
+        found[f"resources {name}"] = [{key: each.get(key) for key in ("LogicalResourceId", "PhysicalResourceId", "ResourceType")} for each in resources]
+    for service, operation, key in [
+        ("s3", "list_buckets", "Buckets"), ("iam", "list_roles", "Roles"), ("sqs", "list_queues", "QueueUrls"), ("sns", "list_topics", "Topics"),
+        ("sns", "list_subscriptions", "Subscriptions"), ("lambda", "list_functions", "Functions"),
+        ("lambda", "list_event_source_mappings", "EventSourceMappings"), ("cloudwatch", "describe_alarms", "MetricAlarms"),
+        ("ssm", "describe_parameters", "Parameters"), ("logs", "describe_log_groups", "logGroups"),
+    ]:
+        found[f"{service} {key}"] = cloud.aws(service, operation).get(key, [])
+    for function in found["lambda Functions"]:
+        # A function is updated in the background, after its stack has said that it is done.
+        for key in ("State", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"):
+            function.pop(key, None)
+    for role in found["iam Roles"]:
+        name = role["RoleName"]
+        found[f"policies {name}"] = [cloud.aws("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in cloud.aws("iam", "list_role_policies", RoleName=name)["PolicyNames"]]
+    for bucket in found["s3 Buckets"]:
+        name = bucket["Name"]
+        if "-artifacts-" in name:
+            found[f"keys {name}"] = [each["Key"] for each in cloud.aws("s3", "list_objects_v2", Bucket=name).get("Contents", [])]
+    for parameter in found["ssm Parameters"]:
+        value = json.loads(cloud.aws("ssm", "get_parameter", Name=parameter["Name"])["Parameter"]["Value"])
+        value.pop("at", None)
+        found[f"parameter {parameter['Name']}"] = value
+    return steady(found)
+
+
+def snowflake_side(cloud):
+    like = f"LIKE '{PREFIX}%'"
+    statements = [f"SHOW {kind} {like}" for kind in ("ROLES", "WAREHOUSES", "INTEGRATIONS", "DATABASES")]
+    with ThreadPoolExecutor(4) as pool:
+        shown = dict(zip(statements, pool.map(cloud.sql, statements)))
+        more = [f"DESC INTEGRATION {row['name']}" for row in shown[statements[2]]]
+        for role in shown[statements[0]]:
+            more += [f"SHOW GRANTS TO ROLE {role['name']}", f"SHOW GRANTS OF ROLE {role['name']}"]
+        if shown[statements[3]]:
+            more += [f"SHOW {kind} IN DATABASE {PREFIX}" for kind in ("SCHEMAS", "FILE FORMATS", "STAGES", "TABLES", "COLUMNS", "PIPES", "STREAMS", "TASKS", "VIEWS")]
+        shown |= dict(zip(more, pool.map(cloud.sql, more)))
+    for warehouse in shown[statements[1]]:
+        del warehouse["state"]  # It suspends itself when nothing runs.
+    for pipe in shown.get(f"SHOW PIPES IN DATABASE {PREFIX}", []):
+        name = f"{pipe['database_name']}.{pipe['schema_name']}.{pipe['name']}"
+        status = json.loads(next(iter(cloud.sql(f"SELECT SYSTEM$PIPE_STATUS('{name}')")[0].values())))
+        shown[f"state of {name}"] = status["executionState"]
+    return shown
+
+
+def rows(cloud, tables):
+    """What is in the tables. The typed ones are told by count, keys and sum, which no doubled or lost row leaves as they are."""
+    counted = {}
+    for table in tables:
+        if table["schema_name"] == "INFORMATION_SCHEMA":
+            continue
+        name = f"{table['database_name']}.{table['schema_name']}.{table['name']}"
+        what = {
+            "INVOICE": "COUNT(*), COUNT(DISTINCT INVOICE_ID), SUM(TOTAL), COUNT(BILLING_COUNTRY)",
+            "INVOICE_LINE": "COUNT(*), COUNT(DISTINCT INVOICE_LINE_ID), SUM(UNIT_PRICE * QUANTITY), COUNT(DISTINCT INVOICE_ID)",
+        }.get(table["name"] if table["schema_name"] == "SHOP" else "", "COUNT(*)")
+        try:
+            counted[name] = list(cloud.sql(f"SELECT {what} FROM {name}")[0].values())
+            columns = [row["column_name"] for row in cloud.sql(f"SHOW COLUMNS IN TABLE {name}")]
+            if "BILLING_CITY" in columns:
+                counted[f"{name}.BILLING_CITY"] = list(cloud.sql(f"SELECT COUNT(BILLING_CITY), COUNT(DISTINCT BILLING_CITY) FROM {name}")[0].values())
+        except RuntimeError as error:
+            counted[name] = str(error)
+    return counted
+
+
+def answer(cloud, request):
+    if request["do"] == "put":
+        cloud.aws("s3", "put_object", Bucket=request["bucket"], Key=request["key"], Body=Path(request["file"]).read_bytes())
+        return {}
+    snowflake = snowflake_side(cloud)
+    tables = snowflake.get(f"SHOW TABLES IN DATABASE {PREFIX}", [])
+    if request["do"] == "rows":
+        return rows(cloud, tables)
+    return {"aws": aws_side(cloud), "snowflake": steady(snowflake), "rows": rows(cloud, tables)}
+
+
+def main():
+    cloud = Cloud(sys.argv[1])
+    for line in sys.stdin:
+        try:
+            out = answer(cloud, json.loads(line))
+        except Exception as error:  # The test tells it.
+            out = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(out, default=str), flush=True)
+
+
+main()
