@@ -74,7 +74,7 @@ async fn deploy(
     }
     if plan.is_empty() {
         // One that was killed after its last step wrote none.
-        let definition = definition(&loaded)?;
+        let definition = definition(loaded)?;
         manifest::keep(&clouds.aws, &loaded.model.names, &definition).await?;
         if global.format == Format::Json {
             outln!("{:#}", result::json(&plan, None, &[]));
