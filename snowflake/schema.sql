@@ -2,6 +2,8 @@
 CREATE SCHEMA IF NOT EXISTS {{ name }} WITH MANAGED ACCESS COMMENT = {{ comment }}
 
 -- alter
+ALTER SCHEMA {{ name }} ENABLE MANAGED ACCESS
+
 ALTER SCHEMA {{ name }} SET COMMENT = {{ comment }}
 
 -- grants

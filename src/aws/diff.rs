@@ -38,6 +38,18 @@ pub fn stack(live: &LiveStack, wanted: &WantedStack) -> Vec<PropertyChange> {
             changes.push(PropertyChange::new(format!("Tags.{key}"), old.cloned(), new.cloned()));
         }
     }
+    // CloudFormation changes a description only together with something else:
+    // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-description-structure.html
+    if changes.iter().all(|change| change.property == "Description") {
+        changes.clear();
+    }
+    changes
+}
+
+/// Every value that differs between two documents.
+pub fn values(old: &Value, new: &Value) -> Vec<PropertyChange> {
+    let mut changes = Vec::new();
+    value("", old, new, &mut changes);
     changes
 }
 
@@ -112,6 +124,15 @@ mod tests {
     #[test]
     fn numbers_and_their_text_are_the_same() {
         assert!(differences(json!({"A": "5", "B": true}), json!({"A": 5, "B": "true"})).is_empty());
+    }
+
+    #[test]
+    fn a_description_alone_is_no_change() {
+        assert!(differences(json!({"Description": "a", "A": 1}), json!({"Description": "b", "A": 1})).is_empty());
+        assert_eq!(
+            differences(json!({"Description": "a", "A": 1}), json!({"Description": "b", "A": 2})),
+            ["A: 1 → 2", "Description: a → b"]
+        );
     }
 
     #[test]

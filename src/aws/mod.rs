@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod buckets;
 pub mod diff;
+pub mod drift;
 mod events;
 pub mod failure;
 pub mod lease;

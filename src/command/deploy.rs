@@ -1,6 +1,7 @@
 //! `pipectl deploy`.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use clap::Args;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
-use super::diff::observe;
+use super::diff::{observe, planned};
 use super::leased::{Wait, leased, or_interrupted};
 use super::{Format, Global};
 use crate::apply::{Hands, Results, Stops};
@@ -18,7 +19,7 @@ use crate::aws::manifest;
 use crate::aws::runtime::Runtime;
 use crate::graph::snowflake::hash;
 use crate::plan::Plan;
-use crate::plan::make::plan;
+use crate::plan::saved::SavedPlan;
 use crate::report::out::{out, outln};
 use crate::report::progress::{self, Progress};
 use crate::report::style::Style;
@@ -33,17 +34,21 @@ pub struct Options {
     /// Consent to what the change ID of the plan loses; may be given again
     #[arg(long, value_name = "ID")]
     allow_loss: Vec<String>,
+    /// Carry out exactly the plan that `diff --out FILE` wrote; refused when anything moved since
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     wait: Wait,
 }
 
 /// Plans, asks, applies, reports.
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
+    let kept = options.plan.as_deref().map(SavedPlan::read).transpose()?;
     let loaded = load(global)?;
     let clouds = connect(&loaded, &progress::say).await?;
     // Held from before the clouds are read: what is planned is what is there when it is carried out.
     leased(&loaded, &clouds, options.wait.time(), async |stops| {
-        deploy(global, options, &loaded, &clouds, stops).await
+        deploy(global, options, kept, &loaded, &clouds, stops).await
     })
     .await
 }
@@ -51,6 +56,7 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
 async fn deploy(
     global: &Global,
     options: &Options,
+    kept: Option<SavedPlan>,
     loaded: &Loaded,
     clouds: &Clouds,
     stops: Stops,
@@ -58,7 +64,11 @@ async fn deploy(
     let started = Instant::now();
     let style = Style::of_stdout(global.no_color);
     let observed = or_interrupted(&stops, observe(loaded, clouds)).await?;
-    let plan = plan(&loaded.graph, &observed.world, &loaded.model.names)?;
+    let now = planned(loaded, &observed.world)?;
+    if let Some(kept) = &kept {
+        kept.confirm(&now)?;
+    }
+    let plan = now.plan;
     if global.format == Format::Text {
         out!("{}", report::text(&plan, &style));
     }

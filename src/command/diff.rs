@@ -1,20 +1,34 @@
 //! `pipectl diff`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::{Format, Global};
-use crate::aws::{observe, runtime};
+use crate::aws::{drift, observe, runtime};
 use crate::graph::Body;
-use crate::plan::Plan;
 use crate::plan::make::{World, plan};
+use crate::plan::saved::{Basis, SavedPlan};
 use crate::report::out::out;
 use crate::report::style::Style;
-use crate::report::{plan as report, progress};
+use crate::report::{plan as report, progress, render};
 use crate::snowflake;
 
 /// Exit code when there is something to change.
 const CHANGES: u8 = 2;
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Also write the plan to FILE, for `deploy --plan FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Also have CloudFormation look for resources that were changed by hand; takes more calls and time
+    #[arg(long)]
+    drift: bool,
+}
 
 /// What is there, and the runtime that is to run.
 pub struct Observed {
@@ -25,27 +39,40 @@ pub struct Observed {
 }
 
 /// Shows what a deploy would change.
-pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
+pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let loaded = load(global)?;
     let clouds = connect(&loaded, &progress::say).await?;
     let observed = observe(&loaded, &clouds).await?;
-    let plan = plan(&loaded.graph, &observed.world, &loaded.model.names)?;
-    out!("{}", shown(global, &plan));
+    let mut saved = planned(&loaded, &observed.world)?;
+    if options.drift {
+        saved.plan.drifted = drift::detect(&clouds.aws, &observed.world.stacks).await?;
+    }
+    if let Some(file) = &options.out {
+        saved.write(file)?;
+    }
+    out!("{}", shown(global, &saved));
     if global.verbose {
         progress::say(&clouds.calls());
     }
-    Ok(if plan.is_empty() {
+    Ok(if saved.plan.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(CHANGES)
     })
 }
 
-fn shown(global: &Global, plan: &Plan) -> String {
+/// The plan, and what it is made from.
+pub fn planned(loaded: &Loaded, world: &World) -> anyhow::Result<SavedPlan> {
+    let names = &loaded.model.names;
+    let basis = Basis::of(&loaded.graph, world, names, &render::files(&loaded.graph)?);
+    Ok(SavedPlan::new(plan(&loaded.graph, world, names)?, basis))
+}
+
+fn shown(global: &Global, saved: &SavedPlan) -> String {
     match global.format {
-        Format::Json => format!("{:#}\n", serde_json::json!(plan)),
-        Format::Markdown => report::markdown(plan),
-        Format::Text => report::text(plan, &Style::of_stdout(global.no_color)),
+        Format::Json => saved.json(),
+        Format::Markdown => report::markdown(&saved.plan),
+        Format::Text => report::text(&saved.plan, &Style::of_stdout(global.no_color)),
     }
 }
 

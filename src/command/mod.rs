@@ -79,7 +79,7 @@ enum Command {
     /// Show what a deploy would change, property by property, and what would be lost
     ///
     /// Exit code 0: nothing. 2: changes. 1: an error.
-    Diff,
+    Diff(diff::Options),
     /// Make the clouds what the file says; a second run changes nothing
     Deploy(deploy::Options),
     /// Remove the pipeline; buckets with objects and tables with rows stay
@@ -97,8 +97,8 @@ enum Command {
     /// The local cloud: AWS and Snowflake on this machine, for development and tests
     #[command(subcommand)]
     Local(local::Command),
-    /// Print the JSON Schema of pipeline.toml, for editors
-    Schema,
+    /// Print the JSON Schema of pipeline.toml, for editors, or of a plan
+    Schema(schema::Options),
     /// Print completions for a shell
     Completions(completions::Options),
 }
@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
         }
     };
     let global = cli.global.clone();
-    if global.format == Format::Markdown && !matches!(cli.command, Command::Diff) {
+    if global.format == Format::Markdown && !matches!(cli.command, Command::Diff(_)) {
         return fail(
             &global,
             &Failure::from(anyhow::anyhow!("markdown is a format of `pipectl diff` only")),
@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
         Command::Init(options) => init::run(&global, &options),
         Command::Validate => validate::run(&global),
         Command::Render(options) => render::run(&global, &options),
-        Command::Schema => schema::run(),
+        Command::Schema(options) => schema::run(&options),
         Command::Completions(options) => completions::run::<Cli>(&options),
         command => run_async(&global, command),
     };
@@ -143,7 +143,7 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         .map_err(anyhow::Error::from)?;
     let answer = runtime.block_on(async {
         match command {
-            Command::Diff => diff::run(global).await,
+            Command::Diff(options) => diff::run(global, &options).await,
             Command::Deploy(options) => deploy::run(global, &options).await,
             Command::Destroy(options) => destroy::run(global, &options).await,
             Command::Status => status::run(global).await,

@@ -11,7 +11,8 @@ fn the_calls_are_those_of_the_source() {
     for folder in ["src/aws", "src/aws/lease", "src/status", "src/doctor"] {
         for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
             let path = file.unwrap().path();
-            if path.is_dir() || path.ends_with("policy_tests.rs") {
+            // `diff --drift` is asked for apart, and no deploy needs its calls; docs/real-clouds.md names them.
+            if path.is_dir() || path.ends_with("policy_tests.rs") || path.ends_with("aws/drift.rs") {
                 continue;
             }
             let source = std::fs::read_to_string(path).unwrap();

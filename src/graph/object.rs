@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::snowflake::ident::{Ident, Name};
 
@@ -76,7 +77,7 @@ impl fmt::Display for Kind {
 }
 
 /// Which of the pipeline's roles runs an object's statements, and so owns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Actor {
     /// The role that the user deploys with.
     Deployer,
@@ -95,6 +96,8 @@ pub struct Object {
     pub name: Name,
     /// Who makes it.
     pub actor: Actor,
+    /// What it is for; stands before the mark in its COMMENT.
+    pub about: String,
     /// Hash of all statements that define it; kept in the object's COMMENT.
     pub hash: String,
     /// What SHOW tells of it, in canonical form; compared property by property.
@@ -133,6 +136,8 @@ pub struct ColumnDefinition {
     pub data_type: String,
     /// Whether NULL is refused.
     pub not_null: bool,
+    /// The name it had before.
+    pub was: Option<Ident>,
     /// Its comment.
     pub comment: Option<String>,
 }

@@ -106,6 +106,8 @@ pub struct Column {
     pub not_null: bool,
     /// Whether rows are merged by it.
     pub key: bool,
+    /// The name it had before.
+    pub was: Option<Ident>,
     /// What it means.
     pub description: Option<String>,
 }

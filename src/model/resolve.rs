@@ -218,6 +218,7 @@ fn resolve_column(spec: &ColumnSpec, flattened: bool, at: Path, problems: &mut V
             path,
             not_null: spec.not_null || spec.key,
             key: spec.key,
+            was: spec.was.as_deref().map(Ident::new),
             description: spec.description.clone(),
         }),
         (data_type, path) => {

@@ -70,6 +70,7 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     Ok(Plan {
         pipeline: names.pipeline.clone(),
         environment: names.environment.clone(),
+        drifted: vec![],
         steps,
     })
 }
@@ -85,8 +86,10 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         kind,
         target,
         reason,
+        drift: false,
         changes: vec![],
         loss: None,
+        reversible: true,
         needs: vec![],
         always: false,
         actions,
@@ -232,7 +235,9 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         kind: difference.kind,
         target: format!("{} {}", object.kind, object.name),
         reason: difference.reason,
+        drift: difference.drift,
         changes: difference.changes,
+        reversible: difference.reversible,
         loss: difference.loss,
         needs: vec![],
         always: false,
@@ -352,6 +357,7 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
             actions,
         );
         drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
+        drop.reversible = drop.loss.is_none();
         if *kind != Kind::Task {
             drop.needs = std::mem::take(&mut earlier);
         }
@@ -369,15 +375,26 @@ fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
         .filter(|name| !wanted.contains(name))
         .map(|name| {
             let actions = vec![Action::DeleteStack { stack: name.clone() }];
-            step(
+            let drop = step(
                 &NodeId(format!("aws:{name}")),
                 StepKind::Drop,
                 format!("stack {name}"),
                 "the file no longer names it",
                 actions,
-            )
+            );
+            // What its queues and log groups hold goes with it.
+            Step {
+                reversible: false,
+                ..drop
+            }
         })
         .collect()
+}
+
+/// Whether a running task could miss a column in the middle of this step.
+fn changes_columns(step: &Step) -> bool {
+    let of_column = |change: &PropertyChange| change.property.starts_with("column ");
+    step.kind == StepKind::Alter && step.changes.iter().any(of_column)
 }
 
 /// Puts the changes of tasks between suspending the graph and resuming it, and resumes a graph that is found suspended.
@@ -413,7 +430,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         let actions = vec![Action::SuspendGraph { root: root.clone() }];
         steps
             .iter_mut()
-            .filter(|step| is_task(step))
+            .filter(|step| is_task(step) || changes_columns(step))
             .for_each(|step| step.needs.push(id.clone()));
         steps.insert(
             0,
@@ -450,6 +467,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         reason,
         actions,
     );
+    run.drift = changed.is_empty();
     run.always = world.objects.contains_key(&(Kind::Task, root.clone()));
     run.needs = changed;
     let at = steps
@@ -462,3 +480,7 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
 #[cfg(test)]
 #[path = "make_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "golden_tests.rs"]
+mod golden;

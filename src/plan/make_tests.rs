@@ -1,65 +1,8 @@
 //! Plans of the example pipeline against worlds that differ from it in one thing each.
 
+use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
-use crate::graph::build::build;
-use crate::model::{Model, resolve};
 use crate::snowflake::mark;
-use crate::snowflake::observe::{LiveColumn, LiveObject};
-use crate::spec;
-
-const EXAMPLE: &str = include_str!("../../examples/files/pipeline.toml");
-
-fn model(text: &str) -> Model {
-    let document = spec::parse(text, "pipeline.toml", "local").unwrap_or_else(|report| panic!("{report}"));
-    resolve(&document.spec, "local").unwrap()
-}
-
-fn graph(text: &str) -> (Graph, Names) {
-    let model = model(text);
-    (build(&model).unwrap(), model.names)
-}
-
-/// The world in which `graph` is deployed.
-fn deployed(graph: &Graph, names: &Names) -> World {
-    let stack = |stack: &Stack| LiveStack {
-        status: "CREATE_COMPLETE".to_owned(),
-        template: stack.template.clone(),
-        parameters: stack
-            .parameters
-            .keys()
-            .map(|key| (key.clone(), "KEY".to_owned()))
-            .collect(),
-        tags: stack.tags.clone(),
-    };
-    let object = |object: &Object| {
-        let mut properties = object.properties.clone();
-        if object.kind == Kind::Task {
-            properties.insert("state", "started".to_owned());
-        }
-        let columns = object.columns.iter().map(|column| LiveColumn {
-            name: column.name.as_str().to_owned(),
-            data_type: column.data_type.clone(),
-            not_null: column.not_null,
-            comment: column.comment.clone().unwrap_or_default(),
-        });
-        LiveObject {
-            comment: mark::comment("", &names.mark(), &object.hash),
-            properties,
-            columns: columns.collect(),
-        }
-    };
-    World {
-        stacks: graph
-            .stacks()
-            .map(|(_, found)| (found.name.clone(), stack(found)))
-            .collect(),
-        objects: graph
-            .objects()
-            .map(|(_, found)| ((found.kind, found.name.clone()), object(found)))
-            .collect(),
-        runtime_key: "KEY".to_owned(),
-    }
-}
 
 fn empty() -> World {
     World {

@@ -2,28 +2,50 @@
 
 pub mod make;
 pub mod remove;
+pub mod saved;
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::graph::NodeId;
 use crate::graph::object::Actor;
 use crate::snowflake::ident::Name;
 
 /// Steps that bring the clouds to the file.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Name of the pipeline.
     pub pipeline: String,
     /// Name of the environment.
     pub environment: String,
+    /// Resources of stacks that were changed by hand. No step sets them back; asked for with `diff --drift`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifted: Vec<DriftedResource>,
     /// The steps, each after those it needs.
     pub steps: Vec<Step>,
 }
 
+/// A resource of a stack that is not as its template says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DriftedResource {
+    /// The stack.
+    pub stack: String,
+    /// Its name in the template.
+    pub resource: String,
+    /// Its CloudFormation type.
+    pub kind: String,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// What differs: `before` is what is there, `after` what the template says.
+    pub changes: Vec<PropertyChange>,
+}
+
 /// One step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Its id; also the id for `--allow-loss`.
     pub id: NodeId,
@@ -33,10 +55,14 @@ pub struct Step {
     pub target: String,
     /// Why; empty where the command itself says it.
     pub reason: String,
+    /// Whether it undoes what was changed by hand, and no change of the file.
+    pub drift: bool,
     /// What differs.
     pub changes: Vec<PropertyChange>,
     /// What is lost, where something is.
     pub loss: Option<String>,
+    /// Whether the former file brings back what was, whatever rows came meanwhile.
+    pub reversible: bool,
     /// Steps that must be done before.
     pub needs: Vec<NodeId>,
     /// Whether it is done even when what it needs failed, so that nothing is left stopped.
@@ -46,7 +72,7 @@ pub struct Step {
 }
 
 /// One thing that apply does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "do")]
 pub enum Action {
     /// Runs a statement in the given role.
@@ -108,7 +134,7 @@ pub enum Action {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepKind {
     /// Makes what is not there.
@@ -148,7 +174,7 @@ impl StepKind {
 }
 
 /// One property that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PropertyChange {
     /// Its path.
     pub property: String,
@@ -216,9 +242,9 @@ fn excerpt(text: &str, skip: usize) -> String {
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
+    /// Whether there is nothing to do, and nothing was changed by hand.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.drifted.is_empty()
     }
 
     /// Steps that lose something and are not among the consented ids.

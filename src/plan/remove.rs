@@ -114,6 +114,7 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
         Plan {
             pipeline: names.pipeline.clone(),
             environment: names.environment.clone(),
+            drifted: vec![],
             steps,
         },
         kept,
@@ -126,8 +127,10 @@ fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
         kind: StepKind::Drop,
         target,
         reason: String::new(),
+        drift: false,
         changes: vec![],
         loss: None,
+        reversible: false,
         needs: vec![],
         always: false,
         actions,
@@ -148,6 +151,7 @@ fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
     let step = drop_step(id, format!("suspend task graph {}", root.name), actions);
     vec![Step {
         kind: StepKind::Run,
+        reversible: true,
         ..step
     }]
 }

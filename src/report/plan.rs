@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::style::Style;
 use crate::plan::remove::Kept;
-use crate::plan::{Plan, Step, StepKind};
+use crate::plan::{DriftedResource, Plan, Step, StepKind};
 
 /// The plan as text.
 pub fn text(plan: &Plan, style: &Style) -> String {
@@ -13,8 +13,42 @@ pub fn text(plan: &Plan, style: &Style) -> String {
         return format!("{title}: no change\n");
     }
     let mut out = format!("{} {}\n\n", style.bold(&title), summary(plan));
-    for step in &plan.steps {
+    let (by_hand, intended): (Vec<&Step>, Vec<&Step>) = plan.steps.iter().partition(|step| step.drift);
+    steps(&mut out, &intended, style);
+    if !by_hand.is_empty() {
+        let space = if intended.is_empty() { "" } else { "\n" };
         // Writing to a String does not fail, here and below.
+        let _ = writeln!(out, "{space}{}", style.bold(BY_HAND));
+        steps(&mut out, &by_hand, style);
+    }
+    if !plan.drifted.is_empty() {
+        let space = if plan.steps.is_empty() { "" } else { "\n" };
+        let _ = writeln!(out, "{space}{}", style.bold(DRIFTED));
+    }
+    for resource in &plan.drifted {
+        let _ = writeln!(out, "  {} {}", style.change("!"), drifted(resource));
+        for change in &resource.changes {
+            let _ = writeln!(out, "      {change}");
+        }
+    }
+    out
+}
+
+/// Above the steps that undo what was changed by hand.
+const BY_HAND: &str = "changed by hand since the last deploy; a deploy sets it back:";
+/// Above the resources of stacks that were changed by hand.
+const DRIFTED: &str = "changed by hand in stacks; set it back by hand, or with a change set of the mode REVERT_DRIFT:";
+
+fn drifted(resource: &DriftedResource) -> String {
+    let deleted = if resource.deleted { " was deleted" } else { "" };
+    let DriftedResource {
+        stack, resource, kind, ..
+    } = resource;
+    format!("{resource} ({kind}) of stack {stack}{deleted}")
+}
+
+fn steps(out: &mut String, steps: &[&Step], style: &Style) {
+    for step in steps {
         let _ = writeln!(out, "  {} {}", sign(step, style), step.target);
         if !step.reason.is_empty() && (step.kind != StepKind::Create || !step.changes.is_empty()) {
             let _ = writeln!(out, "      {}", style.dim(&step.reason));
@@ -31,7 +65,6 @@ pub fn text(plan: &Plan, style: &Style) -> String {
             );
         }
     }
-    out
 }
 
 fn sign(step: &Step, style: &Style) -> String {
@@ -58,7 +91,10 @@ fn summary(plan: &Plan) -> String {
         .filter(|kind| count(**kind) > 0)
         .map(|kind| format!("{} to {}", count(*kind), kind.word()))
         .collect();
-    parts.join(", ")
+    match parts.is_empty() {
+        true => "no change".to_owned(),
+        false => parts.join(", "),
+    }
 }
 
 /// What a destroy leaves, as text.
@@ -105,8 +141,36 @@ pub fn markdown(plan: &Plan) -> String {
         }
         out.push('\n');
     }
-    out.push_str("<details><summary>Steps</summary>\n\n| | what | why | changes |\n|---|---|---|---|\n");
-    for step in &plan.steps {
+    let (by_hand, intended): (Vec<&Step>, Vec<&Step>) = plan.steps.iter().partition(|step| step.drift);
+    folded(&mut out, "Steps", &intended);
+    folded(
+        &mut out,
+        "Changed by hand since the last deploy; a deploy sets it back",
+        &by_hand,
+    );
+    if !plan.drifted.is_empty() {
+        out.push_str("| changed by hand in stacks | changes |\n|---|---|\n");
+    }
+    for resource in &plan.drifted {
+        let changes: Vec<String> = resource
+            .changes
+            .iter()
+            .map(|change| cell(&change.to_string()))
+            .collect();
+        let _ = writeln!(out, "| {} | {} |", cell(&drifted(resource)), changes.join("<br>"));
+    }
+    out
+}
+
+fn folded(out: &mut String, title: &str, steps: &[&Step]) {
+    if steps.is_empty() {
+        return;
+    }
+    let _ = write!(
+        out,
+        "<details><summary>{title}</summary>\n\n| | what | why | changes |\n|---|---|---|---|\n"
+    );
+    for step in steps {
         let changes: Vec<String> = step.changes.iter().map(|change| cell(&change.to_string())).collect();
         let _ = writeln!(
             out,
@@ -118,7 +182,6 @@ pub fn markdown(plan: &Plan) -> String {
         );
     }
     out.push_str("\n</details>\n");
-    out
 }
 
 /// Text that can stand in a cell of a table: nothing in it ends the cell, the row or the folded part.

@@ -13,10 +13,14 @@ pub struct Difference {
     pub kind: StepKind,
     /// Why.
     pub reason: String,
+    /// Whether it undoes what was changed by hand: the object's hash is the file's.
+    pub drift: bool,
     /// What differs.
     pub changes: Vec<PropertyChange>,
     /// What is lost.
     pub loss: Option<String>,
+    /// Whether the former definition can be brought back, whatever rows came meanwhile.
+    pub reversible: bool,
     /// The statements, in order.
     pub statements: Vec<String>,
 }
@@ -64,25 +68,43 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
             comment: live.comment.clone(),
         });
     };
+    let drift = hash == wanted.hash;
     let mut changes = properties(wanted, live);
+    let about = mark::about(&live.comment);
+    if about != wanted.about && hash != mark::UNFINISHED {
+        let change = PropertyChange::new("comment", Some(about.to_owned()), Some(wanted.about.clone()));
+        changes.push(change);
+    }
     if changes
         .iter()
         .any(|change| wanted.fixed.contains(&change.property.as_str()))
     {
-        let fixed: Vec<&str> = changes.iter().map(|change| change.property.as_str()).collect();
+        let fixed: Vec<&str> = changes
+            .iter()
+            .map(|change| change.property.as_str())
+            .filter(|name| wanted.fixed.contains(name))
+            .collect();
+        let by_hand = match drift {
+            true if fixed == ["stale"] => "it went stale, and ",
+            true => "it was changed by hand, and ",
+            false => "",
+        };
         let reason = format!(
-            "Snowflake cannot change {} of a {} in place",
+            "{by_hand}Snowflake cannot change {} of a {} in place",
             fixed.join(" and "),
             wanted.kind
         );
-        return Ok(Some(replacement(wanted, &reason, changes)));
+        return Ok(Some(Difference {
+            drift,
+            ..replacement(wanted, &reason, changes)
+        }));
     }
     let (columns, mut statements, loss) = columns(wanted, live, owner, hash == mark::UNFINISHED)?;
     changes.extend(columns);
-    if changes.is_empty() && hash == wanted.hash {
+    if changes.is_empty() && drift {
         return Ok(None);
     }
-    if hash != wanted.hash && changes.is_empty() {
+    if changes.is_empty() {
         changes.push(PropertyChange::new(
             "definition",
             Some(hash.to_owned()),
@@ -99,16 +121,25 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
     statements.extend(wanted.statements.grants.iter().cloned());
     let reason = match hash {
         mark::UNFINISHED => "its making was cut off",
-        hash if hash == wanted.hash => "it was changed by hand",
+        _ if drift => "it was changed by hand",
         _ => "the file changed",
     };
+    let reversible = changes.iter().all(goes_back);
     Ok(Some(Difference {
         kind: StepKind::Alter,
         reason: reason.to_owned(),
+        drift,
         changes,
+        reversible: reversible && loss.is_none(),
         loss,
         statements,
     }))
+}
+
+/// Whether a change can be undone in place: a column that was widened, or takes NULL now, may hold what does not fit then.
+fn goes_back(change: &PropertyChange) -> bool {
+    let loosens = change.property.ends_with(" nullability") && change.after.as_deref() == Some("NULL");
+    !loosens && !change.property.ends_with(" type")
 }
 
 fn creation(wanted: &Object) -> Difference {
@@ -122,8 +153,10 @@ fn creation(wanted: &Object) -> Difference {
     Difference {
         kind: StepKind::Create,
         reason: "it does not exist".to_owned(),
+        drift: false,
         changes: vec![],
         loss: None,
+        reversible: true,
         statements,
     }
 }
@@ -136,7 +169,9 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
     Difference {
         kind: StepKind::Replace,
         reason: reason.to_owned(),
+        drift: false,
         changes,
+        reversible: loss.is_none(),
         loss,
         statements,
     }
@@ -156,9 +191,22 @@ fn columns(wanted: &Object, live: &LiveObject, owner: &str, is_unfinished: bool)
     let table = &wanted.name;
     let (mut changes, mut statements, mut after) = (Vec::new(), Vec::new(), Vec::new());
     let mut added = false;
+    let mut renames = Vec::new();
     for column in &wanted.columns {
-        match live.columns.iter().find(|found| found.name == column.name.as_str()) {
-            None => {
+        let named = |name: &Ident| live.columns.iter().find(|found| found.name == name.as_str());
+        let renamed = column.was.as_ref().and_then(|was| Some((was, named(was)?)));
+        match (named(&column.name), renamed) {
+            (None, Some((was, found))) => {
+                changes.push(PropertyChange::new(
+                    format!("column {} name", column.name),
+                    Some(was.to_string()),
+                    Some(column.name.to_string()),
+                ));
+                statements.push(format!("ALTER TABLE {table} RENAME COLUMN {was} TO {}", column.name));
+                renames.push(found.name.as_str());
+                alteration(table, column, found, &mut changes, &mut statements, &mut after)?;
+            }
+            (None, None) => {
                 added = true;
                 changes.push(PropertyChange::new(
                     format!("column {}", column.name),
@@ -170,13 +218,16 @@ fn columns(wanted: &Object, live: &LiveObject, owner: &str, is_unfinished: bool)
                     after.push(format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", column.name));
                 }
             }
-            Some(found) => alteration(table, column, found, &mut changes, &mut statements, &mut after)?,
+            (Some(found), _) => alteration(table, column, found, &mut changes, &mut statements, &mut after)?,
         }
     }
     let gone: Vec<&LiveColumn> = if wanted.columns.is_empty() {
         Vec::new()
     } else {
-        let kept = |found: &&LiveColumn| !wanted.columns.iter().any(|column| column.name.as_str() == found.name);
+        let kept = |found: &&LiveColumn| {
+            !renames.contains(&found.name.as_str())
+                && !wanted.columns.iter().any(|column| column.name.as_str() == found.name)
+        };
         live.columns.iter().filter(kept).collect()
     };
     for column in &gone {
@@ -191,7 +242,7 @@ fn columns(wanted: &Object, live: &LiveObject, owner: &str, is_unfinished: bool)
     // A column that is there does not tell whether it was filled. So the table is marked first, and the comment with the
     // new hash comes last: a deploy that is cut off in between fills the column when it is run again.
     if added && !wanted.statements.backfill.is_empty() {
-        let mark = literal(&mark::comment("", owner, mark::UNFINISHED));
+        let mark = literal(&mark::comment(&wanted.about, owner, mark::UNFINISHED));
         statements.insert(0, format!("ALTER TABLE {table} SET COMMENT = {mark}"));
     }
     if added || is_unfinished {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// One identifier, as Snowflake stores it: upper case unless it was quoted.
 ///
 /// Displays quoted only when it must be: <https://docs.snowflake.com/en/sql-reference/identifiers-syntax>.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Ident(String);
 
@@ -46,7 +47,7 @@ impl fmt::Display for Ident {
 }
 
 /// A name of one to three identifiers: `ROLE`, `DATABASE.SCHEMA` or `DATABASE.SCHEMA.OBJECT`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Name(Vec<Ident>);
 

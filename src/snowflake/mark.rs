@@ -19,6 +19,14 @@ pub fn read(comment: &str) -> Option<(&str, &str)> {
     inside.split_once(' ')
 }
 
+/// What stands before the mark; the whole comment where it has none.
+pub fn about(comment: &str) -> &str {
+    match (read(comment), comment.rsplit_once("[pipectl ")) {
+        (Some(_), Some((about, _))) => about.trim_end(),
+        _ => comment,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +38,12 @@ mod tests {
             Some(("chinook/dev", "00ff"))
         );
         assert_eq!(read(&comment("", "chinook/dev", "00ff")), Some(("chinook/dev", "00ff")));
+    }
+
+    #[test]
+    fn what_stands_before_the_mark_reads_back() {
+        assert_eq!(about(&comment("Sold [net]", "chinook/dev", "00ff")), "Sold [net]");
+        assert_eq!(about(&comment("", "chinook/dev", "00ff")), "");
     }
 
     #[test]

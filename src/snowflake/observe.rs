@@ -75,13 +75,17 @@ fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
         shown(
             Kind::Warehouse,
             format!("SHOW WAREHOUSES LIKE {}", literal(target.warehouse.last())),
-            &[("size", "size"), ("auto_suspend", "auto_suspend")],
+            &[
+                ("size", "size"),
+                ("auto_suspend", "auto_suspend"),
+                ("auto_resume", "auto_resume"),
+            ],
         ),
         // One answer for both kinds of integration; `category` tells them apart.
         shown(
             Kind::StorageIntegration,
             format!("SHOW INTEGRATIONS LIKE {like}"),
-            &[("category", "category")],
+            &[("category", "category"), ("enabled", "enabled")],
         ),
         shown(
             Kind::Database,
@@ -104,9 +108,13 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             kind: Kind::Schema,
             statement: format!("SHOW SCHEMAS IN DATABASE {database}"),
             name: &["database_name", "name"],
-            properties: &[],
+            properties: &[("options", "options")],
         },
-        shown(Kind::FileFormat, "FILE FORMATS", &[]),
+        shown(
+            Kind::FileFormat,
+            "FILE FORMATS",
+            &[("format_options", "format_options")],
+        ),
         shown(
             Kind::Stage,
             "STAGES",
@@ -119,12 +127,13 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             &[
                 ("definition", "definition"),
                 ("notification_channel", "notification_channel"),
+                ("error_integration", "error_integration"),
             ],
         ),
         shown(
             Kind::Stream,
             "STREAMS",
-            &[("table_name", "table_name"), ("stale", "stale")],
+            &[("table_name", "table_name"), ("stale", "stale"), ("mode", "mode")],
         ),
         shown(
             Kind::Task,
@@ -133,6 +142,10 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
                 ("state", "state"),
                 ("schedule", "schedule"),
                 ("definition", "definition"),
+                ("condition", "condition"),
+                ("warehouse", "warehouse"),
+                ("predecessors", "predecessors"),
+                ("error_integration", "error_integration"),
             ],
         ),
     ]
@@ -188,15 +201,8 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
     for row in answer.iter() {
         let mut properties = BTreeMap::new();
         for (column, property) in shown.properties {
-            let value = row.get(column).unwrap_or_default();
-            properties.insert(
-                *property,
-                if *property == "definition" {
-                    canonical(value)
-                } else {
-                    value.to_owned()
-                },
-            );
+            let value = comparable(property, row.get(column).unwrap_or_default());
+            properties.extend(value.map(|value| (*property, value)));
         }
         let kind = match (shown.kind, row.get("category")) {
             (Kind::StorageIntegration, Some("NOTIFICATION")) => Kind::NotificationIntegration,
@@ -211,6 +217,44 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
                 columns: Vec::new(),
             },
         );
+    }
+}
+
+/// Options of a file format that pipectl sets; SHOW tells all there are.
+const FORMAT_OPTIONS: [&str; 3] = ["TYPE", "COMPRESSION", "STRIP_OUTER_ARRAY"];
+
+/// What SHOW tells of a property, in the form it is compared in; nothing where it is in no form that is known.
+fn comparable(property: &str, shown: &str) -> Option<String> {
+    match property {
+        "definition" | "condition" => Some(canonical(shown)),
+        // `X-Small` is what was written as XSMALL.
+        "size" => Some(shown.to_uppercase().replace('-', "")),
+        "stale" | "enabled" | "auto_resume" => Some(shown.to_lowercase()),
+        "options" => Some(
+            if shown.contains("MANAGED ACCESS") {
+                "MANAGED ACCESS"
+            } else {
+                ""
+            }
+            .to_owned(),
+        ),
+        "error_integration" => Some(if shown == "null" { "" } else { shown }.to_owned()),
+        "predecessors" if shown.is_empty() => Some(String::new()),
+        "predecessors" => {
+            let mut names: Vec<String> = serde_json::from_str(shown).ok()?;
+            names.sort_unstable();
+            Some(canonical(&names.join(", ")))
+        }
+        "format_options" => {
+            let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(shown).ok()?;
+            let option = |name: &&str| {
+                let value = all.get(*name)?;
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                Some(format!("{name} = {}", text.to_uppercase()))
+            };
+            Some(FORMAT_OPTIONS.iter().filter_map(option).collect::<Vec<_>>().join(" "))
+        }
+        _ => Some(shown.to_owned()),
     }
 }
 
@@ -231,5 +275,30 @@ fn column(row: &Row) -> LiveColumn {
             .is_some_and(|null| matches!(null, "false" | "NOT_NULL")),
         comment: row.get("comment").unwrap_or_default().to_owned(),
         data_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_are_compared_in_one_form() {
+        let form = |property, shown| comparable(property, shown).unwrap_or_else(|| "unknown".to_owned());
+        assert_eq!(form("size", "X-Small"), "XSMALL");
+        assert_eq!(form("error_integration", "null"), "");
+        assert_eq!(
+            form("predecessors", r#"[ "D.S.B", "\"D\".\"S\".\"A\"" ]"#),
+            "D.S.A,D.S.B"
+        );
+        assert_eq!(form("predecessors", "[]"), "");
+        assert_eq!(form("predecessors", "?"), "unknown");
+        assert_eq!(
+            form(
+                "format_options",
+                r#"{"TYPE":"json","STRIP_OUTER_ARRAY":true,"DATE_FORMAT":"AUTO","COMPRESSION":"AUTO"}"#
+            ),
+            "TYPE = JSON COMPRESSION = AUTO STRIP_OUTER_ARRAY = TRUE"
+        );
     }
 }

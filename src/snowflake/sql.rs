@@ -10,7 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 
-use super::ident::literal;
+use super::ident::{Ident, literal};
 
 macro_rules! templates {
     ($($name:literal),* $(,)?) => {
@@ -113,32 +113,86 @@ fn format_value(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Er
     }
 }
 
-/// A statement in the form it is compared in: no space where none is needed, keywords and plain names in upper case,
-/// literals and quoted names untouched.
+/// A statement in the form it is compared in: no comment, no space where none is needed, keywords and plain names in
+/// upper case, names without quotes where they need none, literals untouched.
 pub fn canonical(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len());
-    let mut characters = sql.trim().trim_end_matches(';').chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\'' | '"' => {
-                out.push(character);
-                while let Some(inner) = characters.next() {
-                    out.push(inner);
-                    if inner == '\\' && character == '\'' {
-                        out.extend(characters.next());
-                    } else if inner == character {
-                        break;
-                    }
+    let mut rest = sql.trim().trim_end_matches(';');
+    while let Some(first) = rest.chars().next() {
+        let (token, length) = token(rest, first);
+        let joins = |side: Option<char>| side.is_some_and(|side| !side.is_whitespace() && !is_punctuation(side));
+        match token {
+            Token::Space => {
+                let next = rest[length..].chars().next();
+                if joins(out.chars().last()) && joins(next) && !out.ends_with(' ') {
+                    out.push(' ');
                 }
             }
-            space if space.is_whitespace() => {
-                while characters.next_if(|next| next.is_whitespace()).is_some() {}
-                out.push(' ');
+            Token::Literal => out.push_str(&rest[..length]),
+            Token::Name(name) => out.push_str(&name),
+            Token::Other => {
+                if is_punctuation(first) && out.ends_with(' ') {
+                    out.pop();
+                }
+                out.extend(first.to_uppercase());
             }
-            other => out.extend(other.to_uppercase()),
         }
+        rest = &rest[length..];
     }
     out.trim().to_owned()
+}
+
+enum Token {
+    Space,
+    Literal,
+    Name(String),
+    Other,
+}
+
+/// The token that `text` starts with, and its length. A comment is space.
+fn token(text: &str, first: char) -> (Token, usize) {
+    let until = |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
+    match first {
+        '\'' => {
+            let mut characters = text.char_indices().skip(1);
+            while let Some((at, inner)) = characters.next() {
+                if inner == '\\' {
+                    characters.next();
+                } else if inner == first {
+                    return (Token::Literal, at + 1);
+                }
+            }
+            (Token::Literal, text.len())
+        }
+        '"' => {
+            let end = until("\"", 1);
+            let inside = text[1..end].trim_end_matches('"');
+            let name = Ident::new(inside);
+            let plain = name.as_str() == inside && !text[end..].starts_with('"');
+            let shown = if plain {
+                name.to_string()
+            } else {
+                text[..end].to_owned()
+            };
+            (Token::Name(shown), end)
+        }
+        '-' if text.starts_with("--") => (Token::Space, until("\n", 2)),
+        '/' if text.starts_with("/*") => (Token::Space, until("*/", 2)),
+        '$' if text.starts_with("$$") => (Token::Literal, until("$$", 2)),
+        space if space.is_whitespace() => {
+            let end = text.find(|next: char| !next.is_whitespace()).unwrap_or(text.len());
+            (Token::Space, end)
+        }
+        other => (Token::Other, other.len_utf8()),
+    }
+}
+
+/// Characters that no space is needed beside.
+fn is_punctuation(character: char) -> bool {
+    matches!(
+        character,
+        '(' | ')' | ',' | ';' | '=' | '<' | '>' | '+' | '*' | '/' | '|' | ':' | '[' | ']'
+    )
 }
 
 #[cfg(test)]
@@ -159,7 +213,18 @@ mod tests {
 
     #[test]
     fn canonical_form_ignores_space_and_case_outside_literals() {
-        assert_eq!(canonical("select  'a  b',\n \"c  D\" ;"), "SELECT 'a  b', \"c  D\"");
+        assert_eq!(canonical("select  'a  b',\n \"c  D\" ;"), "SELECT 'a  b',\"c  D\"");
         assert_eq!(canonical(r"'it\'s'  x"), r"'it\'s' X");
+    }
+
+    #[test]
+    fn canonical_form_ignores_comments_quotes_and_optional_space() {
+        let written = "SELECT a, -- the first\n  b FROM d.s.t WHERE x = 'it''s -- no comment' /* end */";
+        let rewritten = "select A , B from \"D\".\"S\".\"T\" where X='it''s -- no comment'";
+        assert_eq!(canonical(written), canonical(rewritten));
+        assert_ne!(canonical("SELECT \"a\""), canonical("SELECT a"), "quotes keep the case");
+        assert_ne!(canonical("SELECT a b"), canonical("SELECT ab"));
+        assert_ne!(canonical("SELECT 'a b'"), canonical("SELECT 'a  b'"));
+        assert_eq!(canonical("\"a\"\"b\""), "\"a\"\"b\"");
     }
 }

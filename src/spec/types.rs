@@ -223,6 +223,10 @@ pub struct Column {
     #[deserr(default)]
     #[schemars(default)]
     pub key: bool,
+    /// Name that the column had before: it is renamed and keeps its values. Harmless once that is done.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub was: Option<String>,
     /// What the column means; it becomes the column's comment.
     #[deserr(default)]
     #[schemars(default)]

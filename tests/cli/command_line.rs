@@ -44,7 +44,7 @@ fn help_names_every_command() {
       doctor       Check identities, rights, quotas and the runtime, without changing anything
       unlock       Show which run holds the pipeline's lease, and remove it
       local        The local cloud: AWS and Snowflake on this machine, for development and tests
-      schema       Print the JSON Schema of pipeline.toml, for editors
+      schema       Print the JSON Schema of pipeline.toml, for editors, or of a plan
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
     ");

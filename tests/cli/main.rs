@@ -4,9 +4,11 @@ mod client;
 mod cloud;
 mod run;
 
+mod columns;
 mod command_line;
 mod destroy;
 mod doctor;
+mod drift;
 mod first_steps;
 mod handshake;
 mod interrupt;
@@ -14,4 +16,6 @@ mod lease;
 mod least_privilege;
 mod main_job;
 mod render;
+mod saved_plan;
 mod second_deploy;
+mod there_and_back;

@@ -153,6 +153,7 @@ fn column(name: &str, data_type: &str, not_null: bool, comment: &str) -> ColumnD
         name: Ident::new(name),
         data_type: data_type.to_owned(),
         not_null,
+        was: None,
         comment: Some(comment.to_owned()),
     }
 }
@@ -198,6 +199,7 @@ fn typed_table(
             name: column.name.clone(),
             data_type: column.data_type.to_string(),
             not_null: column.not_null,
+            was: column.was.clone(),
             comment: column.description.clone(),
         })
         .collect();
@@ -258,7 +260,9 @@ fn stream_object(context: &Context, name: &Name, source: &Raw, graph: &mut Graph
     };
     let mut stream = blueprint.build(context.templates, &context.model.names)?;
     stream.properties.insert("table_name", source.table.to_string());
-    stream.fixed = &["table_name"];
+    // A stale stream can no longer be read, and neither its table nor its mode can be changed:
+    // https://docs.snowflake.com/en/sql-reference/sql/alter-stream
+    stream.fixed = &["table_name", "mode", "stale"];
     Ok(insert(stream, std::slice::from_ref(&source.node), graph))
 }
 
@@ -294,6 +298,8 @@ fn pipe(
         .and_then(|sql| sql.split_once("\nAS\n"))
         .map(|(_, copy)| canonical(copy));
     pipe.properties.insert("definition", copy.unwrap_or_default());
+    pipe.properties
+        .insert("error_integration", context.error_integration.last().to_owned());
     // A pipe's COPY statement can only be changed by making the pipe anew:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-pipe
     pipe.fixed = &["definition"];
@@ -418,15 +424,21 @@ fn task(
         values,
     };
     let mut task = blueprint.build(context.templates, &context.model.names)?;
-    let body = task
-        .statements
-        .create
-        .first()
-        .and_then(|sql| sql.split_once("\nAS\n"))
-        .map(|(_, body)| canonical(body));
-    task.properties.insert("definition", body.unwrap_or_default());
+    let create = task.statements.create.first().map(String::as_str).unwrap_or_default();
+    let (head, body) = create.split_once("\nAS\n").unwrap_or_default();
+    let condition = head.split_once("\n  WHEN ").map(|(_, condition)| canonical(condition));
+    let after = head.split_once("\n  AFTER ").and_then(|(_, rest)| rest.lines().next());
+    let properties = [
+        ("definition", canonical(body)),
+        ("condition", condition.unwrap_or_default()),
+        ("predecessors", after.map(canonical).unwrap_or_default()),
+        ("warehouse", context.target.warehouse.last().to_owned()),
+    ];
+    task.properties.extend(properties);
     if place == TaskPlace::Root {
         task.properties.insert("schedule", context.target.schedule.to_string());
+        task.properties
+            .insert("error_integration", context.error_integration.last().to_owned());
     }
     task.task = Some(place);
     Ok(insert(task, needs, graph))

@@ -67,14 +67,31 @@ impl Blueprint<'_> {
             kind: self.kind,
             name: self.name,
             actor: self.actor,
+            about: self.about.trim().to_owned(),
             hash,
-            properties: BTreeMap::new(),
+            properties: constants(self.kind),
             fixed: &[],
             statements,
             columns: Vec::new(),
             task: None,
         })
     }
+}
+
+/// Properties that every object of a kind has, as its template sets them.
+fn constants(kind: Kind) -> BTreeMap<&'static str, String> {
+    let pairs: &[(&'static str, &str)] = match kind {
+        Kind::Warehouse => &[("size", "XSMALL"), ("auto_suspend", "60"), ("auto_resume", "true")],
+        Kind::StorageIntegration | Kind::NotificationIntegration => &[("enabled", "true")],
+        Kind::Schema => &[("options", "MANAGED ACCESS")],
+        Kind::FileFormat => &[(
+            "format_options",
+            "TYPE = JSON COMPRESSION = AUTO STRIP_OUTER_ARRAY = TRUE",
+        )],
+        Kind::Stream => &[("mode", "APPEND_ONLY"), ("stale", "false")],
+        _ => &[],
+    };
+    pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
 
 /// The first 16 hexadecimal digits of a text's SHA-256.

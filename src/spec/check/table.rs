@@ -74,8 +74,42 @@ fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
         );
     }
     unique(&columns, "column", faults);
+    former_names(&columns, flattens, faults);
     for column in &columns {
         self::column(column, flattens, faults);
+    }
+}
+
+/// A column takes over the values of the one it was, so that one must be gone, and no other may take them.
+fn former_names(columns: &[Cursor<'_>], flattens: bool, faults: &mut Vec<Fault>) {
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for column in columns {
+        let at = column.key("was");
+        let Some(was) = at.text() else { continue };
+        let name = column.key("name").text().unwrap_or("this column");
+        name::identifier(&at, "column", faults);
+        let is_former = |other: &&Cursor<'_>| {
+            let named = other.key("name");
+            named.text().is_some_and(|named| named.eq_ignore_ascii_case(was))
+        };
+        if columns.iter().any(|other| is_former(&other)) {
+            let message = format!("`{was}` is still a column of this table, so `{name}` cannot be what it was");
+            faults.push(
+                at.fault(code::TABLE, message)
+                    .hint("remove that column, or remove `was`"),
+            );
+        }
+        if let Some(other) = taken.insert(was.to_uppercase(), name) {
+            let message = format!("`{other}` was `{was}` too, and the values can go to one column only");
+            faults.push(at.fault(code::TABLE, message).hint("remove one of them"));
+        }
+        // Without a path the value would come from the field of the new name, silently.
+        if !column.key("path").is_present() {
+            let root = if flattens { '@' } else { '$' };
+            let message = format!("without `path` the values of `{name}` would now come from the field `{name}`");
+            let hint = format!("add `path = \"{root}.{was}\"`, or the path of the new field");
+            faults.push(at.fault(code::TABLE, message).hint(hint));
+        }
     }
 }
 

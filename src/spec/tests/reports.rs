@@ -471,3 +471,12 @@ fn a_misspelt_key_is_not_also_a_missing_one() {
     );
     assert_eq!(places(&report(&changed(&[("columns", "colums")]))), ["20:1 E0103"]);
 }
+
+#[test]
+fn a_column_that_was_another_one() {
+    let was = |path: &str, was: &str| said(&changed(&[("path = \"@.price\"", &format!("{path}was = \"{was}\""))]));
+    let still = was("path = \"@.price\", ", "id");
+    assert!(still.contains("is still a column of this table"), "{still}");
+    let no_path = was("", "amount");
+    assert!(no_path.contains("add `path = \"@.amount\"`"), "{no_path}");
+}

@@ -1,0 +1,67 @@
+//! Worlds for tests: the example's graph, and the clouds in which it is deployed.
+
+use super::make::World;
+use crate::aws::observe::LiveStack;
+use crate::graph::Graph;
+use crate::graph::build::build;
+use crate::graph::object::{Kind, Object};
+use crate::graph::stack::Stack;
+use crate::model::names::Names;
+use crate::model::{Model, resolve};
+use crate::snowflake::mark;
+use crate::snowflake::observe::{LiveColumn, LiveObject};
+use crate::spec;
+
+pub const EXAMPLE: &str = include_str!("../../examples/files/pipeline.toml");
+
+fn model(text: &str) -> Model {
+    let document = spec::parse(text, "pipeline.toml", "local").unwrap_or_else(|report| panic!("{report}"));
+    resolve(&document.spec, "local").unwrap()
+}
+
+pub fn graph(text: &str) -> (Graph, Names) {
+    let model = model(text);
+    (build(&model).unwrap(), model.names)
+}
+
+/// The world in which `graph` is deployed.
+pub fn deployed(graph: &Graph, names: &Names) -> World {
+    let stack = |stack: &Stack| LiveStack {
+        status: "CREATE_COMPLETE".to_owned(),
+        template: stack.template.clone(),
+        parameters: stack
+            .parameters
+            .keys()
+            .map(|key| (key.clone(), "KEY".to_owned()))
+            .collect(),
+        tags: stack.tags.clone(),
+    };
+    let object = |object: &Object| {
+        let mut properties = object.properties.clone();
+        if object.kind == Kind::Task {
+            properties.insert("state", "started".to_owned());
+        }
+        let columns = object.columns.iter().map(|column| LiveColumn {
+            name: column.name.as_str().to_owned(),
+            data_type: column.data_type.clone(),
+            not_null: column.not_null,
+            comment: column.comment.clone().unwrap_or_default(),
+        });
+        LiveObject {
+            comment: mark::comment(&object.about, &names.mark(), &object.hash),
+            properties,
+            columns: columns.collect(),
+        }
+    };
+    World {
+        stacks: graph
+            .stacks()
+            .map(|(_, found)| (found.name.clone(), stack(found)))
+            .collect(),
+        objects: graph
+            .objects()
+            .map(|(_, found)| ((found.kind, found.name.clone()), object(found)))
+            .collect(),
+        runtime_key: "KEY".to_owned(),
+    }
+}
