@@ -28,6 +28,13 @@ use stack::{Stack, Upload};
 #[serde(transparent)]
 pub struct NodeId(pub String);
 
+impl NodeId {
+    /// The node of a Snowflake object, whether the graph still has it or not.
+    pub fn of_object(kind: object::Kind, name: &crate::snowflake::ident::Name) -> Self {
+        NodeId(format!("snowflake:{}:{name}", kind.label().replace(' ', "-")))
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

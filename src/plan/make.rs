@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
+use super::remove::drop_object;
 use super::{Action, Plan, PropertyChange, Step, StepKind};
 use crate::aws::diff::{self, WantedStack};
 use crate::aws::observe::{LiveStack, LiveStacks};
@@ -126,10 +127,7 @@ fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
         Next::Update => {
             let changes = stack_changes(stack, live, world);
             let alter = step(id, StepKind::Alter, target, "the file changed", deploy);
-            // CloudFormation takes a new description only along with another change; alone it would be a change for ever:
-            // <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-description-structure.html>.
-            let can_change = changes.iter().any(|change| change.property != "Description");
-            can_change.then_some(Step { changes, ..alter })
+            (!changes.is_empty()).then_some(Step { changes, ..alter })
         }
     }
 }
@@ -342,26 +340,15 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
     let mut earlier: Vec<NodeId> = planned.iter().map(|step| step.id.clone()).collect();
     let mut steps = Vec::new();
     for ((kind, name), live) in leftover {
-        let id = NodeId(format!("snowflake:{}:{name}", kind.label().replace(' ', "-")));
-        let sql = format!("DROP {} IF EXISTS {name}", super::remove::sql_kind(*kind));
         let empty = *kind == Kind::Table && live.property("rows") == "0";
-        let actions = vec![Action::Sql {
-            role: super::remove::actor(*kind),
-            sql,
-        }];
-        let mut drop = step(
-            &id,
-            StepKind::Drop,
-            format!("{kind} {name}"),
-            "the file no longer names it",
-            actions,
-        );
+        let mut drop = drop_object(*kind, name);
+        drop.reason = "the file no longer names it".to_owned();
         drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
         drop.reversible = drop.loss.is_none();
         if *kind != Kind::Task {
             drop.needs = std::mem::take(&mut earlier);
         }
-        earlier.push(id);
+        earlier.push(drop.id.clone());
         steps.push(drop);
     }
     steps

@@ -37,7 +37,7 @@ pub struct Kept {
 }
 
 /// The keyword after DROP.
-pub fn sql_kind(kind: Kind) -> &'static str {
+fn sql_kind(kind: Kind) -> &'static str {
     match kind {
         Kind::StorageIntegration | Kind::NotificationIntegration => "INTEGRATION",
         Kind::Role => "ROLE",
@@ -54,7 +54,7 @@ pub fn sql_kind(kind: Kind) -> &'static str {
 }
 
 /// Who owns objects of a kind, and so drops them.
-pub fn actor(kind: Kind) -> Actor {
+fn actor(kind: Kind) -> Actor {
     match kind {
         Kind::Role | Kind::Warehouse | Kind::StorageIntegration | Kind::NotificationIntegration => Actor::Deployer,
         Kind::Pipe | Kind::Task => Actor::Loader,
@@ -271,8 +271,9 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
     waves
 }
 
-fn drop_object(kind: Kind, name: &Name) -> Step {
-    let id = NodeId(format!("snowflake:{}:{name}", kind.label().replace(' ', "-")));
+/// The step that drops an object.
+pub(super) fn drop_object(kind: Kind, name: &Name) -> Step {
+    let id = NodeId::of_object(kind, name);
     let sql = format!("DROP {} IF EXISTS {name}", sql_kind(kind));
     drop_step(
         id,

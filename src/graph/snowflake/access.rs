@@ -29,8 +29,8 @@ pub fn add(context: &Context, blueprint: Blueprint, needs: &[NodeId], graph: &mu
 
 /// Adds an object to the graph under its kind and name.
 pub fn insert(object: crate::graph::object::Object, needs: &[NodeId], graph: &mut Graph) -> NodeId {
-    let id = format!("snowflake:{}:{}", object.kind.label().replace(' ', "-"), object.name);
-    graph.add(id, needs.to_vec(), Body::Object(object))
+    let id = NodeId::of_object(object.kind, &object.name);
+    graph.add(id.0, needs.to_vec(), Body::Object(object))
 }
 
 /// Adds what all loading needs.
