@@ -12,5 +12,10 @@ COMMENT = {{ comment }}
 -- alter
 ALTER TABLE {{ name }} SET COMMENT = {{ comment }}
 
+-- grants
+{% for grant in grants %}
+{{ grant }}
+
+{% endfor %}
 -- drop
 DROP TABLE IF EXISTS {{ name }}

@@ -9,7 +9,7 @@ use crate::aws::runtime::Runtime;
 use crate::aws::{self, Aws};
 use crate::graph::Graph;
 use crate::graph::object::Actor;
-use crate::graph::stack::Parameter;
+use crate::graph::stack::{Parameter, Stack};
 use crate::model::SnowflakeTarget;
 use crate::model::names::Names;
 use crate::plan::Action;
@@ -39,7 +39,21 @@ impl Hands {
             Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,
-            Action::DeployStack { stack } => self.deploy_stack(stack, note).await,
+            Action::DeployStack { stack, adopted } => self.deploy_stack(stack, adopted, note).await,
+            Action::ImportBucket {
+                stack,
+                logical_id,
+                bucket,
+            } => aws::import::bucket(&self.aws, self.stack(stack)?, logical_id, bucket, note).await,
+            Action::ReleaseBucket {
+                stack,
+                logical_id,
+                bucket,
+                topic,
+            } => {
+                aws::import::take_out(&self.aws, stack, logical_id, bucket, note).await?;
+                aws::import::silence(&self.aws, bucket, topic).await
+            }
             Action::DeleteStack { stack } => aws::apply::delete(&self.aws, stack, note).await,
             Action::DeleteBucket { bucket } => aws::buckets::delete(&self.aws, bucket, note).await,
             Action::Upload { bucket, .. } => {
@@ -50,12 +64,15 @@ impl Hands {
         }
     }
 
-    async fn deploy_stack(&self, name: &str, note: Note<'_>) -> anyhow::Result<()> {
-        let (_, stack) = self
-            .graph
-            .stacks()
-            .find(|(_, stack)| stack.name == name)
-            .with_context(|| format!("no stack {name} in the graph"))?;
+    fn stack(&self, name: &str) -> anyhow::Result<&Stack> {
+        let found = self.graph.stacks().find(|(_, stack)| stack.name == name);
+        found
+            .map(|(_, stack)| stack)
+            .with_context(|| format!("no stack {name} in the graph"))
+    }
+
+    async fn deploy_stack(&self, name: &str, adopted: &[String], note: Note<'_>) -> anyhow::Result<()> {
+        let stack = self.stack(name)?.adopting(adopted.iter().map(String::as_str));
         let mut parameters = BTreeMap::new();
         for (key, parameter) in &stack.parameters {
             let value = match parameter {
@@ -69,7 +86,7 @@ impl Hands {
             };
             parameters.insert(key.clone(), value);
         }
-        aws::apply::deploy(&self.aws, stack, &parameters, &self.names.bucket("artifacts"), note).await
+        aws::apply::deploy(&self.aws, &stack, &parameters, &self.names.bucket("artifacts"), note).await
     }
 
     /// The name of the Snowflake role that `actor` stands for.

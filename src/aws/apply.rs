@@ -77,17 +77,22 @@ pub async fn deploy(
             .map_err(|error| explain("cloudformation:DeleteChangeSet", error))?;
         return Ok(());
     }
-    let mut watch = Watch::start(aws, &stack.name).await?;
+    execute(aws, &stack.name, &change_set, note).await
+}
+
+/// Carries out a change set and waits until the stack has come to rest.
+pub(super) async fn execute(aws: &Aws, stack: &str, change_set: &str, note: Note<'_>) -> anyhow::Result<()> {
+    let mut watch = Watch::start(aws, stack).await?;
     let execute = aws
         .cloudformation
         .execute_change_set()
-        .stack_name(&stack.name)
-        .change_set_name(&change_set);
+        .stack_name(stack)
+        .change_set_name(change_set);
     execute
         .send()
         .await
-        .map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {}", stack.name), error))?;
-    finish(&mut watch, &stack.name, note).await
+        .map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {stack}"), error))?;
+    finish(&mut watch, stack, note).await
 }
 
 async fn finish(watch: &mut Watch<'_>, stack: &str, note: Note<'_>) -> anyhow::Result<()> {
@@ -100,14 +105,20 @@ async fn finish(watch: &mut Watch<'_>, stack: &str, note: Note<'_>) -> anyhow::R
     } else {
         format!("\n    {}", watch.failures().join("\n    "))
     };
+    let exists = watch.failures().iter().any(|cause| cause.contains("already exists"));
+    let adopt = if exists {
+        "\n  hint: a bucket that is yours is taken over with `adopt = true` under [source]; anything else needs another name"
+    } else {
+        ""
+    };
     bail!(
-        "stack {stack} ended in {status}{causes}\n  hint: correct the cause and run the same command again; it goes on from here"
+        "stack {stack} ended in {status}{causes}\n  hint: correct the cause and run the same command again; it goes on from here{adopt}"
     )
 }
 
 /// Brings the stack out of a status that forbids an update. True when it exists and can be updated, false when it is to
 /// be created.
-async fn ready(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<bool> {
+pub(super) async fn ready(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<bool> {
     // Each recovery leads to another status; more than a handful means that something works against it.
     for _ in 0..6 {
         let Some(found) = status(aws, stack).await? else {
@@ -140,7 +151,7 @@ async fn ready(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<bool> {
     )
 }
 
-async fn has_changes(aws: &Aws, stack: &str, change_set: &str) -> anyhow::Result<bool> {
+pub(super) async fn has_changes(aws: &Aws, stack: &str, change_set: &str) -> anyhow::Result<bool> {
     let mut pause = Duration::from_millis(100);
     loop {
         let answer = aws

@@ -6,6 +6,7 @@ pub mod diff;
 pub mod drift;
 mod events;
 pub mod failure;
+pub mod import;
 pub mod lease;
 pub mod manifest;
 pub mod observe;

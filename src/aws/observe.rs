@@ -98,7 +98,7 @@ async fn live(aws: &Aws, stack: Stack) -> anyhow::Result<(String, LiveStack)> {
     ))
 }
 
-async fn template(aws: &Aws, name: &str) -> anyhow::Result<Value> {
+pub(super) async fn template(aws: &Aws, name: &str) -> anyhow::Result<Value> {
     let answer = aws
         .cloudformation
         .get_template()

@@ -11,8 +11,9 @@ use super::deploy::{carry_out, confirm, finish, invocation};
 use super::leased::{Wait, leased, or_interrupted};
 use super::{Format, Global};
 use crate::apply::Stops;
-use crate::aws::{buckets, manifest, observe};
+use crate::aws::{buckets, import, manifest, observe};
 use crate::graph::object::Kind;
+use crate::plan::adopt::{self, Adopted};
 use crate::plan::remove::{Found, plan};
 use crate::report::out::{out, outln};
 use crate::report::style::Style;
@@ -110,7 +111,18 @@ async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
             );
         }
     }
+    let mut adopted: Vec<Adopted> = stacks
+        .iter()
+        .flat_map(|(name, live)| adopt::of_stack(name, live))
+        .collect();
+    // A destroy that was cut off may have taken a bucket out of its stack, and no more.
+    for half in adopt::half_given_back(&loaded.graph, &stacks) {
+        if import::listens(&clouds.aws, &half.bucket, &half.topic).await? {
+            adopted.push(half);
+        }
+    }
     Ok(Found {
+        adopted,
         stacks,
         views,
         objects,

@@ -41,6 +41,7 @@ pub fn contribute(
         name: source.bucket.clone(),
         topic: topic_arn,
         notify_prefix: "",
+        adopt: source.adopt,
         needs: vec![ingest],
     }])
 }

@@ -106,6 +106,10 @@ pub struct Object {
     pub fixed: &'static [&'static str],
     /// The statements.
     pub statements: Statements,
+    /// Whether the file could say to take over one that exists.
+    pub can_be_adopted: bool,
+    /// How it is taken over, where the file says so.
+    pub adoption: Option<Adoption>,
     /// Columns of a table, in order.
     pub columns: Vec<ColumnDefinition>,
     /// Its place in a task graph.
@@ -125,6 +129,15 @@ pub struct Statements {
     pub drop: Vec<String>,
     /// Fills columns that were added to a table from the records that were kept.
     pub backfill: Vec<String>,
+}
+
+/// How an object that exists and is somebody's is taken over. It keeps its owner, so the deploying role does it all.
+#[derive(Debug, Clone, Default)]
+pub struct Adoption {
+    /// What the pipeline's roles need on it.
+    pub grants: Vec<String>,
+    /// Columns of a table that rows are merged by.
+    pub key: Vec<Ident>,
 }
 
 /// A column as it must be.

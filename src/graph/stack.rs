@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::snowflake::ident::Name;
 
@@ -23,6 +23,43 @@ pub struct Stack {
     pub data_buckets: Vec<String>,
     /// Buckets of the stack that pipectl fills and may empty.
     pub own_buckets: Vec<String>,
+    /// Buckets of the stack that may exist already and are then taken over.
+    pub adoptable: Vec<Adoptable>,
+}
+
+/// A bucket that may exist already and is then taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoptable {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The bucket.
+    pub bucket: String,
+    /// ARN of the topic that is to hear of its objects.
+    pub topic: String,
+}
+
+/// Whether a resource of a template is one that was taken over.
+pub fn is_adopted(resource: &Value) -> bool {
+    resource["Metadata"]["pipectl"]["adopted"] == json!(true)
+}
+
+/// A template without a resource and those that refer to it.
+pub fn without(template: &Value, logical_id: &str) -> Value {
+    let mut template = template.clone();
+    let reference = json!({ "Ref": logical_id });
+    if let Some(resources) = template["Resources"].as_object_mut() {
+        resources.retain(|id, resource| id != logical_id && !refers(resource, &reference));
+    }
+    template
+}
+
+fn refers(value: &Value, reference: &Value) -> bool {
+    value == reference
+        || match value {
+            Value::Object(fields) => fields.values().any(|value| refers(value, reference)),
+            Value::Array(items) => items.iter().any(|value| refers(value, reference)),
+            _ => false,
+        }
 }
 
 impl Stack {
@@ -30,6 +67,36 @@ impl Stack {
     pub fn yaml(&self) -> Result<String, serde_yaml::Error> {
         serde_yaml::to_string(&self.template)
     }
+
+    /// The stack in which these buckets were taken over. Of such a bucket it holds the notification only: everything
+    /// else of it, its policy too, stays as its owner made it.
+    pub fn adopting<'a>(&self, logical_ids: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut stack = self.clone();
+        for id in logical_ids {
+            let own = stack.template["Resources"][id]["Properties"].take();
+            stack.template = without(&stack.template, id);
+            let mut resource = imported(&own["BucketName"]);
+            resource["Properties"]["NotificationConfiguration"] = own["NotificationConfiguration"].clone();
+            stack.template["Resources"][id] = resource;
+        }
+        stack
+    }
+
+    /// The stack in which every bucket that may be taken over was.
+    pub fn adopting_all(&self) -> Self {
+        self.adopting(self.adoptable.iter().map(|bucket| bucket.logical_id.as_str()))
+    }
+}
+
+/// A bucket as it is imported: nothing of it is said, so nothing of it changes.
+pub fn imported(bucket: &Value) -> Value {
+    json!({
+        "Type": "AWS::S3::Bucket",
+        "DeletionPolicy": "Retain",
+        "UpdateReplacePolicy": "Retain",
+        "Metadata": { "pipectl": { "adopted": true } },
+        "Properties": { "BucketName": bucket },
+    })
 }
 
 /// Value of a stack's parameter.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
+use super::adopt::{self, LiveBuckets, Settled};
 use super::remove::drop_object;
 use super::{Action, Plan, PropertyChange, Step, StepKind};
 use crate::aws::diff::{self, WantedStack};
@@ -23,6 +24,8 @@ pub struct World {
     pub stacks: LiveStacks,
     /// The Snowflake objects.
     pub objects: LiveObjects,
+    /// Buckets that could be taken over.
+    pub buckets: LiveBuckets,
     /// Key of the runtime's zip in the artefact bucket.
     pub runtime_key: String,
 }
@@ -45,7 +48,11 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
                         stack.name
                     ));
                 }
-                (!foreign).then(|| stack_step(&node.id, stack, world)).flatten()
+                let settled = adopt::settle(&node.id, stack, &world.stacks, &world.buckets);
+                obstacles.extend(settled.obstacles.iter().cloned());
+                let own = (!foreign).then(|| stack_step(&node.id, &settled, world)).flatten();
+                steps.extend(settled.steps);
+                own
             }
             Body::Upload(upload) => upload_step(&node.id, &upload.bucket, graph, world),
             Body::Object(object) => match objects::object(object, live(object, world), &names.mark()) {
@@ -63,6 +70,7 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     }
     replace_pipes_of_replaced_stages(graph, world, &mut steps);
     order(graph, &mut steps);
+    adopt::order(&mut steps);
     let leftover = leftover_objects(graph, world, names, &steps);
     steps.extend(leftover);
     steps.extend(leftover_stacks(graph, world));
@@ -80,7 +88,8 @@ fn live<'a>(object: &Object, world: &'a World) -> Option<&'a crate::snowflake::o
     world.objects.get(&(object.kind, object.name.clone()))
 }
 
-fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
+/// A step that loses nothing and needs nothing.
+pub(super) fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
     let reason = reason.to_owned();
     Step {
         id: id.clone(),
@@ -97,10 +106,22 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
     }
 }
 
-fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
+fn stack_step(id: &NodeId, settled: &Settled, world: &World) -> Option<Step> {
+    let step = plain_stack_step(id, &settled.stack, &settled.adopted, world)?;
+    let changes = [step.changes, settled.changes.clone()].concat();
+    Some(Step {
+        changes,
+        reversible: step.reversible && settled.loss.is_none(),
+        loss: settled.loss.clone(),
+        ..step
+    })
+}
+
+fn plain_stack_step(id: &NodeId, stack: &Stack, adopted: &[String], world: &World) -> Option<Step> {
     let target = format!("stack {}", stack.name);
     let deploy = vec![Action::DeployStack {
         stack: stack.name.clone(),
+        adopted: adopted.to_vec(),
     }];
     let Some(live) = world.stacks.get(&stack.name) else {
         return Some(step(id, StepKind::Create, target, "it does not exist", deploy));
@@ -215,10 +236,8 @@ fn upload_step(id: &NodeId, bucket: &str, graph: &Graph, world: &World) -> Optio
 }
 
 fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
-    let sql = |sql: String| Action::Sql {
-        role: object.actor,
-        sql,
-    };
+    let role = difference.actor;
+    let sql = |sql: String| Action::Sql { role, sql };
     let actions: Vec<Action> = match (difference.kind, object.kind) {
         (StepKind::Replace, Kind::Pipe) => {
             vec![Action::ReplacePipe {
@@ -341,9 +360,17 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
     let mut steps = Vec::new();
     for ((kind, name), live) in leftover {
         let empty = *kind == Kind::Table && live.property("rows") == "0";
-        let mut drop = drop_object(*kind, name);
-        drop.reason = "the file no longer names it".to_owned();
-        drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
+        let adopted = live.is_adopted_by(&owner);
+        let mut drop = if adopted {
+            adopt::give_back(*kind, name, live, names)
+        } else {
+            drop_object(*kind, name)
+        };
+        drop.reason = match adopted {
+            true => format!("the file no longer names it; {}", drop.reason),
+            false => "the file no longer names it".to_owned(),
+        };
+        drop.loss = kind.loss().filter(|_| !empty && !adopted).map(str::to_owned);
         drop.reversible = drop.loss.is_none();
         if *kind != Kind::Task {
             drop.needs = std::mem::take(&mut earlier);
@@ -381,7 +408,7 @@ fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
 /// Whether a running task could miss a column in the middle of this step.
 fn changes_columns(step: &Step) -> bool {
     let of_column = |change: &PropertyChange| change.property.starts_with("column ");
-    step.kind == StepKind::Alter && step.changes.iter().any(of_column)
+    matches!(step.kind, StepKind::Alter | StepKind::Adopt) && step.changes.iter().any(of_column)
 }
 
 /// Puts the changes of tasks between suspending the graph and resuming it, and resumes a graph that is found suspended.

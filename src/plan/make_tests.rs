@@ -6,6 +6,7 @@ use crate::snowflake::mark;
 
 fn empty() -> World {
     World {
+        buckets: Default::default(),
         stacks: LiveStacks::new(),
         objects: LiveObjects::new(),
         runtime_key: "KEY".to_owned(),

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use super::adopt::{self, Adopted};
 use super::{Action, Plan, Step, StepKind};
 use crate::aws::observe::LiveStacks;
 use crate::graph::object::{Actor, Kind};
+use crate::graph::stack::Stack;
 use crate::graph::{Graph, NodeId};
 use crate::model::names::Names;
 use crate::snowflake::ident::Name;
@@ -23,6 +25,8 @@ pub struct Found {
     pub buckets: BTreeMap<String, u64>,
     /// Views in its database; pipectl makes none.
     pub views: Vec<Name>,
+    /// Buckets that were taken over.
+    pub adopted: Vec<Adopted>,
     /// Whether the pipeline has parameters.
     pub parameters: bool,
 }
@@ -58,7 +62,9 @@ fn actor(kind: Kind) -> Actor {
     match kind {
         Kind::Role | Kind::Warehouse | Kind::StorageIntegration | Kind::NotificationIntegration => Actor::Deployer,
         Kind::Pipe | Kind::Task => Actor::Loader,
-        Kind::Database | Kind::Schema | Kind::FileFormat | Kind::Stage | Kind::Table | Kind::Stream => Actor::Owner,
+        Kind::Database | Kind::Schema | Kind::FileFormat | Kind::Stream => Actor::Owner,
+        // In a database of somebody else's the deploying role owns them itself; it holds the OWNER role everywhere.
+        Kind::Stage | Kind::Table => Actor::Deployer,
     }
 }
 
@@ -89,6 +95,8 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
                 add(wave);
             }
         }
+        let adopted = found.adopted.iter().filter(|adopted| adopted.stack == stack.name);
+        add(adopted.map(|adopted| give_back_bucket(id, adopted)).collect());
         add(stack_step(id, stack, found, delete_data, &mut kept)
             .into_iter()
             .collect());
@@ -156,16 +164,12 @@ fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
     }]
 }
 
-fn stack_step(
-    id: &NodeId,
-    stack: &crate::graph::stack::Stack,
-    found: &Found,
-    delete_data: bool,
-    kept: &mut Vec<Kept>,
-) -> Option<Step> {
+fn stack_step(id: &NodeId, stack: &Stack, found: &Found, delete_data: bool, kept: &mut Vec<Kept>) -> Option<Step> {
+    let own = |bucket: &&String| is_own(bucket, stack, found);
     let holding: Vec<String> = stack
         .data_buckets
         .iter()
+        .filter(own)
         .filter_map(|bucket| {
             found
                 .buckets
@@ -190,6 +194,7 @@ fn stack_step(
         .data_buckets
         .iter()
         .chain(&stack.own_buckets)
+        .filter(own)
         .filter(|bucket| found.buckets.contains_key(*bucket));
     // Buckets go before their stack, which retains them: as long as it stands they are known as the pipeline's.
     let mut actions: Vec<Action> = buckets
@@ -199,6 +204,26 @@ fn stack_step(
         stack: stack.name.clone(),
     });
     Some(drop_step(id.clone(), format!("stack {}", stack.name), actions))
+}
+
+/// Whether a bucket is the stack's own. One that was taken over is not, and one that may be taken over is its own only
+/// when the stack itself says so.
+fn is_own(bucket: &str, stack: &Stack, found: &Found) -> bool {
+    let adoptable = stack.adoptable.iter().find(|adoptable| adoptable.bucket == bucket);
+    let holds = |id: &str| {
+        let resource = found
+            .stacks
+            .get(&stack.name)
+            .map(|live| &live.template["Resources"][id]["Properties"]);
+        resource.is_some_and(|properties| properties["BucketName"] == *bucket)
+    };
+    !found.adopted.iter().any(|adopted| adopted.bucket == bucket)
+        && adoptable.is_none_or(|adoptable| holds(&adoptable.logical_id))
+}
+
+fn give_back_bucket(stack: &NodeId, adopted: &Adopted) -> Step {
+    let id = NodeId(format!("{stack}:release:{}", adopted.logical_id));
+    adopt::give_back_bucket(id, adopted, "it was adopted and is given back: it keeps what it holds")
 }
 
 /// The Snowflake objects in waves: each wave needs the one before gone.
@@ -212,18 +237,22 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
             .filter(move |((found, _), live)| *found == kind && live.mark().is_some_and(|(by, _)| by == owner))
             .map(|((_, name), live)| (name, live))
     };
+    let adopted = |live: &LiveObject| live.is_adopted_by(&owner);
     let full: Vec<&Name> = ours(Kind::Table)
-        .filter(|(_, live)| !matches!(live.property("rows"), "0"))
+        .filter(|(_, live)| !matches!(live.property("rows"), "0") && !adopted(live))
         .map(|(name, _)| name)
         .collect();
-    let is_foreign =
-        |kind: Kind, live: &LiveObject| kind > Kind::Schema && live.mark().is_none_or(|(by, _)| by != owner);
+    // What is somebody's, or is given back, stands in the way only where its schema would be dropped.
+    let is_foreign = |kind: Kind, live: &LiveObject| {
+        kind > Kind::Schema && (live.mark().is_none_or(|(by, _)| by != owner) || adopted(live))
+    };
+    let stays = |name: &&Name| is_in_what_stays(name, found, &owner);
     let foreign = found
         .objects
         .iter()
         .filter(|((kind, _), live)| is_foreign(*kind, live))
         .map(|((_, name), _)| name);
-    let foreign: Vec<&Name> = foreign.chain(&found.views).collect();
+    let foreign: Vec<&Name> = foreign.chain(&found.views).filter(|name| !stays(name)).collect();
     let keep_rows = !full.is_empty() && !delete_data;
     let keep = keep_rows || !foreign.is_empty();
     let mut waves = Vec::new();
@@ -237,7 +266,7 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
     ] {
         let wave = ours(kind)
             .filter(|(name, _)| !keep_rows || !full.contains(name))
-            .map(|(name, _)| drop_object(kind, name));
+            .map(|(name, live)| take_away(kind, name, live, names));
         waves.push(wave.collect());
     }
     if keep {
@@ -254,12 +283,12 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
     } else {
         waves.push(
             ours(Kind::Schema)
-                .map(|(name, _)| drop_object(Kind::Schema, name))
+                .map(|(name, live)| take_away(Kind::Schema, name, live, names))
                 .collect(),
         );
         waves.push(
             ours(Kind::Database)
-                .map(|(name, _)| drop_object(Kind::Database, name))
+                .map(|(name, live)| take_away(Kind::Database, name, live, names))
                 .collect(),
         );
     }
@@ -269,6 +298,24 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
         waves.push(ours(kind).map(|(name, _)| drop_object(kind, name)).collect());
     }
     waves
+}
+
+/// Whether an object lies in a schema, or a database, that is given back and so stays with all that is in it.
+fn is_in_what_stays(name: &Name, found: &Found, owner: &str) -> bool {
+    let Some(schema) = name.parent() else { return false };
+    let Some(database) = schema.parent() else { return false };
+    let live = |kind: Kind, name: &Name| found.objects.get(&(kind, name.clone()));
+    let is_given_back = |live: Option<&LiveObject>| live.is_some_and(|live| live.is_adopted_by(owner));
+    let is_ours = live(Kind::Schema, &schema).is_some_and(|live| live.mark().is_some_and(|(by, _)| by == owner));
+    is_given_back(live(Kind::Schema, &schema)) || (is_given_back(live(Kind::Database, &database)) && !is_ours)
+}
+
+/// The step that drops an object, or gives it back when it was taken over.
+fn take_away(kind: Kind, name: &Name, live: &LiveObject, names: &Names) -> Step {
+    match live.is_adopted_by(&names.mark()) {
+        true => adopt::give_back(kind, name, live, names),
+        false => drop_object(kind, name),
+    }
 }
 
 /// The step that drops an object.

@@ -42,6 +42,7 @@ fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
             .collect(),
         buckets: buckets.map(|bucket| (bucket.clone(), objects)).collect(),
         views: vec![],
+        adopted: vec![],
         parameters: true,
     }
 }

@@ -64,8 +64,12 @@ impl Basis {
             .iter()
             .filter(|((kind, name), live)| is_ours(*kind, name, live))
             .map(|((kind, name), live)| (format!("{kind} {name}"), of_object(live)));
+        let buckets = world
+            .buckets
+            .iter()
+            .map(|(name, live)| (format!("bucket {name}"), hash(&format!("{live:?}"))));
         Basis {
-            observed: stacks.chain(objects).collect(),
+            observed: stacks.chain(objects).chain(buckets).collect(),
             definition: files.iter().map(|(path, text)| (path.clone(), hash(text))).collect(),
             runtime: world.runtime_key.clone(),
         }

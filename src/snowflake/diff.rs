@@ -2,8 +2,8 @@
 
 use super::ident::{Ident, Name, literal};
 use super::observe::{LiveColumn, LiveObject};
-use super::{mark, types};
-use crate::graph::object::{ColumnDefinition, Kind, Object};
+use super::{adopt, mark, types};
+use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
 use crate::plan::{PropertyChange, StepKind};
 
 /// What must be done to one object.
@@ -21,6 +21,8 @@ pub struct Difference {
     pub loss: Option<String>,
     /// Whether the former definition can be brought back, whatever rows came meanwhile.
     pub reversible: bool,
+    /// Who runs the statements.
+    pub actor: Actor,
     /// The statements, in order.
     pub statements: Vec<String>,
 }
@@ -30,7 +32,7 @@ pub struct Difference {
 pub enum Obstacle {
     /// It belongs to somebody else.
     #[error(
-        "{kind} {name} exists and is not this pipeline's (its comment is {comment:?})\n  hint: choose another name in pipeline.toml, or rename the existing {kind}"
+        "{kind} {name} exists and is not this pipeline's (its comment is {comment:?})\n  hint: choose another name in pipeline.toml, or rename the existing {kind}{way}"
     )]
     Foreign {
         /// What it is.
@@ -39,6 +41,8 @@ pub enum Obstacle {
         name: Name,
         /// Its comment.
         comment: String,
+        /// How it could be taken over instead.
+        way: &'static str,
     },
     /// A column's type cannot change in place.
     #[error(
@@ -54,6 +58,18 @@ pub enum Obstacle {
         /// The type in the file.
         new: String,
     },
+    /// It cannot be taken over, or was and the file does not say so any more.
+    #[error("{kind} {name} {why}\n  hint: {hint}")]
+    Adoption {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+        /// What is against it.
+        why: String,
+        /// The way out.
+        hint: String,
+    },
 }
 
 /// Compares one object. `owner` is the pipeline's mark.
@@ -61,11 +77,15 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
     let Some(live) = live else {
         return Ok(Some(creation(wanted)));
     };
+    if let Some(adoption) = adopt::applies(wanted, live, owner)? {
+        return adopt::object(wanted, adoption, live, owner);
+    }
     let Some((_, hash)) = live.mark().filter(|(found, _)| *found == owner) else {
         return Err(Obstacle::Foreign {
             kind: wanted.kind,
             name: wanted.name.clone(),
             comment: live.comment.clone(),
+            way: adopt::way(wanted),
         });
     };
     let drift = hash == wanted.hash;
@@ -132,6 +152,7 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
         changes,
         reversible: reversible && loss.is_none(),
         loss,
+        actor: wanted.actor,
         statements,
     }))
 }
@@ -150,13 +171,18 @@ fn creation(wanted: &Object) -> Difference {
         .chain(&wanted.statements.grants)
         .cloned()
         .collect();
+    let nothing = wanted
+        .adoption
+        .as_ref()
+        .map_or("", |_| ", so there is nothing to adopt");
     Difference {
         kind: StepKind::Create,
-        reason: "it does not exist".to_owned(),
+        reason: format!("it does not exist{nothing}"),
         drift: false,
         changes: vec![],
         loss: None,
         reversible: true,
+        actor: wanted.actor,
         statements,
     }
 }
@@ -173,6 +199,7 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
         changes,
         reversible: loss.is_none(),
         loss,
+        actor: wanted.actor,
         statements,
     }
 }
@@ -254,11 +281,11 @@ fn columns(wanted: &Object, live: &LiveObject, owner: &str, is_unfinished: bool)
     Ok((changes, statements, loss))
 }
 
-fn described(column: &ColumnDefinition) -> String {
+pub(super) fn described(column: &ColumnDefinition) -> String {
     format!("{}{}", column.data_type, if column.not_null { " NOT NULL" } else { "" })
 }
 
-fn addition(table: &Name, column: &ColumnDefinition) -> String {
+pub(super) fn addition(table: &Name, column: &ColumnDefinition) -> String {
     let comment = column
         .comment
         .as_deref()

@@ -69,6 +69,12 @@ impl Name {
         Name(parts.iter().map(|part| Ident((*part).to_owned())).collect())
     }
 
+    /// What the object is in; nothing for an object of the account.
+    pub fn parent(&self) -> Option<Self> {
+        let (_, above) = self.0.split_last()?;
+        (!above.is_empty()).then(|| Name(above.to_vec()))
+    }
+
     /// The last part, as Snowflake stores it.
     pub fn last(&self) -> &str {
         self.0.last().map(Ident::as_str).unwrap_or_default()

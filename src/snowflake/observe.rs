@@ -23,6 +23,11 @@ pub struct LiveObject {
 }
 
 impl LiveObject {
+    /// Whether it is `owner`'s, and was somebody else's before.
+    pub fn is_adopted_by(&self, owner: &str) -> bool {
+        mark::is_adopted(&self.comment) && self.mark().is_some_and(|(found, _)| found == owner)
+    }
+
     /// Owner and hash, where the comment has the mark.
     pub fn mark(&self) -> Option<(&str, &str)> {
         mark::read(&self.comment)
@@ -45,6 +50,8 @@ pub struct LiveColumn {
     pub not_null: bool,
     /// Its comment.
     pub comment: String,
+    /// Whether a row without a value for it gets one.
+    pub has_default: bool,
 }
 
 /// The pipeline's objects.
@@ -90,7 +97,7 @@ fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
         shown(
             Kind::Database,
             format!("SHOW DATABASES LIKE {}", literal(target.database.last())),
-            &[],
+            &[("owner", "owner")],
         ),
     ]
 }
@@ -108,7 +115,7 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             kind: Kind::Schema,
             statement: format!("SHOW SCHEMAS IN DATABASE {database}"),
             name: &["database_name", "name"],
-            properties: &[("options", "options")],
+            properties: &[("options", "options"), ("owner", "owner")],
         },
         shown(
             Kind::FileFormat,
@@ -118,9 +125,13 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
         shown(
             Kind::Stage,
             "STAGES",
-            &[("url", "url"), ("storage_integration", "storage_integration")],
+            &[
+                ("url", "url"),
+                ("storage_integration", "storage_integration"),
+                ("owner", "owner"),
+            ],
         ),
-        shown(Kind::Table, "TABLES", &[("rows", "rows")]),
+        shown(Kind::Table, "TABLES", &[("rows", "rows"), ("owner", "owner")]),
         shown(
             Kind::Pipe,
             "PIPES",
@@ -274,6 +285,9 @@ fn column(row: &Row) -> LiveColumn {
             .get("null?")
             .is_some_and(|null| matches!(null, "false" | "NOT_NULL")),
         comment: row.get("comment").unwrap_or_default().to_owned(),
+        has_default: ["default", "autoincrement"]
+            .iter()
+            .any(|column| row.get(column).is_some_and(|text| !text.is_empty() && text != "null")),
         data_type,
     }
 }

@@ -11,6 +11,14 @@ use crate::snowflake::ident::{Name, literal};
 use crate::snowflake::mark;
 use crate::snowflake::sql::{Templates, raw};
 
+use super::Context;
+
+/// Shorthand for the values of a template.
+macro_rules! values {
+    ($($key:literal: $value:expr),* $(,)?) => {
+        std::collections::BTreeMap::from([$(($key, minijinja::Value::from($value))),*])
+    };
+}
 /// What an object is made of.
 pub struct Blueprint<'a> {
     /// What it is.
@@ -72,10 +80,25 @@ impl Blueprint<'_> {
             properties: constants(self.kind),
             fixed: &[],
             statements,
+            can_be_adopted: false,
+            adoption: None,
             columns: Vec::new(),
             task: None,
         })
     }
+}
+
+/// What the pipeline's roles need on an object that they do not own.
+pub fn grants_on(context: &Context, kind: Kind, name: &Name) -> anyhow::Result<Vec<String>> {
+    let values = values! {
+        "name": raw(name),
+        "parent": raw(name.parent().map(|parent| parent.to_string()).unwrap_or_default()),
+        "owner": raw(&context.roles.owner),
+        "loader": raw(&context.roles.loader),
+        "reader": raw(&context.roles.reader),
+    };
+    let mut sections = context.templates.sections("adopt", values)?;
+    Ok(sections.remove(kind.label()).unwrap_or_default())
 }
 
 /// Properties that every object of a kind has, as its template sets them.
@@ -103,10 +126,4 @@ pub fn hash(text: &str) -> String {
         .collect()
 }
 
-/// Shorthand for the values of a template.
-macro_rules! values {
-    ($($key:literal: $value:expr),* $(,)?) => {
-        std::collections::BTreeMap::from([$(($key, minijinja::Value::from($value))),*])
-    };
-}
 pub(super) use values;

@@ -54,6 +54,8 @@ pub fn merge(table: &Table, source: &Name, target: &Name, templates: &Templates)
         rows => rows(table, source, templates)?,
         key => names(&mut keys(), "", ", "),
         match => raw(matched.join(" AND ")),
+        // Rows that an adopted table had before came from no file, so any file is newer.
+        rows_from_elsewhere => raw(if table.adopt { "t._FILE_MODIFIED IS NULL\n  OR " } else { "" }),
         updated => updated,
         inserted => names(&mut table.columns.iter(), "", ", "),
         values => names(&mut table.columns.iter(), "s.", ", "),

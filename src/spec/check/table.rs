@@ -31,6 +31,7 @@ pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
         prefix(&table.key("prefix"), faults);
         let flattens = flatten(&table.key("flatten"), faults);
         columns(table, flattens, faults);
+        adopt(table, faults);
     }
     nested_prefixes(&tables, faults);
 }
@@ -77,6 +78,21 @@ fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
     former_names(&columns, flattens, faults);
     for column in &columns {
         self::column(column, flattens, faults);
+    }
+}
+
+/// The columns of an adopted table are somebody's, and keep their names.
+fn adopt(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    if table.key("adopt").boolean() != Some(true) {
+        return;
+    }
+    for column in table.key("columns").items().unwrap_or_default() {
+        let was = column.key("was");
+        if was.is_present() {
+            let message = "a column of an adopted table keeps its name";
+            let hint = "remove `was`, and give the column the name that it has in the table";
+            faults.push(was.fault(code::ADOPT, message).hint(hint));
+        }
     }
 }
 
