@@ -11,6 +11,7 @@ ALTER STAGE {{ name }} SET FILE_FORMAT = (FORMAT_NAME = {{ format }})
 ALTER STAGE {{ name }} SET COMMENT = {{ comment }}
 
 -- grants
+
 {% for grant in grants %}
 {{ grant }}
 

@@ -13,6 +13,7 @@ COMMENT = {{ comment }}
 ALTER TABLE {{ name }} SET COMMENT = {{ comment }}
 
 -- grants
+
 {% for grant in grants %}
 {{ grant }}
 

@@ -51,19 +51,18 @@ where
 
 /// Reads a bucket; `None` when there is no such bucket.
 pub async fn observe(aws: &Aws, bucket: &str) -> anyhow::Result<Option<LiveBucket>> {
-    let s3 = &aws.s3;
     let call = |name: &str| format!("s3:{name} of {bucket}");
-    let versioning = s3.get_bucket_versioning().bucket(bucket).send().await;
+    let versioning = aws.s3.get_bucket_versioning().bucket(bucket).send().await;
     let Some(versioning) = unless_absent(&call("GetBucketVersioning"), versioning, &["NoSuchBucket"])? else {
         return Ok(None);
     };
     let (encryption, lifecycle, policy, access, tags, notifications) = tokio::join!(
-        s3.get_bucket_encryption().bucket(bucket).send(),
-        s3.get_bucket_lifecycle_configuration().bucket(bucket).send(),
-        s3.get_bucket_policy().bucket(bucket).send(),
-        s3.get_public_access_block().bucket(bucket).send(),
-        s3.get_bucket_tagging().bucket(bucket).send(),
-        s3.get_bucket_notification_configuration().bucket(bucket).send(),
+        aws.s3.get_bucket_encryption().bucket(bucket).send(),
+        aws.s3.get_bucket_lifecycle_configuration().bucket(bucket).send(),
+        aws.s3.get_bucket_policy().bucket(bucket).send(),
+        aws.s3.get_public_access_block().bucket(bucket).send(),
+        aws.s3.get_bucket_tagging().bucket(bucket).send(),
+        aws.s3.get_bucket_notification_configuration().bucket(bucket).send(),
     );
     let none = "ServerSideEncryptionConfigurationNotFoundError";
     let encryption = unless_absent(&call("GetBucketEncryption"), encryption, &[none])?;

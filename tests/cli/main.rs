@@ -4,6 +4,7 @@ mod client;
 mod cloud;
 mod run;
 
+mod adopt;
 mod columns;
 mod command_line;
 mod destroy;
