@@ -64,7 +64,7 @@ impl Hands {
     pub(super) async fn replace_pipe(&self, pipe: &Name, statements: &[String], note: Note<'_>) -> anyhow::Result<()> {
         let format = "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'";
         let now = format!(
-            "SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', DATEADD('MINUTE', -1, CURRENT_TIMESTAMP()))::TIMESTAMP_NTZ, {format})"
+            "SELECT TO_CHAR(DATEADD('MINUTE', -1, CONVERT_TIMEZONE('UTC', CURRENT_TIMESTAMP())::TIMESTAMP_NTZ), {format})"
         );
         let paused = self.ask(Actor::Loader, now).await?;
         self.sql(

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use anyhow::Context;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cloudformation::types::{Capability, ChangeSetType, Parameter, ResourceToImport, Tag};
+use aws_sdk_cloudformation::types::{Capability, ChangeSetType, Parameter, ResourceToImport};
 use aws_sdk_s3::types::{BucketVersioningStatus, NotificationConfiguration};
 use serde_json::{Value, json};
 
@@ -198,25 +198,20 @@ pub async fn bucket(aws: &Aws, stack: &Stack, logical_id: &str, bucket: &str, no
     if body["Resources"][logical_id]["Properties"]["BucketName"] == json!(bucket) {
         return Ok(());
     }
-    body["Resources"][logical_id] = imported(&json!(bucket));
+    body["Resources"][logical_id] = imported(&json!(bucket), &stack.owner());
     let change_set = format!("pipectl-{}", uuid::Uuid::new_v4());
     let resource = ResourceToImport::builder()
         .resource_type("AWS::S3::Bucket")
         .logical_resource_id(logical_id)
         .resource_identifier("BucketName", bucket)
         .build();
-    let tags = stack
-        .tags
-        .iter()
-        .map(|(key, value)| Tag::builder().key(key).value(value).build());
     aws.cloudformation
         .create_change_set()
         .stack_name(&stack.name)
         .change_set_name(&change_set)
         .change_set_type(ChangeSetType::Import)
         .capabilities(Capability::CapabilityNamedIam)
-        // An import cannot change the tags of a stack that exists.
-        .set_tags((!exists).then(|| tags.collect()))
+        // An import can neither tag a stack nor change its tags; the update that follows does.
         .template_body(serde_yaml::to_string(&body).context("writing the template")?)
         .resources_to_import(resource)
         .send()

@@ -40,7 +40,7 @@ pub struct Adoptable {
 
 /// Whether a resource of a template is one that was taken over.
 pub fn is_adopted(resource: &Value) -> bool {
-    resource["Metadata"]["pipectl"]["adopted"] == json!(true)
+    resource["Metadata"]["pipectl"]["adopted"].is_string()
 }
 
 /// A template without a resource and those that refer to it.
@@ -68,6 +68,12 @@ impl Stack {
         serde_yaml::to_string(&self.template)
     }
 
+    /// The pipeline and environment that the stack is of, as in marks.
+    pub fn owner(&self) -> String {
+        let tag = |key: &str| self.tags.get(key).map(String::as_str).unwrap_or_default();
+        format!("{}/{}", tag("pipectl:pipeline"), tag("pipectl:environment"))
+    }
+
     /// The stack in which these buckets were taken over. Of such a bucket it holds the notification only: everything
     /// else of it, its policy too, stays as its owner made it.
     pub fn adopting<'a>(&self, logical_ids: impl IntoIterator<Item = &'a str>) -> Self {
@@ -75,7 +81,7 @@ impl Stack {
         for id in logical_ids {
             let own = stack.template["Resources"][id]["Properties"].take();
             stack.template = without(&stack.template, id);
-            let mut resource = imported(&own["BucketName"]);
+            let mut resource = imported(&own["BucketName"], &self.owner());
             resource["Properties"]["NotificationConfiguration"] = own["NotificationConfiguration"].clone();
             stack.template["Resources"][id] = resource;
         }
@@ -88,13 +94,14 @@ impl Stack {
     }
 }
 
-/// A bucket as it is imported: nothing of it is said, so nothing of it changes.
-pub fn imported(bucket: &Value) -> Value {
+/// A bucket as `owner` imports it: nothing of it is said, so nothing of it changes. An import cannot tag its stack, so the
+/// resource says whose it is.
+pub fn imported(bucket: &Value, owner: &str) -> Value {
     json!({
         "Type": "AWS::S3::Bucket",
         "DeletionPolicy": "Retain",
         "UpdateReplacePolicy": "Retain",
-        "Metadata": { "pipectl": { "adopted": true } },
+        "Metadata": { "pipectl": { "adopted": owner } },
         "Properties": { "BucketName": bucket },
     })
 }

@@ -503,7 +503,7 @@ fn adoption() {
         .of("a bucket that was imported, and no more", &bucket(), |world| {
             let live = stack(world, "storage");
             live.template =
-                serde_json::json!({"Resources": {"RawBucket": crate::graph::stack::imported(&"theirs".into())}});
+                serde_json::json!({"Resources": {"RawBucket": crate::graph::stack::imported(&"theirs".into(), "chinook-invoices/local")}});
         })
         .of("a bucket that does not exist", &bucket(), |world| {
             world.stacks.remove("chinook-invoices-local-storage");
@@ -511,7 +511,7 @@ fn adoption() {
         .of("a bucket that is the pipeline's own", &bucket(), |_| {})
         .world("a bucket that was adopted, and the file does not say so", |world| {
             let resource = &mut stack(world, "storage").template["Resources"]["RawBucket"];
-            resource["Metadata"] = serde_json::json!({"pipectl": {"adopted": true}});
+            resource["Metadata"] = serde_json::json!({"pipectl": {"adopted": "chinook-invoices/local"}});
         })
         .of("a table", &table(), |world| {
             made_by_hand(world, Kind::Table, "INVOICE");

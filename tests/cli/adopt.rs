@@ -249,7 +249,7 @@ fn what_cannot_be_adopted_says_why() {
     cloud.sql("alter table ANALYTICS.SHOP.INVOICE alter column NOTE set not null");
     refused("refuses rows without NOTE");
     cloud.sql("alter table ANALYTICS.SHOP.INVOICE alter column NOTE drop not null");
-    cloud.sql("comment on table ANALYTICS.SHOP.INVOICE is '[pipectl other/dev 00]'");
+    cloud.sql("alter table ANALYTICS.SHOP.INVOICE set comment = '[pipectl other/dev 00]'");
     refused("belongs to the pipeline other/dev");
 }
 
