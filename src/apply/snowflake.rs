@@ -62,9 +62,9 @@ impl Hands {
     /// by that are merged by their key:
     /// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#recreating-pipes>.
     pub(super) async fn replace_pipe(&self, pipe: &Name, statements: &[String], note: Note<'_>) -> anyhow::Result<()> {
-        let format = "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'";
+        let format = "'YYYY-MM-DD\"T\"HH24:MI:SS'";
         let now = format!(
-            "SELECT TO_CHAR(DATEADD('MINUTE', -1, CONVERT_TIMEZONE('UTC', CURRENT_TIMESTAMP())::TIMESTAMP_NTZ), {format})"
+            "SELECT TO_CHAR(DATEADD('MINUTE', -1, CONVERT_TIMEZONE('UTC', CURRENT_TIMESTAMP())::TIMESTAMP_NTZ), {format}) || 'Z'"
         );
         let paused = self.ask(Actor::Loader, now).await?;
         self.sql(
