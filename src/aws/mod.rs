@@ -9,6 +9,7 @@ pub mod failure;
 pub mod lease;
 pub mod manifest;
 pub mod observe;
+pub mod replacement;
 pub mod runtime;
 pub mod session;
 pub mod status;
