@@ -247,9 +247,18 @@ fn replaced(was: &Value, is: &Value, others: &BTreeMap<&str, Sure>) -> Sure {
         return Sure::Yes;
     }
     let (before, after) = (&was["Properties"], &is["Properties"]);
-    let keys = |side: &Value| side.as_object().into_iter().flat_map(|all| all.keys().cloned()).collect::<BTreeSet<_>>();
+    let keys = |side: &Value| {
+        side.as_object()
+            .into_iter()
+            .flat_map(|all| all.keys().cloned())
+            .collect::<BTreeSet<_>>()
+    };
     let of_property = |name: &String| {
-        let own = if before[name] == after[name] { Sure::No } else { Sure::Yes };
+        let own = if before[name] == after[name] {
+            Sure::No
+        } else {
+            Sure::Yes
+        };
         let through = others
             .iter()
             .filter(|(other, _)| refers(&after[name], other))
@@ -340,7 +349,9 @@ fn told(change: &ResourceChange, templates: (&Value, &Value), others: &BTreeMap<
 }
 
 fn of_detail(kind: &str, detail: &ResourceChangeDetail, sides: [&Value; 2], others: &BTreeMap<&str, Sure>) -> Sure {
-    let Some(target) = detail.target() else { return Sure::Maybe };
+    let Some(target) = detail.target() else {
+        return Sure::Maybe;
+    };
     if target.attribute() != Some(&ResourceAttribute::Properties) {
         return Sure::No;
     }

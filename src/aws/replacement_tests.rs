@@ -61,10 +61,17 @@ fn other_properties_replace_nothing() {
 
 #[test]
 fn an_unknown_type_stays_in_doubt_and_another_type_is_another_resource() {
-    let queue = |kind: &str, size: u32| json!({ "Resources": { "X": { "Type": kind, "Properties": { "Size": size } } } });
+    let queue =
+        |kind: &str, size: u32| json!({ "Resources": { "X": { "Type": kind, "Properties": { "Size": size } } } });
     let of = |before: &str, after: &str| said(&from_templates(&queue(before, 1), &queue(after, 2)));
-    assert_eq!(of("AWS::New::Thing", "AWS::New::Thing"), ["X (AWS::New::Thing) may be replaced"]);
-    assert_eq!(of("AWS::SQS::Queue", "AWS::SNS::Topic"), ["X (AWS::SQS::Queue) is replaced"]);
+    assert_eq!(
+        of("AWS::New::Thing", "AWS::New::Thing"),
+        ["X (AWS::New::Thing) may be replaced"]
+    );
+    assert_eq!(
+        of("AWS::SQS::Queue", "AWS::SNS::Topic"),
+        ["X (AWS::SQS::Queue) is replaced"]
+    );
 }
 
 #[test]
@@ -79,7 +86,10 @@ fn what_leaves_is_kept_as_its_policy_says() {
         ]
     );
     assert_eq!(loss(&effects).as_deref(), Some("the messages of Queue"));
-    assert_eq!(said(&from_templates(&template(), &json!({ "Resources": {} }))), said(&effects));
+    assert_eq!(
+        said(&from_templates(&template(), &json!({ "Resources": {} }))),
+        said(&effects)
+    );
 }
 
 fn detail(
@@ -137,7 +147,12 @@ fn a_change_set_wins() {
 fn the_arn_of_a_resource_that_stays_replaces_nothing() {
     let (always, dynamic) = (RequiresRecreation::Always, EvaluationType::Dynamic);
     let queue = |replacement| {
-        let timeout = detail("VisibilityTimeout", RequiresRecreation::Never, EvaluationType::Static, None);
+        let timeout = detail(
+            "VisibilityTimeout",
+            RequiresRecreation::Never,
+            EvaluationType::Static,
+            None,
+        );
         modify("Queue", "AWS::SQS::Queue", replacement, vec![timeout])
     };
     let source = modify(
@@ -159,14 +174,27 @@ fn the_arn_of_a_resource_that_stays_replaces_nothing() {
         ]
     );
     let other = detail("EventSourceArn", always, dynamic, Some("Queue.QueueName"));
-    let other = modify("Source", "AWS::Lambda::EventSourceMapping", Replacement::Conditional, vec![other]);
-    assert_eq!(of(&[other]), ["Source (AWS::Lambda::EventSourceMapping) may be replaced"]);
+    let other = modify(
+        "Source",
+        "AWS::Lambda::EventSourceMapping",
+        Replacement::Conditional,
+        vec![other],
+    );
+    assert_eq!(
+        of(&[other]),
+        ["Source (AWS::Lambda::EventSourceMapping) may be replaced"]
+    );
 }
 
 #[test]
 fn what_cloudformation_leaves_open_the_documentation_decides() {
     let of = |property: &str| {
-        let detail = detail(property, RequiresRecreation::Conditionally, EvaluationType::Static, None);
+        let detail = detail(
+            property,
+            RequiresRecreation::Conditionally,
+            EvaluationType::Static,
+            None,
+        );
         let change = modify("Bucket", "AWS::S3::Bucket", Replacement::Conditional, vec![detail]);
         said(&from_changes(&[change], &template(), &template()))
     };
