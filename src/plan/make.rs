@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 
 use super::remove::drop_object;
-use super::{Action, Plan, PropertyChange, Step, StepKind};
+use super::{Action, MISSING, Plan, PropertyChange, Step, StepKind};
 use crate::aws::diff::{self, WantedStack};
 use crate::aws::observe::{LiveStack, LiveStacks};
 use crate::aws::status::{Next, next};
@@ -105,7 +105,7 @@ fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
         stack: stack.name.clone(),
     }];
     let Some(live) = world.stacks.get(&stack.name) else {
-        return Some(step(id, StepKind::Create, target, "it does not exist", deploy));
+        return Some(step(id, StepKind::Create, target, MISSING, deploy));
     };
     match next(&live.status) {
         Next::Recreate => {

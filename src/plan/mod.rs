@@ -16,6 +16,9 @@ use crate::graph::object::Actor;
 use crate::snowflake::ident::Name;
 use crate::snowflake::mark::{self, Handover};
 
+/// Why most things are made.
+pub const MISSING: &str = "it does not exist";
+
 /// Steps that bring the clouds to the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
