@@ -249,7 +249,7 @@ impl Asked {
 /// In an order of which every beginning is spread over the whole: a run that is stopped early has seen of everything.
 fn scattered<T: Copy>(items: Vec<T>) -> Vec<T> {
     let has_common_divisor =
-        |step: &usize| (2..=*step).any(|divisor| step % divisor == 0 && items.len() % divisor == 0);
+        |step: &usize| (2..=*step).any(|divisor| step.is_multiple_of(divisor) && items.len().is_multiple_of(divisor));
     let golden = items.len() * 618 / 1000;
     let step = (golden.max(1)..).find(|step| !has_common_divisor(step)).unwrap_or(1);
     (0..items.len())
