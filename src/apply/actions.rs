@@ -38,7 +38,9 @@ impl Hands {
     pub async fn act(&self, action: &Action, note: Note<'_>) -> anyhow::Result<()> {
         match action {
             Action::Sql { role, sql } => self.sql(*role, sql).await.map(drop),
-            Action::ReplacePipe { pipe, statements } => self.replace_pipe(pipe, statements, note).await,
+            Action::PausePipe { pipe, mark } => self.pause_pipe(pipe, mark, note).await.map(drop),
+            Action::ReplacePipe { pipe, create, mark } => self.replace_pipe(pipe, create, mark, note).await,
+            Action::RefreshPipe { pipe, create, mark } => self.refresh_pipe(pipe, create, mark).await,
             Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,

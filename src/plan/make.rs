@@ -51,7 +51,7 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
             }
             Body::Upload(upload) => upload_step(&node.id, &upload.bucket, graph, world),
             Body::Object(object) => match objects::object(object, live(object, world), &names.mark()) {
-                Ok(difference) => difference.map(|difference| object_step(&node.id, object, difference)),
+                Ok(difference) => difference.map(|difference| object_step(&node.id, object, difference, names)),
                 Err(obstacle) => {
                     obstacles.push(obstacle.to_string());
                     None
@@ -63,8 +63,10 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     if !obstacles.is_empty() {
         bail!("{}", obstacles.join("\n"));
     }
-    replace_pipes_of_replaced_stages(graph, world, &mut steps);
+    pipes::replace_with_their_stages(graph, world, names, &mut steps);
+    pipes::fill_gaps(graph, world, names, &mut steps);
     order(graph, &mut steps);
+    pipes::pause_before_their_stages(graph, names, &mut steps);
     let leftover = leftover_objects(graph, world, names, &steps);
     steps.extend(leftover);
     steps.extend(leftover_stacks(graph, world));
@@ -145,17 +147,27 @@ fn upload_step(id: &NodeId, bucket: &str, graph: &Graph, world: &World) -> Optio
     })
 }
 
-fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
+fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Names) -> Step {
     let sql = |sql: String| Action::Sql {
         role: object.actor,
         sql,
     };
-    let actions: Vec<Action> = match (difference.kind, object.kind) {
-        (StepKind::Replace, Kind::Pipe) => {
-            vec![Action::ReplacePipe {
-                pipe: object.name.clone(),
-                statements: difference.statements,
-            }]
+    let (pipe, mark) = (object.name.clone(), object.mark(names));
+    let actions: Vec<Action> = match (&object.statements.replace, difference.kind) {
+        (Some(create), StepKind::Replace) => vec![Action::ReplacePipe {
+            pipe,
+            create: create.clone(),
+            mark,
+        }],
+        (Some(create), _) if difference.is_made => {
+            let create = create.clone();
+            // It writes the COMMENT, which comes last.
+            let others = difference
+                .statements
+                .into_iter()
+                .filter(|sql| !sql.contains(" SET COMMENT = "));
+            let refresh = Action::RefreshPipe { pipe, create, mark };
+            others.map(sql).chain([refresh]).collect()
         }
         _ => difference.statements.into_iter().map(sql).collect(),
     };
@@ -172,37 +184,6 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         needs: vec![],
         always: false,
         actions,
-    }
-}
-
-/// A pipe stops when its stage is replaced, and only a new pipe reads the new one:
-/// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition>.
-fn replace_pipes_of_replaced_stages(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
-    let replaced = |id: &NodeId| {
-        let is_stage = id.0.starts_with("snowflake:stage:");
-        is_stage
-            && steps
-                .iter()
-                .any(|step| step.id == *id && step.kind == StepKind::Replace)
-    };
-    let pipes: Vec<Step> = graph
-        .nodes()
-        .iter()
-        .filter(|node| node.needs.iter().any(replaced))
-        .filter_map(|node| match &node.body {
-            Body::Object(object) if object.kind == Kind::Pipe && live(object, world).is_some() => Some(object_step(
-                &node.id,
-                object,
-                objects::replacement(object, "its stage is replaced", vec![]),
-            )),
-            _ => None,
-        })
-        .collect();
-    for pipe in pipes {
-        match steps.iter_mut().find(|step| step.id == pipe.id) {
-            Some(step) => *step = pipe,
-            None => steps.push(pipe),
-        }
     }
 }
 
@@ -371,6 +352,9 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         .unwrap_or(steps.len());
     steps.insert(at, run);
 }
+
+#[path = "pipes.rs"]
+mod pipes;
 
 #[cfg(test)]
 #[path = "make_tests.rs"]

@@ -50,7 +50,9 @@ fn drifted(resource: &DriftedResource) -> String {
 fn steps(out: &mut String, steps: &[&Step], style: &Style) {
     for step in steps {
         let _ = writeln!(out, "  {} {}", sign(step, style), step.target);
-        if !step.reason.is_empty() && step.reason != MISSING {
+        // That it does not exist is what the sign says.
+        let is_plain = step.kind == StepKind::Create && step.reason == MISSING && step.changes.is_empty();
+        if !step.reason.is_empty() && !is_plain {
             let _ = writeln!(out, "      {}", style.dim(&step.reason));
         }
         for change in &step.changes {

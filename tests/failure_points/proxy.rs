@@ -28,11 +28,16 @@ pub enum Kind {
     Error,
     /// Too many requests: throttling by AWS, 429 from Snowflake.
     Throttle,
+    /// No answer for a while, then the connection is closed.
+    Stall,
     /// No answer at all, until the client gives up.
     Hang,
 }
 
-pub const KINDS: [Kind; 8] = [
+/// How long a stalled call is silent.
+const STALL: Duration = Duration::from_secs(2);
+
+pub const KINDS: [Kind; 9] = [
     Kind::KillBefore,
     Kind::KillAfter,
     Kind::DropBefore,
@@ -40,6 +45,7 @@ pub const KINDS: [Kind; 8] = [
     Kind::Refuse,
     Kind::Error,
     Kind::Throttle,
+    Kind::Stall,
     Kind::Hang,
 ];
 
@@ -54,6 +60,7 @@ impl Kind {
             Self::Refuse => "refuse",
             Self::Error => "error",
             Self::Throttle => "throttle",
+            Self::Stall => "stall",
             Self::Hang => "hang",
         }
     }
@@ -173,6 +180,10 @@ fn serve(client: TcpStream, server: &str, is_aws: bool, shared: &Shared) -> io::
                 return Ok(());
             }
             Some((Kind::DropBefore, _)) => return Ok(()),
+            Some((Kind::Stall, _)) => {
+                std::thread::sleep(STALL);
+                return Ok(());
+            }
             Some((Kind::Hang, _)) => {
                 // Until the client hangs up.
                 io::copy(&mut client, &mut io::sink())?;
