@@ -8,6 +8,7 @@ fn empty() -> World {
     World {
         stacks: LiveStacks::new(),
         objects: LiveObjects::new(),
+        findings: BTreeMap::new(),
         runtime_key: "KEY".to_owned(),
     }
 }
