@@ -273,8 +273,15 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         }
         _ => {
             // In a schema with managed access only its owner grants.
-            let grantor = if object.name.parent().is_some() { Actor::Owner } else { object.actor };
-            let grants = difference.grants.into_iter().map(|sql| Action::Sql { role: grantor, sql });
+            let grantor = if object.name.parent().is_some() {
+                Actor::Owner
+            } else {
+                object.actor
+            };
+            let grants = difference
+                .grants
+                .into_iter()
+                .map(|sql| Action::Sql { role: grantor, sql });
             difference.statements.into_iter().map(sql).chain(grants).collect()
         }
     };
@@ -427,7 +434,13 @@ fn leftover_tasks(tasks: &[(&Name, &LiveObject)]) -> Vec<Step> {
         let id = NodeId(format!("{SUSPEND}:{root}"));
         let actions = vec![Action::SuspendGraph { root: (*root).clone() }];
         last.insert(root.parent(), id.clone());
-        steps.push(step(&id, StepKind::Run, format!("suspend task graph {root}"), LEFTOVER, actions));
+        steps.push(step(
+            &id,
+            StepKind::Run,
+            format!("suspend task graph {root}"),
+            LEFTOVER,
+            actions,
+        ));
     }
     let mut ordered: Vec<_> = tasks.iter().collect();
     ordered.sort_by_key(|(_, live)| (is_root(live), !is_finalizer(live)));
@@ -511,7 +524,11 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         })
     };
     let suspended = states().any(|(_, live)| live.property("state") != "started");
-    let alone: Vec<NodeId> = steps.iter().filter(|step| must_be_alone(step)).map(|step| step.id.clone()).collect();
+    let alone: Vec<NodeId> = steps
+        .iter()
+        .filter(|step| must_be_alone(step))
+        .map(|step| step.id.clone())
+        .collect();
     if changed.is_empty() && alone.is_empty() && !suspended {
         return;
     }
@@ -528,7 +545,11 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
                 &id,
                 StepKind::Run,
                 format!("suspend task graph {root}"),
-                if changed.is_empty() { TABLES_CHANGE } else { "its tasks change" },
+                if changed.is_empty() {
+                    TABLES_CHANGE
+                } else {
+                    "its tasks change"
+                },
                 actions,
             ),
         );

@@ -66,10 +66,12 @@ impl Basis {
             .filter(|((kind, name), live)| is_ours(*kind, name, live))
             .map(|((kind, name), live)| (format!("{kind} {name}"), of_object(live)));
         // Only what was asked of rows, because their columns change.
-        let values = world
-            .findings
-            .iter()
-            .map(|(table, found)| (format!("what the rows hold of table {table}"), hash(&json!(Vec::from_iter(found)).to_string())));
+        let values = world.findings.iter().map(|(table, found)| {
+            (
+                format!("what the rows hold of table {table}"),
+                hash(&json!(Vec::from_iter(found)).to_string()),
+            )
+        });
         Basis {
             observed: stacks.chain(objects).chain(values).collect(),
             definition: files.iter().map(|(path, text)| (path.clone(), hash(text))).collect(),

@@ -90,7 +90,7 @@ pub fn conversion(from: SqlType, to: SqlType, column: &str) -> Option<Conversion
             Conversion::exact(format!("IFF({column}, 1, 0)")).fails((precision == scale).then(|| column.to_owned()))
         }
         (T::Number { .. }, T::Boolean) => Conversion::exact(format!("{column} <> 0"))
-            .changes(format!("{column} NOT IN (0, 1)"), "all but whether they are 0"),
+            .changes(format!("{column} NOT IN (0, 1)"), "all but whether it is 0"),
         (T::Varchar(old), T::Varchar(new)) => Conversion::exact(column)
             .in_place(new >= old)
             .fails(longer(column, new).filter(|_| new < old)),
@@ -113,7 +113,7 @@ pub fn conversion(from: SqlType, to: SqlType, column: &str) -> Option<Conversion
             let text = format!("TO_VARCHAR({column})");
             Conversion::exact(text.as_str())
                 .fails(longer(&text, length))
-                .changes(format!("TYPEOF({column}) <> 'VARCHAR'"), "their JSON type")
+                .changes(format!("TYPEOF({column}) <> 'VARCHAR'"), "the JSON type")
         }
         (T::Variant, _) => from_text(&format!("TO_VARCHAR({column})"), to),
         (_, T::Variant) => Conversion::exact(format!("TO_VARIANT({column})")),
@@ -121,7 +121,7 @@ pub fn conversion(from: SqlType, to: SqlType, column: &str) -> Option<Conversion
             let text = text(from, column);
             let fitting = Conversion::exact(text.as_str()).fails(longer(&text, length));
             match from {
-                T::Float => fitting.changes(format!("TRY_TO_DOUBLE({text}) <> {column}"), "their last digits"),
+                T::Float => fitting.changes(format!("TRY_TO_DOUBLE({text}) <> {column}"), "the last digits"),
                 _ => fitting,
             }
         }
@@ -129,17 +129,17 @@ pub fn conversion(from: SqlType, to: SqlType, column: &str) -> Option<Conversion
         (T::Date, T::TimestampLtz(_) | T::TimestampTz(_)) => cast.changes("TRUE", ZONE),
         (T::TimestampNtz(_) | T::TimestampLtz(_) | T::TimestampTz(_), T::Date) => {
             let day = format!("CAST(CAST({column} AS DATE) AS TIMESTAMP_NTZ(9))");
-            cast.changes(format!("{day} <> CAST({column} AS TIMESTAMP_NTZ(9))"), "the time of day")
+            cast.changes(
+                format!("{day} <> CAST({column} AS TIMESTAMP_NTZ(9))"),
+                "the time of day",
+            )
         }
         (T::TimestampNtz(_) | T::TimestampLtz(_) | T::TimestampTz(_), T::Time(_)) => cast.changes("TRUE", "the day"),
         (T::Time(old), T::Time(new))
         | (T::TimestampNtz(old), T::TimestampNtz(new))
         | (T::TimestampLtz(old), T::TimestampLtz(new))
         | (T::TimestampTz(old), T::TimestampTz(new)) => match new < old {
-            true => cast.changes(
-                format!("CAST({column} AS {to}) <> {column}"),
-                "fractions of their seconds",
-            ),
+            true => cast.changes(format!("CAST({column} AS {to}) <> {column}"), "fractions of seconds"),
             false => cast,
         },
         (
@@ -151,8 +151,8 @@ pub fn conversion(from: SqlType, to: SqlType, column: &str) -> Option<Conversion
     })
 }
 
-const DECIMALS: &str = "digits after the point, which are rounded";
-const ZONE: &str = "what they say of a time zone: the session's is taken";
+const DECIMALS: &str = "digits after the point (rounded)";
+const ZONE: &str = "the time zone (the session's is taken)";
 
 fn numbers((precision, scale): (u8, u8), to: SqlType, column: &str) -> Option<Conversion> {
     let SqlType::Number {
@@ -194,7 +194,7 @@ fn from_text(text: &str, to: SqlType) -> Conversion {
     Conversion::exact(format!("CAST({text} AS {to})"))
         .compared(tried.clone())
         .fails(Some(format!("{tried} IS NULL")))
-        .changes(format!("{back} <> {text}"), "how they were written")
+        .changes(format!("{back} <> {text}"), "the exact spelling")
 }
 
 /// A value as text that holds all of it.
@@ -275,10 +275,7 @@ mod tests {
             expected(false, "ABS(ROUND(C, 1)) >= 100", "ROUND(C, 1) <> C")
         );
         assert_eq!(judged("NUMBER(10,2)", "FLOAT"), expected(false, "", ""));
-        assert_eq!(
-            judged("NUMBER(38,18)", "FLOAT"),
-            expected(false, "", "ABS(C) >= 0.001")
-        );
+        assert_eq!(judged("NUMBER(38,18)", "FLOAT"), expected(false, "", "ABS(C) >= 0.001"));
         assert_eq!(judged("NUMBER(38,0)", "FLOAT").2, "ABS(C) >= 1000000000000000");
     }
 

@@ -80,11 +80,7 @@ impl Check {
                 examples,
             }
         };
-        self.questions
-            .iter()
-            .cloned()
-            .zip(row.chunks(3).map(finding))
-            .collect()
+        self.questions.iter().cloned().zip(row.chunks(3).map(finding)).collect()
     }
 }
 

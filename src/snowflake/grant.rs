@@ -66,7 +66,12 @@ impl Grant {
                 On::Object((*kind).to_owned(), Name::from_text(&target[kind.len()..])?)
             }
         };
-        Some(privileges.split(',').map(|privilege| grant(privilege, on.clone())).collect())
+        Some(
+            privileges
+                .split(',')
+                .map(|privilege| grant(privilege, on.clone()))
+                .collect(),
+        )
     }
 
     /// From a row of SHOW GRANTS TO ROLE, or of SHOW FUTURE GRANTS TO ROLE:

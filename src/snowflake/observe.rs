@@ -140,7 +140,11 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             "STAGES",
             &[("url", "url"), ("storage_integration", "storage_integration")],
         ),
-        shown(Kind::Table, "TABLES", &[("rows", "rows"), ("retention_time", "retention_time")]),
+        shown(
+            Kind::Table,
+            "TABLES",
+            &[("rows", "rows"), ("retention_time", "retention_time")],
+        ),
         shown(
             Kind::Pipe,
             "PIPES",
@@ -219,7 +223,12 @@ pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -
 }
 
 fn describe_tables(columns: &ResultSet, keys: &ResultSet, live: &mut LiveObjects) {
-    let table = |row: &Row<'_>| (Kind::Table, shown_name(row, &["database_name", "schema_name", "table_name"]));
+    let table = |row: &Row<'_>| {
+        (
+            Kind::Table,
+            shown_name(row, &["database_name", "schema_name", "table_name"]),
+        )
+    };
     for row in columns.iter() {
         if let Some(table) = live.get_mut(&table(&row)) {
             table.columns.push(column(&row));
@@ -262,7 +271,11 @@ fn insert_grants(answers: &[ResultSet], deployer: &Name, live: &mut LiveObjects)
             found.grants.get_or_insert_default().insert(member);
         }
     }
-    for grant in answers.iter().flat_map(ResultSet::iter).filter_map(|row| Grant::of_row(&row)) {
+    for grant in answers
+        .iter()
+        .flat_map(ResultSet::iter)
+        .filter_map(|row| Grant::of_row(&row))
+    {
         let home = match &grant.on {
             On::Object(kind, name) => by_kind.get(&(kind.clone(), name.clone())).cloned(),
             On::Future(_, schema) => by_kind.get(&("SCHEMA".to_owned(), schema.clone())).cloned(),
@@ -289,7 +302,9 @@ async fn describe_stages(client: &Client, names: &Names, live: &mut LiveObjects)
             continue;
         }
         let told = client.execute(Statement::quick(format!("DESC STAGE {name}"))).await?;
-        let of_format = told.iter().filter(|row| row.get("parent_property") == Some("STAGE_FILE_FORMAT"));
+        let of_format = told
+            .iter()
+            .filter(|row| row.get("parent_property") == Some("STAGE_FILE_FORMAT"));
         let rows: Vec<Row<'_>> = of_format.collect();
         let named = rows.iter().find(|row| row.get("property") == Some("FORMAT_NAME"));
         if !rows.is_empty() {

@@ -55,11 +55,16 @@ impl Blueprint<'_> {
             let finish = format!("ALTER {kind} {} SET COMMENT = {}", self.name, literal(&comment(&hash)));
             sections.entry("grants".to_owned()).or_default().push(finish);
         }
-        let undo = sections.keys().filter_map(|section| section.strip_prefix("undo ").map(str::to_owned));
+        let undo = sections
+            .keys()
+            .filter_map(|section| section.strip_prefix("undo ").map(str::to_owned));
         let undo: Vec<String> = undo.collect();
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let statements = Statements {
-            undo: undo.into_iter().map(|property| (property.clone(), take(&format!("undo {property}")))).collect(),
+            undo: undo
+                .into_iter()
+                .map(|property| (property.clone(), take(&format!("undo {property}"))))
+                .collect(),
             create: take("create"),
             alter: take("alter"),
             grants: take("grants"),

@@ -73,9 +73,8 @@ fn places<'a>(wanted: &'a Object, live: &'a LiveObject) -> Vec<Place<'a>> {
     let named = |name: &Ident| live.columns.iter().find(|found| found.name == name.as_str());
     let unfinished = is_unfinished(live);
     let place = |column: &'a ColumnDefinition| {
-        let cut_off = || {
-            named(&in_the_making(&column.name)).filter(|found| unfinished && found.comment == IN_THE_MAKING)
-        };
+        let cut_off =
+            || named(&in_the_making(&column.name)).filter(|found| unfinished && found.comment == IN_THE_MAKING);
         let renamed = || column.was.as_ref().and_then(named);
         Place {
             column,
@@ -120,11 +119,17 @@ pub fn check(wanted: &Object, live: &LiveObject) -> Check {
         let is_new = place.column.not_null && place.found.is_some_and(|found| !found.not_null);
         // What a deploy that was cut off has not filled yet is empty.
         if is_new && !is_unfinished(live) {
-            check.rows(Question::Empty(column), &format!("{name} IS NULL"), &example("'no value'"));
+            check.rows(
+                Question::Empty(column),
+                &format!("{name} IS NULL"),
+                &example("'no value'"),
+            );
         }
     }
     let compared = |key: &Ident| {
-        let place = places.iter().find(|place| place.column.name == *key && place.found.is_some())?;
+        let place = places
+            .iter()
+            .find(|place| place.column.name == *key && place.found.is_some())?;
         let way = place.conversion(&wanted.name).ok()?;
         Some(way.map_or_else(|| place.name(), |way| way.compared))
     };
@@ -152,12 +157,7 @@ fn is_other_key(wanted: &Object, live: &LiveObject, places: &[Place<'_>]) -> boo
 }
 
 /// Compares the columns of a table. `findings` is what its rows answered to [`check`].
-pub fn columns(
-    wanted: &Object,
-    live: &LiveObject,
-    owner: &str,
-    findings: &Findings,
-) -> Result<Columns, Obstacle> {
+pub fn columns(wanted: &Object, live: &LiveObject, owner: &str, findings: &Findings) -> Result<Columns, Obstacle> {
     if wanted.columns.is_empty() {
         return Ok(Columns::default());
     }
@@ -192,7 +192,9 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn statement(&mut self, rest: impl std::fmt::Display) {
-        self.out.statements.push(format!("ALTER TABLE {} {rest}", self.wanted.name));
+        self.out
+            .statements
+            .push(format!("ALTER TABLE {} {rest}", self.wanted.name));
     }
 
     fn change(&mut self, property: String, before: Option<&str>, after: Option<&str>) {
@@ -220,8 +222,15 @@ impl<'a> Work<'a> {
         let Some(found) = place.found else {
             self.added = true;
             let not_null = if column.not_null { " NOT NULL" } else { "" };
-            self.change(format!("column {name}"), None, Some(&format!("{}{not_null}", column.data_type)));
-            let comment = column.comment.as_deref().map(|text| format!(" COMMENT {}", literal(text)));
+            self.change(
+                format!("column {name}"),
+                None,
+                Some(&format!("{}{not_null}", column.data_type)),
+            );
+            let comment = column
+                .comment
+                .as_deref()
+                .map(|text| format!(" COMMENT {}", literal(text)));
             let comment = comment.unwrap_or_default();
             self.statement(format!("ADD COLUMN IF NOT EXISTS {name} {}{comment}", column.data_type));
             if column.not_null {
@@ -378,7 +387,10 @@ impl<'a> Work<'a> {
             });
         }
         let list = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|name| Name::from_shown(&[*name]).to_string()).collect();
+            let names: Vec<String> = names
+                .iter()
+                .map(|name| Name::from_shown(&[*name]).to_string())
+                .collect();
             names.join(", ")
         };
         let wanted: Vec<&str> = self.wanted.key.iter().map(Ident::as_str).collect();
@@ -397,7 +409,11 @@ impl<'a> Work<'a> {
                 (!names.is_empty()).then(|| format!("{}{}", list(names), if relied { " RELY" } else { " NORELY" }))
             };
             let before = shown(&live, self.live.key_is_relied_on);
-            self.change("primary key".to_owned(), before.as_deref(), shown(&wanted, true).as_deref());
+            self.change(
+                "primary key".to_owned(),
+                before.as_deref(),
+                shown(&wanted, true).as_deref(),
+            );
         }
         if other && !is_unfinished(self.live) && !live.is_empty() {
             self.out.note = Some("records that the old key took for one come back from those that were kept");

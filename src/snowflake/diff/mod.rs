@@ -151,7 +151,9 @@ pub fn object(
         }));
     }
     let columns = columns::columns(wanted, live, owner, findings)?;
-    let undone = changes.iter().filter_map(|change| wanted.statements.undo.get(&change.property));
+    let undone = changes
+        .iter()
+        .filter_map(|change| wanted.statements.undo.get(&change.property));
     let mut statements: Vec<String> = undone.flatten().cloned().collect();
     statements.extend(columns.statements);
     changes.extend(columns.changes);
