@@ -202,11 +202,10 @@ impl<'a> Work<'a> {
         self.out.changes.push(change);
     }
 
-    fn refuse_values(&self, column: &Ident, question: Question, what: String, way_out: String) -> Result<(), Obstacle> {
+    fn refuse_values(&self, question: Question, what: String, way_out: String) -> Result<(), Obstacle> {
         match self.findings.get(&question) {
             Some(found) if found.rows > 0 => Err(Obstacle::Values {
                 table: self.wanted.name.clone(),
-                column: column.to_string(),
                 rows: found.rows,
                 what,
                 examples: found.examples.join("; "),
@@ -261,7 +260,7 @@ impl<'a> Work<'a> {
         let (old, new) = (&found.data_type, &column.data_type);
         let way_out = format!("correct those rows, or write {old} in pipeline.toml");
         let what = format!("a value in {name} that is no {new}");
-        self.refuse_values(name, Question::Misfits(name.to_string()), what, way_out)?;
+        self.refuse_values(Question::Misfits(name.to_string()), what, way_out)?;
         self.change(format!("column {name} type"), Some(old), Some(new));
         if let Some(change) = &way.changes {
             match self.findings.get(&Question::Changes(name.to_string())) {
@@ -316,7 +315,7 @@ impl<'a> Work<'a> {
             (false, true) => {
                 let way_out = format!("give those rows a value, or let {name} be empty in pipeline.toml");
                 let what = format!("no value in {name}");
-                self.refuse_values(name, Question::Empty(name.to_string()), what, way_out)?;
+                self.refuse_values(Question::Empty(name.to_string()), what, way_out)?;
                 // NULL is refused when every row has its value.
                 self.not_null(column);
             }
@@ -349,7 +348,7 @@ impl<'a> Work<'a> {
         let kept = |column: &&LiveColumn| {
             let holds = |place: &Place<'_>| place.found.is_some_and(|found| found.name == column.name);
             let in_use = |name: &&Ident| in_the_making(name).as_str() == column.name;
-            !places.iter().any(holds) && !self.rebuilt.iter().any(|name| in_use(&name))
+            !places.iter().any(holds) && !self.rebuilt.iter().any(in_use)
         };
         let gone: Vec<LiveColumn> = self.live.columns.iter().filter(kept).cloned().collect();
         let mut lost = Vec::new();
@@ -372,7 +371,7 @@ impl<'a> Work<'a> {
     fn key(&mut self, places: &[Place<'_>]) -> Result<(), Obstacle> {
         let other = is_other_key(self.wanted, self.live, places);
         let of_key = |name: &&Ident| self.wanted.key.contains(name);
-        let rebuilt = self.rebuilt.iter().any(|name| of_key(&name));
+        let rebuilt = self.rebuilt.iter().any(|name| of_key(name));
         let unreliable = !self.live.key.is_empty() && !self.live.key_is_relied_on;
         if !(other || rebuilt || (unreliable && !self.wanted.key.is_empty())) {
             return Ok(());

@@ -67,8 +67,6 @@ pub enum Obstacle {
     Values {
         /// The table.
         table: Name,
-        /// The column.
-        column: String,
         /// How many rows.
         rows: u64,
         /// What they have.
