@@ -371,7 +371,7 @@ impl<'a> Work<'a> {
     fn key(&mut self, places: &[Place<'_>]) -> Result<(), Obstacle> {
         let other = is_other_key(self.wanted, self.live, places);
         let of_key = |name: &&Ident| self.wanted.key.contains(name);
-        let rebuilt = self.rebuilt.iter().any(|name| of_key(name));
+        let rebuilt = self.rebuilt.iter().any(of_key);
         let unreliable = !self.live.key.is_empty() && !self.live.key_is_relied_on;
         if !(other || rebuilt || (unreliable && !self.wanted.key.is_empty())) {
             return Ok(());
