@@ -39,7 +39,7 @@ DROP: dict[tuple[str, ...], Handler] = {
 }
 DESCRIBE: dict[tuple[str, ...], Handler] = {
     ("INTEGRATION",): integration.describe, ("STORAGE", "INTEGRATION"): integration.describe, ("NOTIFICATION", "INTEGRATION"): integration.describe,
-    ("TABLE",): table.describe, ("VIEW",): table.describe,
+    ("TABLE",): table.describe, ("VIEW",): table.describe, ("STAGE",): stage.describe,
 }
 
 

@@ -86,11 +86,11 @@ impl Hands {
     /// Suspends the root, so that no run starts, and waits for the one that is running.
     pub(super) async fn suspend_graph(&self, root: &Name, note: Note<'_>) -> anyhow::Result<()> {
         self.sql(Actor::Loader, &format!("ALTER TASK {root} SUSPEND")).await?;
-        let (_, target) = self.snowflake.as_ref().context("the pipeline has no [snowflake]")?;
+        let schema = root.parent().context("the root task has no schema")?;
+        let database = schema.parent().context("the root task's schema has no database")?;
         let running = format!(
-            "SELECT COUNT(*) FROM TABLE({}.INFORMATION_SCHEMA.TASK_HISTORY(SCHEDULED_TIME_RANGE_START => DATEADD('HOUR', -2, CURRENT_TIMESTAMP()))) WHERE STATE = 'EXECUTING' AND SCHEMA_NAME = {}",
-            target.database,
-            literal(target.raw_schema.last()),
+            "SELECT COUNT(*) FROM TABLE({database}.INFORMATION_SCHEMA.TASK_HISTORY(SCHEDULED_TIME_RANGE_START => DATEADD('HOUR', -2, CURRENT_TIMESTAMP()))) WHERE STATE = 'EXECUTING' AND SCHEMA_NAME = {}",
+            literal(schema.last()),
         );
         let started = Instant::now();
         loop {
@@ -140,7 +140,7 @@ impl Hands {
 
 /// DML and table functions compute; DDL and SHOW do not.
 fn needs_warehouse(sql: &str) -> bool {
-    sql.starts_with("MERGE") || sql.contains("TABLE(")
+    sql.starts_with("MERGE") || sql.starts_with("UPDATE") || sql.contains("TABLE(")
 }
 
 /// A pipe subscribes to the topic as it is made, and the topic's policy may not be seen everywhere yet.

@@ -1,5 +1,6 @@
 //! `pipectl diff`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use super::{Format, Global};
 use crate::aws::changeset::foresee;
 use crate::aws::{drift, observe, runtime};
 use crate::graph::Body;
-use crate::plan::make::{World, plan};
+use crate::plan::make::{World, checks, plan};
 use crate::plan::saved::{Basis, SavedPlan};
 use crate::plan::stacks::differing;
 use crate::report::out::out;
@@ -99,11 +100,18 @@ pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observe
         }
     };
     let (stacks, objects) = tokio::try_join!(observe::stacks(&clouds.aws, names, &wanted), objects)?;
+    let findings = match (&clouds.snowflake, loaded.model.snowflake()) {
+        (Some(client), Some(target)) => {
+            snowflake::observe::findings(client, target, names, checks(&loaded.graph, &objects)).await?
+        }
+        _ => BTreeMap::new(),
+    };
     let runtime = runtime.await??;
     let runtime_key = runtime.as_ref().map(|runtime| runtime.key.clone()).unwrap_or_default();
     let mut world = World {
         stacks,
         objects,
+        findings,
         runtime_key,
         foreseen: Default::default(),
     };

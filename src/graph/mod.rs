@@ -102,6 +102,14 @@ impl Graph {
         })
     }
 
+    /// The same, to be completed when all of them are known.
+    pub(super) fn objects_mut(&mut self) -> impl Iterator<Item = &mut Object> {
+        self.nodes.iter_mut().filter_map(|node| match &mut node.body {
+            Body::Object(object) => Some(object),
+            _ => None,
+        })
+    }
+
     /// Edges that name a node that is not there or stands later; empty for a sound graph.
     pub fn unsound_edges(&self) -> Vec<(NodeId, NodeId)> {
         let mut seen = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! Snowflake objects as the graph holds them: what is compared, and the statements that make, change and remove them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::names::Names;
 use crate::plan::Mark;
+use crate::snowflake::grant::Grant;
 use crate::snowflake::ident::{Ident, Name};
 
 /// Kinds of Snowflake objects that pipectl makes.
@@ -110,6 +111,10 @@ pub struct Object {
     pub statements: Statements,
     /// Columns of a table, in order.
     pub columns: Vec<ColumnDefinition>,
+    /// Columns of a table's primary key, in order.
+    pub key: Vec<Ident>,
+    /// Every grant on it that the pipeline makes, whichever object states it; those that it has from future grants, too.
+    pub grants: BTreeSet<Grant>,
     /// Its place in a task graph.
     pub task: Option<TaskPlace>,
 }
@@ -140,6 +145,8 @@ pub struct Statements {
     pub drop: Vec<String>,
     /// Fills columns that were added to a table from the records that were kept.
     pub backfill: Vec<String>,
+    /// Sets a property back that `alter` leaves alone, because not every account has it; by property.
+    pub undo: BTreeMap<String, Vec<String>>,
 }
 
 /// A column as it must be.

@@ -1,31 +1,47 @@
 //! What a pipe needs beside its own difference: it stops with its stage, and it has to load what came while there was none.
 
 use super::*;
+use crate::graph::Node;
 use crate::snowflake::diff;
 
 /// A pipe stops when its stage is replaced, and only a new pipe reads the new one:
 /// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition>. A stage that is made
 /// while its pipe is there was dropped by hand, or by a deploy that was cut off.
 pub(super) fn replace_with_their_stages(graph: &Graph, world: &World, names: &Names, steps: &mut Vec<Step>) {
-    let replaced = |id: &NodeId| {
-        let is_made = |step: &Step| matches!(step.kind, StepKind::Replace | StepKind::Create);
-        id.0.starts_with(STAGE) && steps.iter().any(|step| step.id == *id && is_made(step))
+    let is_made = |step: &&Step| matches!(step.kind, StepKind::Replace | StepKind::Create);
+    let stages: BTreeMap<NodeId, bool> = steps
+        .iter()
+        .filter(|step| step.id.0.starts_with(STAGE))
+        .filter(is_made)
+        .map(|step| (step.id.clone(), step.drift))
+        .collect();
+    // It undoes what was done by hand where all that is replaced does.
+    let by_hand = |node: &Node| {
+        let mut replaced = node.needs.iter().filter_map(|need| stages.get(need)).peekable();
+        replaced.peek()?;
+        Some(replaced.all(|drift| *drift))
     };
     let pipes: Vec<Step> = graph
         .nodes()
         .iter()
-        .filter(|node| node.needs.iter().any(replaced))
-        .filter_map(|node| match &node.body {
+        .filter_map(|node| Some((node, by_hand(node)?)))
+        .filter_map(|(node, drift)| match &node.body {
             Body::Object(object) if object.kind == Kind::Pipe && live(object, world).is_some() => {
-                let difference = diff::replacement(object, "its stage is replaced", vec![]);
-                Some(object_step(&node.id, object, difference, names))
+                let anew = diff::replacement(object, "its stage is replaced", vec![]);
+                Some(object_step(&node.id, object, Difference { drift, ..anew }, names))
             }
             _ => None,
         })
         .collect();
     for pipe in pipes {
         match steps.iter_mut().find(|step| step.id == pipe.id) {
-            Some(step) => *step = pipe,
+            // What is changed of the pipe itself is told by its own step.
+            Some(step) if step.kind == StepKind::Replace => step.drift &= pipe.drift,
+            Some(step) => {
+                let drift = step.drift && pipe.drift;
+                let changes = std::mem::take(&mut step.changes);
+                *step = Step { drift, changes, ..pipe };
+            }
             None => steps.push(pipe),
         }
     }

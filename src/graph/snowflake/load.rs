@@ -98,6 +98,7 @@ fn stage_object(
     };
     let mut stage = blueprint.build(context.templates, &context.model.names)?;
     stage.properties.insert("url", url);
+    stage.properties.insert("file_format", format.to_string());
     stage
         .properties
         .insert("storage_integration", context.storage_integration.last().to_owned());
@@ -134,17 +135,18 @@ fn table(
             }
         })
         .collect();
-    let key: Vec<String> = key.iter().map(ToString::to_string).collect();
+    let listed: Vec<String> = key.iter().map(ToString::to_string).collect();
     let blueprint = Blueprint {
         kind: Kind::Table,
         template: "table",
         name: name.clone(),
         actor: Actor::Owner,
         about: about.to_owned(),
-        values: values! { "columns": shown, "key": raw(key.join(", ")) },
+        values: values! { "columns": shown, "key": raw(listed.join(", ")) },
     };
     let mut object = blueprint.build(context.templates, &context.model.names)?;
     object.columns = columns;
+    object.key = key.iter().map(|name| (*name).clone()).collect();
     Ok(object)
 }
 

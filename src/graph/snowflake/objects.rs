@@ -1,6 +1,6 @@
 //! One object from its template: statements, hash and mark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 use sha2::{Digest, Sha256};
@@ -55,8 +55,16 @@ impl Blueprint<'_> {
             let finish = format!("ALTER {kind} {} SET COMMENT = {}", self.name, literal(&comment(&hash)));
             sections.entry("grants".to_owned()).or_default().push(finish);
         }
+        let undo = sections
+            .keys()
+            .filter_map(|section| section.strip_prefix("undo ").map(str::to_owned));
+        let undo: Vec<String> = undo.collect();
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let statements = Statements {
+            undo: undo
+                .into_iter()
+                .map(|property| (property.clone(), take(&format!("undo {property}"))))
+                .collect(),
             create: take("create"),
             replace: take("replace").pop(),
             alter: take("alter"),
@@ -74,17 +82,32 @@ impl Blueprint<'_> {
             fixed: &[],
             statements,
             columns: Vec::new(),
+            key: Vec::new(),
+            grants: BTreeSet::new(),
             task: None,
         })
     }
 }
 
+/// Days that rows can be had back, as the templates set them: what every edition of Snowflake has.
+/// <https://docs.snowflake.com/en/user-guide/data-time-travel#data-retention-period>
+const RETENTION: &str = "1";
+
 /// Properties that every object of a kind has, as its template sets them.
 fn constants(kind: Kind) -> BTreeMap<&'static str, String> {
     let pairs: &[(&'static str, &str)] = match kind {
-        Kind::Warehouse => &[("size", "XSMALL"), ("auto_suspend", "60"), ("auto_resume", "true")],
+        Kind::Warehouse => &[
+            ("size", "XSMALL"),
+            ("auto_suspend", "60"),
+            ("auto_resume", "true"),
+            ("type", "STANDARD"),
+            ("min_cluster_count", "1"),
+            ("max_cluster_count", "1"),
+            ("enable_query_acceleration", "false"),
+        ],
+        Kind::Database | Kind::Table => &[("retention_time", RETENTION)],
         Kind::StorageIntegration | Kind::NotificationIntegration => &[("enabled", "true")],
-        Kind::Schema => &[("options", "MANAGED ACCESS")],
+        Kind::Schema => &[("options", "MANAGED ACCESS"), ("retention_time", RETENTION)],
         Kind::FileFormat => &[(
             "format_options",
             "TYPE = JSON COMPRESSION = AUTO STRIP_OUTER_ARRAY = TRUE",
