@@ -8,6 +8,7 @@ mod load;
 mod objects;
 pub use objects::hash;
 mod rows;
+mod tasks;
 
 use serde_json::json;
 
