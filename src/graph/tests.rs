@@ -147,7 +147,7 @@ fn templates_fit_inline() {
 }
 
 /// A pipeline of so many tables, each with files of its own.
-pub(crate) fn pipeline(tables: usize) -> String {
+fn pipeline(tables: usize) -> String {
     let head = EXAMPLE.split_once("[[table]]").unwrap().0;
     let rest = EXAMPLE.rsplit_once("\n[env.dev]").unwrap().1;
     let table = |number| {

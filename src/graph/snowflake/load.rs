@@ -44,11 +44,14 @@ pub(super) fn contribute(
         raws.insert(&feed.name, raw_table(context, feed, &access.raw_schema, graph)?);
     }
     let mut loads = Vec::new();
+    let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     for table in &context.model.tables {
         let Some(raw) = raws.get(table.feed.as_str()) else {
             anyhow::bail!("table {} has no feed", table.name)
         };
-        loads.push(typed_table(context, table, raw, access, graph)?);
+        let load = typed_table(context, table, raw, access, graph)?;
+        streams.entry(&table.feed).or_default().push(load.stream_node.clone());
+        loads.push(load);
     }
     let mut listening = Vec::new();
     for feed in &context.model.landing.feeds {
@@ -57,7 +60,7 @@ pub(super) fn contribute(
         };
         let mut needs = vec![delivery.clone(), stage_node.clone(), raw.node.clone()];
         // A pipe that loads before its streams exist would make rows that no stream shows.
-        needs.extend(loads.iter().map(|load| load.stream_node.clone()));
+        needs.extend(streams.remove(feed.name.as_str()).unwrap_or_default());
         listening.push(pipe(context, feed, raw, &stage, &format, &needs, graph)?);
     }
     listening.extend(tasks(context, &loads, access, graph)?);
@@ -204,7 +207,8 @@ fn typed_table(
         .collect();
     let about = spec.description.clone().unwrap_or_default();
     let mut typed = table(context, &target, &about, columns, &key)?;
-    typed.statements.backfill = vec![rows::merge(spec, &source.table, &target, context.templates)?];
+    let kept = rows::rows(spec, &source.table, context.templates)?;
+    typed.statements.backfill = vec![rows::merge(spec, &kept, &target, context.templates)?];
     let typed = insert(typed, &[access.schema.clone(), source.node.clone()], graph);
     let rejected_node = insert(
         rejected_table(context, spec, &rejected)?,
@@ -212,11 +216,12 @@ fn typed_table(
         graph,
     );
     let stream_node = stream_object(context, &stream, source, graph)?;
+    let arrived = rows::rows(spec, &stream, context.templates)?;
     Ok(Load {
         name: spec.name.clone(),
         nodes: vec![typed, rejected_node, stream_node.clone()],
-        reject: rows::reject(spec, &stream, &rejected, context.templates)?,
-        merge: rows::merge(spec, &stream, &target, context.templates)?,
+        reject: rows::reject(&arrived, &rejected, context.templates)?,
+        merge: rows::merge(spec, &arrived, &target, context.templates)?,
         stream,
         stream_node,
     })

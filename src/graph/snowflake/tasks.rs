@@ -28,7 +28,7 @@ pub(super) struct Load {
     pub name: String,
     /// The records that it is made from.
     pub stream: Name,
-    /// Node of the stream.
+    /// Node of the stream, before which nothing may load into its table.
     pub stream_node: NodeId,
     /// Nodes that must exist before rows are merged.
     pub nodes: Vec<NodeId>,
