@@ -5,7 +5,7 @@
 mod actions;
 mod snowflake;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,10 @@ use crate::plan::{Plan, Step};
 
 pub use actions::Hands;
 
-/// Steps that run at the same time. CloudFormation and Snowflake both throttle far above it.
-const AT_ONCE: usize = 8;
+/// Steps that run at the same time. Snowflake documents no bound for statements that need no warehouse and answers 429
+/// beyond what it takes (<https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests>); those are sent
+/// again after a pause, so that a busy account slows a deploy down and does not end it.
+const AT_ONCE: usize = 32;
 
 /// What happens while a plan is carried out.
 #[derive(Debug, Clone)]
@@ -70,14 +72,7 @@ pub struct Stops {
 
 /// Carries out `plan`, all of it unless something in `stops` comes first.
 pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>, stops: Stops) -> Results {
-    let mut run = Run {
-        planned: plan.steps.iter().map(|step| step.id.clone()).collect(),
-        waiting: plan.steps.iter().collect(),
-        outcomes: BTreeMap::new(),
-        events,
-        hands,
-        stops,
-    };
+    let mut run = Run::new(plan, events, hands, stops);
     let mut running = JoinSet::new();
     loop {
         run.start_ready(&mut running);
@@ -96,7 +91,7 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
             }
             Some(ended) = running.join_next() => {
                 if let Ok((id, outcome)) = ended {
-                    run.outcomes.insert(id, outcome);
+                    run.end(id, outcome);
                 }
             }
         }
@@ -112,15 +107,45 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
 }
 
 struct Run<'a> {
-    planned: BTreeSet<NodeId>,
-    waiting: Vec<&'a Step>,
+    /// Steps that wait, with the number of steps that each still waits for.
+    waiting: BTreeMap<&'a NodeId, (&'a Step, usize)>,
+    /// Steps that need a step.
+    needed_by: BTreeMap<&'a NodeId, Vec<&'a Step>>,
+    /// Steps that wait for nothing but their turn.
+    ready: VecDeque<&'a Step>,
     outcomes: BTreeMap<NodeId, Outcome>,
     events: UnboundedSender<Event>,
     hands: Arc<Hands>,
     stops: Stops,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, events: UnboundedSender<Event>, hands: Arc<Hands>, stops: Stops) -> Self {
+        let planned: BTreeSet<&NodeId> = plan.steps.iter().map(|step| &step.id).collect();
+        let mut run = Run {
+            waiting: BTreeMap::new(),
+            needed_by: BTreeMap::new(),
+            ready: VecDeque::new(),
+            outcomes: BTreeMap::new(),
+            events,
+            hands,
+            stops,
+        };
+        for step in &plan.steps {
+            // A need that no step of the plan has is met already.
+            let needs: BTreeSet<&NodeId> = step.needs.iter().filter(|need| planned.contains(need)).collect();
+            for need in &needs {
+                run.needed_by.entry(need).or_default().push(step);
+            }
+            if needs.is_empty() {
+                run.ready.push_back(step);
+            } else {
+                run.waiting.insert(&step.id, (step, needs.len()));
+            }
+        }
+        run
+    }
+
     fn start_ready(&mut self, running: &mut JoinSet<(NodeId, Outcome)>) {
         if self.stops.interrupted.is_cancelled() {
             return;
@@ -128,25 +153,40 @@ impl Run<'_> {
         if self.stops.lost.is_cancelled() {
             self.give_up_the_rest();
         }
-        self.give_up_the_hopeless();
-        // A need that no step of the plan has is met already.
-        let is_met = |need: &NodeId| !self.planned.contains(need) || self.outcomes.get(need) == Some(&Outcome::Done);
-        let has_ended = |need: &NodeId| !self.planned.contains(need) || self.outcomes.contains_key(need);
-        let is_ready = |step: &&&Step| match step.always {
-            true => step.needs.iter().all(has_ended),
-            false => step.needs.iter().all(is_met),
-        };
-        let (ready, waiting): (Vec<&Step>, Vec<&Step>) = self.waiting.iter().partition(is_ready);
-        let room = AT_ONCE.saturating_sub(running.len());
-        for step in ready.iter().take(room) {
-            running.spawn(carry_out((*step).clone(), self.hands.clone(), self.events.clone()));
+        while running.len() < AT_ONCE
+            && let Some(step) = self.ready.pop_front()
+        {
+            running.spawn(carry_out(step.clone(), self.hands.clone(), self.events.clone()));
         }
-        self.waiting = ready.into_iter().skip(room).chain(waiting).collect();
+    }
+
+    /// Notes how a step ended. What needed it may be ready now; after a failure it ends here, and what needs that.
+    fn end(&mut self, id: NodeId, outcome: Outcome) {
+        let mut ended = vec![(id, outcome)];
+        while let Some((id, outcome)) = ended.pop() {
+            for step in self.needed_by.get(&id).cloned().unwrap_or_default() {
+                let Some((_, missing)) = self.waiting.get_mut(&step.id) else {
+                    continue;
+                };
+                if outcome == Outcome::Done || step.always {
+                    *missing -= 1;
+                    if *missing == 0 {
+                        self.waiting.remove(&step.id);
+                        self.ready.push_back(step);
+                    }
+                } else {
+                    self.waiting.remove(&step.id);
+                    ended.push((step.id.clone(), self.not_started(&step.id, format!("it needs {id}"))));
+                }
+            }
+            self.outcomes.insert(id, outcome);
+        }
     }
 
     async fn start_again_what_was_stopped(&mut self) {
-        let steps: Vec<&Step> = self.waiting.iter().filter(|step| step.always).copied().collect();
-        for step in steps {
+        let waiting = self.waiting.values().map(|(step, _)| *step);
+        let steps: Vec<&Step> = waiting.chain(self.ready.iter().copied()).collect();
+        for step in steps.into_iter().filter(|step| step.always) {
             let work = carry_out(step.clone(), self.hands.clone(), self.events.clone());
             if let Ok((id, outcome)) = tokio::time::timeout(LAST_RITES, work).await {
                 self.outcomes.insert(id, outcome);
@@ -154,42 +194,28 @@ impl Run<'_> {
         }
     }
 
-    /// Steps that need a failed one end here, and those that need them.
-    fn give_up_the_hopeless(&mut self) {
-        loop {
-            let failed = |need: &&NodeId| {
-                matches!(
-                    self.outcomes.get(*need),
-                    Some(Outcome::Failed(_) | Outcome::NotStarted(_))
-                )
-            };
-            let hopeless = self.waiting.iter().filter(|step| !step.always).find_map(|step| {
-                step.needs
-                    .iter()
-                    .find(failed)
-                    .map(|need| (step.id.clone(), need.clone()))
-            });
-            let Some((id, need)) = hopeless else { return };
-            self.give_up(&id, format!("it needs {need}"));
-        }
-    }
-
-    /// Without the lease nothing new starts.
+    /// Without the lease nothing new starts but what starts again what was stopped.
     fn give_up_the_rest(&mut self) {
-        let rest = self.waiting.iter().filter(|step| !step.always);
-        for id in rest.map(|step| step.id.clone()).collect::<Vec<_>>() {
-            self.give_up(&id, "the lease was lost".to_owned());
+        let (kept, given_up): (Vec<&Step>, Vec<&Step>) = self.ready.drain(..).partition(|step| step.always);
+        self.ready = kept.into();
+        for step in given_up {
+            let outcome = self.not_started(&step.id, "the lease was lost".to_owned());
+            self.end(step.id.clone(), outcome);
+        }
+        while let Some(step) = self.waiting.values().map(|(step, _)| *step).find(|step| !step.always) {
+            self.waiting.remove(&step.id);
+            let outcome = self.not_started(&step.id, "the lease was lost".to_owned());
+            self.end(step.id.clone(), outcome);
         }
     }
 
-    fn give_up(&mut self, id: &NodeId, why: String) {
+    fn not_started(&self, id: &NodeId, why: String) -> Outcome {
         let outcome = Outcome::NotStarted(why);
         // Nobody listens any more when the reporter is gone; the results still tell.
         let _ = self
             .events
             .send(Event::Ended(id.clone(), outcome.clone(), Duration::ZERO));
-        self.waiting.retain(|step| step.id != *id);
-        self.outcomes.insert(id.clone(), outcome);
+        outcome
     }
 }
 

@@ -1,7 +1,6 @@
 //! Stacks are made, changed and deleted here, always through a change set.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
@@ -12,6 +11,7 @@ use super::events::{Watch, is_missing, status};
 use super::failure::explain;
 use super::status::{Next, is_success, next};
 use crate::graph::stack::Stack;
+use crate::pace::Pace;
 
 /// Longest template that is sent inline:
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>.
@@ -141,7 +141,7 @@ async fn ready(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<bool> {
 }
 
 async fn has_changes(aws: &Aws, stack: &str, change_set: &str) -> anyhow::Result<bool> {
-    let mut pause = Duration::from_millis(100);
+    let mut pace = Pace::default();
     loop {
         let answer = aws
             .cloudformation
@@ -163,8 +163,7 @@ async fn has_changes(aws: &Aws, stack: &str, change_set: &str) -> anyhow::Result
             Some(ChangeSetStatus::Failed) => bail!("the change set of stack {stack} failed: {reason}"),
             _ => {}
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(2));
+        pace.pause().await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! What CloudFormation tells while it works on a stack.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::StackEvent;
@@ -9,9 +8,7 @@ use aws_sdk_cloudformation::types::StackEvent;
 use super::Aws;
 use super::failure::explain;
 use super::status::is_final;
-
-/// Longest pause between two looks; tools that look every 5 to 30 s waste most of a short deploy.
-const SLOWEST: Duration = Duration::from_secs(2);
+use crate::pace::Pace;
 
 /// Watches one operation on one stack.
 pub struct Watch<'a> {
@@ -37,7 +34,7 @@ impl<'a> Watch<'a> {
 
     /// Waits until the stack is in a final status and gives it; `None` when the stack is gone. `note` hears each event.
     pub async fn end(&mut self, note: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<Option<String>> {
-        let mut pause = Duration::from_millis(200);
+        let mut pace = Pace::default();
         loop {
             for event in self.fresh().await? {
                 note(event);
@@ -49,8 +46,7 @@ impl<'a> Watch<'a> {
                     return Ok(other);
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 3 / 2).min(SLOWEST);
+            pace.pause().await;
         }
     }
 
