@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
-from clouds import Latencies, operation_seconds
+from clouds import Latencies, operation_seconds, resource_times
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
@@ -38,6 +38,7 @@ class SimulatedCloud:
         self._templates: dict[str, dict] = {}
         self._change_sets: dict[str, float] = {}
         self._stacks: dict[str, float] = {}
+        self._resources: dict[str, dict[str, float]] = {}
         self._statements: dict[str, float] = {}
         self._servers = [self._serve(aws_url, self._aws), self._serve(snowflake_url, self._snowflake)]
         self.aws_url, self.snowflake_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
@@ -123,12 +124,29 @@ class SimulatedCloud:
             if "TemplateBody" in form:
                 self._templates[stack] = yaml.safe_load(form["TemplateBody"])
         elif answer.status == 200 and action == "ExecuteChangeSet":
-            self._stacks[stack] = arrived + operation_seconds(self._templates[stack], self.latencies) * self.scale
+            template, latencies = self._templates[stack], self.latencies
+            self._stacks[stack] = arrived + operation_seconds(template, latencies) * self.scale
+            start = latencies.operation / 2
+            self._resources[stack] = {name: arrived + complete * self.scale
+                                      for name, (_, complete) in resource_times(template, latencies, start).items()}
         elif action == "DescribeChangeSet" and arrived < self._change_sets.get(form.get("ChangeSetName", ""), 0):
             answer.body = re.sub(rb"<Status>CREATE_COMPLETE</Status>", b"<Status>CREATE_IN_PROGRESS</Status>", answer.body)
+        elif action == "DescribeStackEvents" and stack in self._stacks:
+            answer.body = self._told(stack, answer.body, arrived)
         elif action == "DescribeStacks" and arrived < self._stacks.get(stack, 0):
             answer.body = re.sub(rb"<StackStatus>(CREATE|UPDATE)_COMPLETE</", rb"<StackStatus>\1_IN_PROGRESS</", answer.body)
         return answer
+
+    def _told(self, stack: str, body: bytes, now: float) -> bytes:
+        """The events without those of resources, and of the stack itself, that are not complete yet."""
+        due = self._resources[stack] | {stack: self._stacks[stack]}
+
+        def kept(event: re.Match[bytes]) -> bytes:
+            name = re.search(rb"<LogicalResourceId>(.*?)</", event[0])
+            complete = re.search(rb"<ResourceStatus>\w+_COMPLETE</", event[0])
+            return b"" if name and complete and now < due.get(name[1].decode(), 0) else event[0]
+
+        return re.sub(rb"<member>.*?</member>", kept, body, flags=re.DOTALL)
 
     # -- Snowflake
 

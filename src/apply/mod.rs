@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::events::made;
 use crate::graph::NodeId;
 use crate::plan::{Plan, Step};
 
@@ -72,7 +73,8 @@ pub struct Stops {
 
 /// Carries out `plan`, all of it unless something in `stops` comes first.
 pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>, stops: Stops) -> Results {
-    let mut run = Run::new(plan, events, hands, stops);
+    let (tell, mut made) = unbounded_channel();
+    let mut run = Run::new(plan, events, tell, hands, stops);
     let mut running = JoinSet::new();
     loop {
         run.start_ready(&mut running);
@@ -89,6 +91,7 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
                 run.start_again_what_was_stopped().await;
                 break;
             }
+            Some((stack, resource)) = made.recv() => run.made(&stack, &resource),
             Some(ended) = running.join_next() => {
                 if let Ok((id, outcome)) = ended {
                     run.end(id, outcome);
@@ -111,24 +114,47 @@ struct Run<'a> {
     waiting: BTreeMap<&'a NodeId, (&'a Step, usize)>,
     /// Steps that need a step.
     needed_by: BTreeMap<&'a NodeId, Vec<&'a Step>>,
+    /// Steps that need only some resources of a stack, by its step, with those that are not made yet.
+    parts: BTreeMap<&'a NodeId, Vec<(&'a Step, BTreeSet<&'static str>)>>,
+    /// Steps and the stacks that they need no more of, though these are not done.
+    met_early: BTreeSet<(NodeId, NodeId)>,
     /// Steps that wait for nothing but their turn.
     ready: VecDeque<&'a Step>,
     outcomes: BTreeMap<NodeId, Outcome>,
     events: UnboundedSender<Event>,
+    tell: UnboundedSender<Made>,
     hands: Arc<Hands>,
     stops: Stops,
 }
 
+/// A stack's step, and a resource of it that is made.
+type Made = (NodeId, String);
+
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, events: UnboundedSender<Event>, hands: Arc<Hands>, stops: Stops) -> Self {
+    fn new(
+        plan: &'a Plan,
+        events: UnboundedSender<Event>,
+        tell: UnboundedSender<Made>,
+        hands: Arc<Hands>,
+        stops: Stops,
+    ) -> Self {
+        let enough: BTreeMap<&NodeId, _> = hands
+            .graph
+            .nodes()
+            .iter()
+            .map(|node| (&node.id, &node.enough))
+            .collect();
         let planned: BTreeSet<&NodeId> = plan.steps.iter().map(|step| &step.id).collect();
         let mut run = Run {
             waiting: BTreeMap::new(),
             needed_by: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            met_early: BTreeSet::new(),
             ready: VecDeque::new(),
             outcomes: BTreeMap::new(),
             events,
-            hands,
+            tell,
+            hands: hands.clone(),
             stops,
         };
         for step in &plan.steps {
@@ -136,6 +162,10 @@ impl<'a> Run<'a> {
             let needs: BTreeSet<&NodeId> = step.needs.iter().filter(|need| planned.contains(need)).collect();
             for need in &needs {
                 run.needed_by.entry(need).or_default().push(step);
+                if let Some(resources) = enough.get(&step.id).and_then(|enough| enough.get(need)) {
+                    let missing = resources.iter().copied().collect();
+                    run.parts.entry(need).or_default().push((step, missing));
+                }
             }
             if needs.is_empty() {
                 run.ready.push_back(step);
@@ -156,7 +186,36 @@ impl<'a> Run<'a> {
         while running.len() < AT_ONCE
             && let Some(step) = self.ready.pop_front()
         {
-            running.spawn(carry_out(step.clone(), self.hands.clone(), self.events.clone()));
+            running.spawn(self.carry_out(step));
+        }
+    }
+
+    fn carry_out(&self, step: &Step) -> impl Future<Output = (NodeId, Outcome)> + use<> {
+        carry_out(step.clone(), self.hands.clone(), self.events.clone(), self.tell.clone())
+    }
+
+    /// Notes that a resource of a stack is made. What needs no more of the stack does not wait for its end.
+    fn made(&mut self, stack: &NodeId, resource: &str) {
+        let mut enough = Vec::new();
+        for (step, missing) in self.parts.get_mut(stack).into_iter().flatten() {
+            if missing.remove(resource) && missing.is_empty() {
+                enough.push(*step);
+            }
+        }
+        for step in enough {
+            self.met_early.insert((step.id.clone(), stack.clone()));
+            self.meet(step);
+        }
+    }
+
+    /// One need of a step is met.
+    fn meet(&mut self, step: &'a Step) {
+        if let Some((_, missing)) = self.waiting.get_mut(&step.id) {
+            *missing -= 1;
+            if *missing == 0 {
+                self.waiting.remove(&step.id);
+                self.ready.push_back(step);
+            }
         }
     }
 
@@ -165,17 +224,11 @@ impl<'a> Run<'a> {
         let mut ended = vec![(id, outcome)];
         while let Some((id, outcome)) = ended.pop() {
             for step in self.needed_by.get(&id).cloned().unwrap_or_default() {
-                let Some((_, missing)) = self.waiting.get_mut(&step.id) else {
-                    continue;
-                };
                 if outcome == Outcome::Done || step.always {
-                    *missing -= 1;
-                    if *missing == 0 {
-                        self.waiting.remove(&step.id);
-                        self.ready.push_back(step);
+                    if !self.met_early.contains(&(step.id.clone(), id.clone())) {
+                        self.meet(step);
                     }
-                } else {
-                    self.waiting.remove(&step.id);
+                } else if self.waiting.remove(&step.id).is_some() {
                     ended.push((step.id.clone(), self.not_started(&step.id, format!("it needs {id}"))));
                 }
             }
@@ -187,7 +240,7 @@ impl<'a> Run<'a> {
         let waiting = self.waiting.values().map(|(step, _)| *step);
         let steps: Vec<&Step> = waiting.chain(self.ready.iter().copied()).collect();
         for step in steps.into_iter().filter(|step| step.always) {
-            let work = carry_out(step.clone(), self.hands.clone(), self.events.clone());
+            let work = self.carry_out(step);
             if let Ok((id, outcome)) = tokio::time::timeout(LAST_RITES, work).await {
                 self.outcomes.insert(id, outcome);
             }
@@ -219,10 +272,18 @@ impl<'a> Run<'a> {
     }
 }
 
-async fn carry_out(step: Step, hands: Arc<Hands>, events: UnboundedSender<Event>) -> (NodeId, Outcome) {
+async fn carry_out(
+    step: Step,
+    hands: Arc<Hands>,
+    events: UnboundedSender<Event>,
+    tell: UnboundedSender<Made>,
+) -> (NodeId, Outcome) {
     let started = Instant::now();
     let _ = events.send(Event::Started(step.id.clone()));
     let note = |text: String| {
+        if let Some(resource) = made(&text) {
+            let _ = tell.send((step.id.clone(), resource.to_owned()));
+        }
         let _ = events.send(Event::Note(step.id.clone(), text));
     };
     let mut outcome = Outcome::Done;
@@ -235,3 +296,6 @@ async fn carry_out(step: Step, hands: Arc<Hands>, events: UnboundedSender<Event>
     let _ = events.send(Event::Ended(step.id.clone(), outcome.clone(), started.elapsed()));
     (step.id, outcome)
 }
+
+#[cfg(test)]
+mod tests;

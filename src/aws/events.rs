@@ -84,6 +84,12 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// The resource that a note of [`Watch::end`] tells to be made. One that is changed tells nothing: a rollback changes
+/// resources, too.
+pub fn made(note: &str) -> Option<&str> {
+    note.strip_suffix(" CREATE_COMPLETE")
+}
+
 fn text(event: &StackEvent) -> String {
     let status = event
         .resource_status()

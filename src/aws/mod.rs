@@ -4,7 +4,7 @@ pub mod apply;
 pub mod buckets;
 pub mod diff;
 pub mod drift;
-mod events;
+pub mod events;
 pub mod failure;
 pub mod lease;
 pub mod manifest;
