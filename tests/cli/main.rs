@@ -4,6 +4,7 @@ mod client;
 mod cloud;
 mod run;
 
+mod call_count;
 mod columns;
 mod command_line;
 mod destroy;
