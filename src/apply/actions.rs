@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use futures::future::try_join_all;
 
 use crate::aws::apply::Note;
+use crate::aws::recover::GivenUp;
 use crate::aws::runtime::Runtime;
 use crate::aws::{self, Aws};
 use crate::graph::Graph;
@@ -29,6 +30,8 @@ pub struct Hands {
     pub names: Names,
     /// The runtime, where one was found.
     pub runtime: Option<Runtime>,
+    /// Resources that the user gave up on the way out of a failure.
+    pub given_up: GivenUp,
 }
 
 impl Hands {
@@ -40,8 +43,8 @@ impl Hands {
             Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,
-            Action::DeployStack { stack } => self.deploy_stack(stack, note).await,
-            Action::DeleteStack { stack } => aws::apply::delete(&self.aws, stack, note).await,
+            Action::DeployStack { stack, losing } => self.deploy_stack(stack, losing, note).await,
+            Action::DeleteStack { stack } => aws::recover::delete(&self.aws, stack, &self.given_up, note).await,
             Action::DeleteBucket { bucket } => aws::buckets::delete(&self.aws, bucket, note).await,
             Action::Upload { bucket, .. } => {
                 let runtime = self.runtime.as_ref().context("the runtime was not looked for")?;
@@ -51,7 +54,7 @@ impl Hands {
         }
     }
 
-    async fn deploy_stack(&self, name: &str, note: Note<'_>) -> anyhow::Result<()> {
+    async fn deploy_stack(&self, name: &str, losing: &[String], note: Note<'_>) -> anyhow::Result<()> {
         let (_, stack) = self
             .graph
             .stacks()
@@ -68,7 +71,14 @@ impl Hands {
             anyhow::Ok((key.clone(), value))
         });
         let parameters: BTreeMap<String, String> = try_join_all(values).await?.into_iter().collect();
-        aws::apply::deploy(&self.aws, stack, &parameters, &self.names.bucket("artifacts"), note).await
+        let wanted = aws::apply::Wanted {
+            stack,
+            parameters,
+            artifact_bucket: &self.names.bucket("artifacts"),
+            losing,
+            given_up: &self.given_up,
+        };
+        aws::apply::deploy(&self.aws, wanted, note).await
     }
 
     /// The name of the Snowflake role that `actor` stands for.

@@ -22,6 +22,7 @@ fn step(name: &str, needs: &[&str]) -> Step {
         reason: String::new(),
         drift: false,
         changes: vec![],
+        resources: vec![],
         loss: None,
         reversible: true,
         needs: needs.iter().map(|need| id(need)).collect(),
@@ -61,6 +62,7 @@ fn hands(graph: Graph) -> Arc<Hands> {
             region: String::new(),
         },
         runtime: None,
+        given_up: Default::default(),
     })
 }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 
 use super::remove::drop_object;
+use super::stacks::{leftover_stacks, stack_step};
 use super::{Action, Plan, PropertyChange, Step, StepKind};
-use crate::aws::diff::{self, WantedStack};
-use crate::aws::observe::{LiveStack, LiveStacks};
-use crate::aws::status::{Next, next};
+use crate::aws::observe::LiveStacks;
+use crate::aws::replacement::Foreseen;
 use crate::graph::object::{Kind, Object, TaskPlace};
 use crate::graph::stack::{Parameter, Stack};
 use crate::graph::{Body, Graph, NodeId};
@@ -25,6 +25,8 @@ pub struct World {
     pub objects: LiveObjects,
     /// Key of the runtime's zip in the artefact bucket.
     pub runtime_key: String,
+    /// What CloudFormation was asked about the stacks that differ, by name.
+    pub foreseen: BTreeMap<String, Foreseen>,
 }
 
 /// Step that suspends the task graph.
@@ -80,7 +82,8 @@ fn live<'a>(object: &Object, world: &'a World) -> Option<&'a crate::snowflake::o
     world.objects.get(&(object.kind, object.name.clone()))
 }
 
-fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
+/// A step that changes no property and loses nothing.
+pub(super) fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
     let reason = reason.to_owned();
     Step {
         id: id.clone(),
@@ -89,85 +92,13 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         reason,
         drift: false,
         changes: vec![],
+        resources: vec![],
         loss: None,
         reversible: true,
         needs: vec![],
         always: false,
         actions,
     }
-}
-
-fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
-    let target = format!("stack {}", stack.name);
-    let deploy = vec![Action::DeployStack {
-        stack: stack.name.clone(),
-    }];
-    let Some(live) = world.stacks.get(&stack.name) else {
-        return Some(step(id, StepKind::Create, target, "it does not exist", deploy));
-    };
-    match next(&live.status) {
-        Next::Recreate => {
-            let reason = format!("its creation ended in {}: it never lived", live.status);
-            Some(step(id, StepKind::Create, target, &reason, deploy))
-        }
-        Next::Create => Some(step(
-            id,
-            StepKind::Create,
-            target,
-            "its first change set was never executed",
-            deploy,
-        )),
-        Next::ContinueRollback | Next::DeleteAgain | Next::Wait => {
-            let reason = format!("it is in {}", live.status);
-            Some(Step {
-                changes: stack_changes(stack, live, world),
-                ..step(id, StepKind::Alter, target, &reason, deploy)
-            })
-        }
-        Next::Update => {
-            let changes = stack_changes(stack, live, world);
-            let alter = step(id, StepKind::Alter, target, "the file changed", deploy);
-            (!changes.is_empty()).then_some(Step { changes, ..alter })
-        }
-    }
-}
-
-fn stack_changes(stack: &Stack, live: &LiveStack, world: &World) -> Vec<PropertyChange> {
-    let mut parameters = BTreeMap::new();
-    let mut unknown = Vec::new();
-    for (key, parameter) in &stack.parameters {
-        match parameter {
-            Parameter::RuntimeKey => {
-                parameters.insert(key.clone(), world.runtime_key.clone());
-            }
-            // An integration that is there keeps its user; one that is not gets a new one.
-            Parameter::Integration { name, .. } if !has_integration(name, world) => {
-                let old = live.parameters.get(key).cloned();
-                unknown.push(PropertyChange::new(
-                    format!("Parameters.{key}"),
-                    old,
-                    Some(format!("(known once {name} exists)")),
-                ));
-            }
-            Parameter::Integration { .. } => {}
-        }
-    }
-    let mut changes = diff::stack(
-        live,
-        &WantedStack {
-            template: &stack.template,
-            parameters,
-            tags: &stack.tags,
-        },
-    );
-    changes.extend(unknown);
-    changes
-}
-
-fn has_integration(name: &Name, world: &World) -> bool {
-    [Kind::StorageIntegration, Kind::NotificationIntegration]
-        .iter()
-        .any(|kind| world.objects.contains_key(&(*kind, name.clone())))
 }
 
 /// The runtime is uploaded when a stack is to run another one than it does.
@@ -235,6 +166,7 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         reason: difference.reason,
         drift: difference.drift,
         changes: difference.changes,
+        resources: vec![],
         reversible: difference.reversible,
         loss: difference.loss,
         needs: vec![],
@@ -352,30 +284,6 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
         steps.push(drop);
     }
     steps
-}
-
-fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
-    let wanted: BTreeSet<&String> = graph.stacks().map(|(_, stack)| &stack.name).collect();
-    world
-        .stacks
-        .keys()
-        .filter(|name| !wanted.contains(name))
-        .map(|name| {
-            let actions = vec![Action::DeleteStack { stack: name.clone() }];
-            let drop = step(
-                &NodeId(format!("aws:{name}")),
-                StepKind::Drop,
-                format!("stack {name}"),
-                "the file no longer names it",
-                actions,
-            );
-            // What its queues and log groups hold goes with it.
-            Step {
-                reversible: false,
-                ..drop
-            }
-        })
-        .collect()
 }
 
 /// Whether a running task could miss a column in the middle of this step.

@@ -2,6 +2,7 @@
 
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
+use crate::aws::observe::LiveStack;
 use crate::snowflake::mark;
 
 fn empty() -> World {
@@ -9,6 +10,7 @@ fn empty() -> World {
         stacks: LiveStacks::new(),
         objects: LiveObjects::new(),
         runtime_key: "KEY".to_owned(),
+        foreseen: Default::default(),
     }
 }
 
@@ -200,7 +202,9 @@ fn each_status_of_a_stack_leads_on() {
     assert_eq!(of("ROLLBACK_COMPLETE"), ["create aws:ingest "]);
     assert_eq!(of("REVIEW_IN_PROGRESS"), ["create aws:ingest "]);
     assert_eq!(of("UPDATE_ROLLBACK_FAILED"), ["alter aws:ingest "]);
-    assert_eq!(of("DELETE_FAILED"), ["alter aws:ingest "]);
+    let [deletion] = of("DELETE_FAILED").try_into().unwrap();
+    assert!(deletion.starts_with("create aws:ingest  LOSES "), "{deletion}");
+    assert!(deletion.contains("the messages of CopyQueue"), "{deletion}");
     assert!(of("UPDATE_ROLLBACK_COMPLETE").is_empty());
 }
 

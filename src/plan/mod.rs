@@ -3,6 +3,7 @@
 pub mod make;
 pub mod remove;
 pub mod saved;
+pub mod stacks;
 #[cfg(test)]
 mod testing;
 
@@ -11,6 +12,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::replacement::Effect;
 use crate::graph::NodeId;
 use crate::graph::object::Actor;
 use crate::snowflake::ident::Name;
@@ -59,6 +61,9 @@ pub struct Step {
     pub drift: bool,
     /// What differs.
     pub changes: Vec<PropertyChange>,
+    /// Resources of a stack that are replaced or leave it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Effect>,
     /// What is lost, where something is.
     pub loss: Option<String>,
     /// Whether the former file brings back what was, whatever rows came meanwhile.
@@ -111,6 +116,9 @@ pub enum Action {
     DeployStack {
         /// The stack.
         stack: String,
+        /// Resources whose loss the plan names; CloudFormation losing another one is refused.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        losing: Vec<String>,
     },
     /// Deletes a stack.
     DeleteStack {
@@ -132,6 +140,9 @@ pub enum Action {
     /// Deletes the pipeline's parameters.
     DeleteParameters,
 }
+
+/// The usual reason to create something, which its sign tells already.
+pub const MISSING: &str = "it does not exist";
 
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

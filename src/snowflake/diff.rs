@@ -4,7 +4,7 @@ use super::ident::{Ident, Name, literal};
 use super::observe::{LiveColumn, LiveObject};
 use super::{mark, types};
 use crate::graph::object::{ColumnDefinition, Kind, Object};
-use crate::plan::{PropertyChange, StepKind};
+use crate::plan::{MISSING, PropertyChange, StepKind};
 
 /// What must be done to one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,7 +152,7 @@ fn creation(wanted: &Object) -> Difference {
         .collect();
     Difference {
         kind: StepKind::Create,
-        reason: "it does not exist".to_owned(),
+        reason: MISSING.to_owned(),
         drift: false,
         changes: vec![],
         loss: None,

@@ -2,7 +2,10 @@
 
 mod client;
 mod cloud;
+#[path = "../shared/message.rs"]
+mod message;
 mod run;
+mod stand_in;
 
 mod call_count;
 mod columns;
@@ -19,4 +22,5 @@ mod main_job;
 mod render;
 mod saved_plan;
 mod second_deploy;
+mod stack_status;
 mod there_and_back;

@@ -10,6 +10,8 @@
 
 mod cloud;
 mod look;
+#[path = "../shared/message.rs"]
+mod message;
 mod proxy;
 
 use std::collections::{BTreeMap, VecDeque};
