@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
+use futures::future::try_join_all;
 
 use crate::aws::apply::Note;
 use crate::aws::recover::GivenUp;
@@ -61,19 +62,17 @@ impl Hands {
             .stacks()
             .find(|(_, stack)| stack.name == name)
             .with_context(|| format!("no stack {name} in the graph"))?;
-        let mut parameters = BTreeMap::new();
-        for (key, parameter) in &stack.parameters {
+        let values = stack.parameters.iter().map(|(key, parameter)| async move {
             let value = match parameter {
-                Parameter::RuntimeKey => self
-                    .runtime
-                    .as_ref()
-                    .context("the runtime was not looked for")?
-                    .key
-                    .clone(),
+                Parameter::RuntimeKey => {
+                    let runtime = self.runtime.as_ref().context("the runtime was not looked for")?;
+                    runtime.key.clone()
+                }
                 Parameter::Integration { name, property } => self.integration_property(name, property).await?,
             };
-            parameters.insert(key.clone(), value);
-        }
+            anyhow::Ok((key.clone(), value))
+        });
+        let parameters: BTreeMap<String, String> = try_join_all(values).await?.into_iter().collect();
         let wanted = aws::apply::Wanted {
             stack,
             parameters,

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use super::Hands;
 use crate::aws::apply::Note;
 use crate::graph::object::Actor;
+use crate::pace::Pace;
 use crate::snowflake::client::{Client, ResultSet, SnowflakeError, Statement};
 use crate::snowflake::ident::{Name, literal};
 
@@ -26,16 +27,24 @@ impl Hands {
 
     /// Runs one statement as `actor`.
     pub(super) async fn sql(&self, actor: Actor, sql: &str) -> anyhow::Result<ResultSet> {
-        let mut statement = Statement::new(sql).role(self.role(actor)?.last());
-        if let Some((_, target)) = self.snowflake.as_ref().filter(|_| needs_warehouse(sql)) {
-            statement = statement.warehouse(target.warehouse.last());
-        }
-        let started = Instant::now();
+        // What defines ends within a second or two, and being answered at once saves the looks; what computes can take
+        // long, and must be cancelled when the run is.
+        let mut statement = if needs_warehouse(sql) {
+            let warehouse = self.snowflake.as_ref().map(|(_, target)| &target.warehouse);
+            warehouse.map_or_else(
+                || Statement::new(sql),
+                |name| Statement::new(sql).warehouse(name.last()),
+            )
+        } else {
+            Statement::quick(sql)
+        };
+        statement = statement.role(self.role(actor)?.last());
+        let (started, mut pace) = (Instant::now(), Pace::default());
         loop {
             match self.client()?.execute(statement.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if is_propagating(sql, &error) && started.elapsed() < PROPAGATION => {
-                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    pace.pause().await;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -66,7 +75,7 @@ impl Hands {
             literal(&integration.to_string()),
             literal(location)
         );
-        let started = Instant::now();
+        let (started, mut pace) = (Instant::now(), Pace::default());
         loop {
             let answer = self.ask(Actor::Deployer, check.clone()).await?;
             let answer: serde_json::Value =
@@ -79,7 +88,7 @@ impl Hands {
                     "Snowflake cannot list {location} through {integration}: {answer}\n  hint: see the trust of the read role with `pipectl status`, then run the same command again"
                 );
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            pace.pause().await;
         }
     }
 

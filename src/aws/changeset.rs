@@ -2,7 +2,6 @@
 //! CloudFormation would do.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aws_sdk_cloudformation::types::{
@@ -15,6 +14,7 @@ use super::failure::explain;
 use super::observe::LiveStack;
 use super::replacement::{Foreseen, from_changes};
 use crate::graph::stack::{Parameter, Stack};
+use crate::pace::Pace;
 
 /// Longest template that is sent inline:
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>.
@@ -90,7 +90,7 @@ fn parameter((key, value): &(String, Option<String>)) -> Given {
 }
 
 async fn changes(aws: &Aws, stack: &str, name: &str) -> anyhow::Result<Option<Vec<ResourceChange>>> {
-    let mut pause = Duration::from_millis(100);
+    let mut pace = Pace::default();
     let (mut found, mut page) = (Vec::new(), None);
     loop {
         let request = aws.cloudformation.describe_change_set();
@@ -129,8 +129,7 @@ async fn changes(aws: &Aws, stack: &str, name: &str) -> anyhow::Result<Option<Ve
             }
             _ => {}
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(2));
+        pace.pause().await;
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::time::Duration;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::{EventFilter, OperationEvent, StackEvent};
@@ -10,9 +9,7 @@ use aws_sdk_cloudformation::types::{EventFilter, OperationEvent, StackEvent};
 use super::Aws;
 use super::failure::explain;
 use super::status::is_final;
-
-/// Longest pause between two looks; tools that look every 5 to 30 s waste most of a short deploy.
-const SLOWEST: Duration = Duration::from_secs(2);
+use crate::pace::Pace;
 
 /// Watches one operation on one stack.
 pub struct Watch<'a> {
@@ -71,7 +68,7 @@ impl<'a> Watch<'a> {
 
     /// Waits until the stack is in a final status and gives it; `None` when the stack is gone. `note` hears each event.
     pub async fn end(&mut self, note: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<Option<String>> {
-        let mut pause = Duration::from_millis(200);
+        let mut pace = Pace::default();
         loop {
             for event in self.fresh().await? {
                 note(event);
@@ -83,8 +80,7 @@ impl<'a> Watch<'a> {
                     return Ok(other);
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 3 / 2).min(SLOWEST);
+            pace.pause().await;
         }
     }
 
@@ -114,6 +110,12 @@ impl<'a> Watch<'a> {
         }
         Ok(texts)
     }
+}
+
+/// The resource that a note of [`Watch::end`] tells to be made. One that is changed tells nothing: a rollback changes
+/// resources, too.
+pub fn made(note: &str) -> Option<&str> {
+    note.strip_suffix(" CREATE_COMPLETE")
 }
 
 fn text(event: &StackEvent) -> String {

@@ -5,7 +5,7 @@ pub mod buckets;
 pub mod changeset;
 pub mod diff;
 pub mod drift;
-mod events;
+pub mod events;
 pub mod failure;
 pub mod lease;
 pub mod manifest;

@@ -48,6 +48,8 @@ pub struct Node {
     pub id: NodeId,
     /// What must be ready before it is made.
     pub needs: Vec<NodeId>,
+    /// Resources of a needed stack that are enough, by the node of the stack; all of it where none are named.
+    pub enough: BTreeMap<NodeId, Vec<&'static str>>,
     /// What it is.
     pub body: Body,
 }
@@ -76,9 +78,18 @@ impl Graph {
         self.nodes.push(Node {
             id: id.clone(),
             needs,
+            enough: BTreeMap::new(),
             body,
         });
         id
+    }
+
+    /// Says that the last node need not wait for all of a new stack, but only for these resources of it. Only for what
+    /// comes to the same when the stack fails after them and is made anew: a subscription, for one, would be lost.
+    pub fn enough(&mut self, stack: NodeId, resources: &[&'static str]) {
+        if let Some(node) = self.nodes.last_mut() {
+            node.enough.insert(stack, resources.to_vec());
+        }
     }
 
     /// The nodes in an order of deployment.

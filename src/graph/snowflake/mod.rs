@@ -10,6 +10,7 @@ mod objects;
 pub use granted::securable;
 pub use objects::hash;
 mod rows;
+mod tasks;
 
 use serde_json::json;
 

@@ -32,20 +32,25 @@ impl Blueprint<'_> {
     pub fn build(self, templates: &Templates, names: &Names) -> anyhow::Result<Object> {
         let mut values = self.values;
         values.insert("name", raw(&self.name));
-        values.insert("comment", Value::from(self.about.as_str()));
-        let unmarked = templates.sections(self.template, Value::from(values.clone()))?;
+        // Filled once: only the comment differs between the text that is hashed and the text that is run.
+        let gap = templates.gap();
+        values.insert("comment", raw(gap));
+        let mut sections = templates.sections(self.template, Value::from(values))?;
+        let about = literal(&self.about);
         let definition = ["create", "grants"]
             .iter()
-            .filter_map(|section| unmarked.get(*section))
+            .filter_map(|section| sections.get(*section))
             .flatten();
-        let hash = hash(&definition.map(String::as_str).collect::<Vec<_>>().join(";"));
+        let definition: Vec<String> = definition.map(|sql| sql.replace(gap, &about)).collect();
+        let hash = hash(&definition.join(";"));
         let comment = |hash: &str| mark::comment(&self.about, &names.mark(), hash);
         // What is granted is no part of the object, so the hash is written after the grants: an object whose making was
         // cut off in between is not taken for a whole one.
-        let granted = unmarked.get("grants").is_some_and(|grants| !grants.is_empty());
-        let first = if granted { mark::UNFINISHED } else { &hash };
-        values.insert("comment", Value::from(comment(first)));
-        let mut sections = templates.sections(self.template, Value::from(values))?;
+        let granted = sections.get("grants").is_some_and(|grants| !grants.is_empty());
+        let first = literal(&comment(if granted { mark::UNFINISHED } else { &hash }));
+        for statement in sections.values_mut().flatten().filter(|sql| sql.contains(gap)) {
+            *statement = statement.replace(gap, &first);
+        }
         if granted {
             let kind = match self.kind {
                 // The word before it is optional, and sqlfluff knows only the form without.
