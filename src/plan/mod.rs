@@ -4,7 +4,7 @@ pub mod make;
 pub mod remove;
 pub mod saved;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 

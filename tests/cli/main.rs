@@ -18,4 +18,5 @@ mod main_job;
 mod render;
 mod saved_plan;
 mod second_deploy;
+mod secrets;
 mod there_and_back;
