@@ -115,7 +115,7 @@ fn text(checks: &[Check], style: &Style) -> String {
     let rows: Vec<Vec<String>> = checks
         .iter()
         .map(|check| {
-            // What may be long or coloured stands last, so that it does not disturb the columns.
+            // What may be long stands last, where it can be wrapped.
             let found = match check.state {
                 State::Ok => style.dim(&check.found),
                 State::Missing => style.error(&check.found),

@@ -12,7 +12,7 @@ use crate::report::progress;
 /// How long another run is waited for.
 #[derive(Debug, Args)]
 pub struct Wait {
-    /// Wait so long for another run that is changing the pipeline
+    /// Wait so long for another run that is changing the pipeline; 0 does not wait
     #[arg(long = "wait", value_name = "SECONDS", default_value_t = 0)]
     seconds: u32,
 }

@@ -44,6 +44,7 @@ struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The pipeline's file
     #[arg(short, long, global = true, value_name = "FILE", default_value = "pipeline.toml")]

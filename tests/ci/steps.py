@@ -103,8 +103,8 @@ class GitHub:
             "GITHUB_STEP_SUMMARY": str(temporary / "summary"),
             **{f"GITHUB_{key.upper()}": value for key, value in github.items() if isinstance(value, str)},
         }
-        scope = Scope(github=github, runner={"temp": str(temporary)}, steps={}, env=variables, vars={}, inputs={}, **contexts)
-        scope.contexts["inputs"] = contexts.get("inputs", {})
+        scope = Scope(github=github, runner={"temp": str(temporary)}, steps={}, env=variables, vars={},
+                      **{"inputs": {}, **contexts})
         ended = Ended(0, "")
         if not scope.holds(job):
             ended.ran.append("skipped")

@@ -10,6 +10,7 @@ mod destroy;
 mod doctor;
 mod drift;
 mod first_steps;
+mod folders;
 mod handshake;
 mod interrupt;
 mod lease;

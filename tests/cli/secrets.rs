@@ -24,8 +24,10 @@ fn a_key_kept_in_aws_signs_in() {
     );
     cloud.edit(
         "aws = { account = \"111122223333\", region = \"eu-west-1\" }",
-        "aws = { account = \"000000000000\", region = \"us-east-1\" }",
+        "aws = { account = \"000000000000\", region = \"us-east-1\", architecture = \"ARCHITECTURE\" }",
     );
+    let arm = cfg!(target_arch = "aarch64");
+    cloud.edit("ARCHITECTURE", if arm { "arm64" } else { "x86_64" });
     // An empty variable counts as none, so that only the reference leads to a key.
     let none = [("SNOWFLAKE_PRIVATE_KEY_PATH".to_owned(), String::new())];
     cloud.edit(WITHOUT_KEY, "account = \"LOCAL\", role = \"ACCOUNTADMIN\"");
