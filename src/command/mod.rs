@@ -149,7 +149,7 @@ fn refused(error: &clap::Error) -> ExitCode {
 
 /// Whether a command line that could not be parsed asks for JSON.
 fn wants_json(arguments: &[OsString]) -> bool {
-    let last =
+    let mut formats =
         arguments
             .iter()
             .enumerate()
@@ -158,7 +158,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
                 None if argument == "--format" => arguments.get(position + 1)?.to_str(),
                 _ => None,
             });
-    last.last() == Some("json")
+    formats.next_back() == Some("json")
 }
 
 fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {

@@ -92,8 +92,6 @@ fn signal(child: &Child, signal: Signal) {
 
 #[test]
 fn what_changes_nothing_says_so_when_it_is_interrupted() {
-    // A Snowflake that takes the connection and never answers, so that the signal surely comes before any plan.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let cloud = Cloud::up(Iam::Off);
     cloud.edit(
         "aws = { account = \"111122223333\", region = \"eu-west-1\" }",
@@ -104,6 +102,9 @@ fn what_changes_nothing_says_so_when_it_is_interrupted() {
         "account = \"LOCAL\"",
     );
     for words in ["diff", "status", "deploy --yes", "destroy --yes --format json"] {
+        // A Snowflake that takes the connection and never answers, so that the signal surely comes before any plan. Each
+        // command has its own: one that was interrupted may have tried to connect again.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut command = crate::cloud::pipectl();
         command
             .args(words.split_whitespace())
