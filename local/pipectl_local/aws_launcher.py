@@ -15,6 +15,7 @@ import signal
 import sys
 from typing import Any
 
+from . import simulation
 from .process import die_with_parent, kill_group
 
 FORWARDED_PROTO = b"x-forwarded-proto"
@@ -38,6 +39,7 @@ async def serve(bind: str) -> None:
     from hypercorn.config import Config
     from ministack.app import app
 
+    simulation.install()
     config = Config()
     config.bind = [bind]
     config.keep_alive_timeout = 75

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::diff::{observe, planned};
-use super::leased::{Wait, leased, or_interrupted};
+use super::leased::{Wait, leased, or_interrupted, unless_interrupted};
 use super::{Format, Global};
 use crate::apply::{Hands, Results, Stops};
 use crate::aws::manifest;
@@ -69,7 +69,7 @@ fn of_stack(text: &str) -> Result<String, String> {
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let kept = options.plan.as_deref().map(SavedPlan::read).transpose()?;
     let loaded = load(global)?;
-    let clouds = connect(&loaded, &progress::say).await?;
+    let clouds = unless_interrupted(async { Ok(connect(&loaded, &progress::say).await?) }).await?;
     // Held from before the clouds are read: what is planned is what is there when it is carried out.
     leased(&loaded, &clouds, options.wait.time(), async |stops| {
         deploy(global, options, kept, &loaded, &clouds, stops).await
@@ -102,6 +102,9 @@ async fn deploy(
         manifest::keep(&clouds.aws, &loaded.model.names, &definition).await?;
         if global.format == Format::Json {
             outln!("{:#}", result::json(&plan, None, &[]));
+        }
+        if global.verbose {
+            progress::say(&clouds.calls());
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::deploy::{Abandon, Extras, carry_out, confirm, finish, invocation};
-use super::leased::{Wait, leased, or_interrupted};
+use super::leased::{Wait, leased, or_interrupted, unless_interrupted};
 use super::{Format, Global};
 use crate::apply::Stops;
 use crate::aws::recover::GivenUp;
@@ -38,7 +38,7 @@ pub struct Options {
 /// Removes the pipeline.
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let loaded = load(global)?;
-    let clouds = connect(&loaded, &progress::say).await?;
+    let clouds = unless_interrupted(async { Ok(connect(&loaded, &progress::say).await?) }).await?;
     leased(&loaded, &clouds, options.wait.time(), async |stops| {
         destroy(global, options, &loaded, &clouds, stops).await
     })
@@ -62,6 +62,9 @@ async fn destroy(
     if plan.is_empty() {
         if global.format == Format::Json {
             outln!("{:#}", result::json(&plan, None, &kept));
+        }
+        if global.verbose {
+            progress::say(&clouds.calls());
         }
         return Ok(ExitCode::SUCCESS);
     }

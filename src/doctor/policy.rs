@@ -442,6 +442,22 @@ pub fn document(needs: &[Need]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": needs.iter().map(statement).collect::<Vec<_>>() })
 }
 
+/// The needs as IAM policies of at most `limit` characters each, blanks not counted. A need stays whole.
+pub fn parts(needs: &[Need], limit: usize) -> Vec<Value> {
+    let mut parts: Vec<Vec<Need>> = Vec::new();
+    for need in needs {
+        let fits = |part: &Vec<Need>| {
+            let with: Vec<Need> = part.iter().chain([need]).cloned().collect();
+            document(&with).to_string().len() <= limit
+        };
+        match parts.iter_mut().find(|part| fits(part)) {
+            Some(part) => part.push(need.clone()),
+            None => parts.push(vec![need.clone()]),
+        }
+    }
+    parts.iter().map(|part| document(part)).collect()
+}
+
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod tests;

@@ -5,7 +5,7 @@ pub mod remove;
 pub mod saved;
 pub mod stacks;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 
