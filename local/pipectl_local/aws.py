@@ -24,7 +24,7 @@ ACCOUNT = "000000000000"
 ROOT_SECRET = "test"
 START_SECONDS = 30.0
 # A database that stands in for RDS writes its pages before it ends.
-STOP_SECONDS = 15.0
+STOP_SECONDS = 8.0
 
 
 @dataclass(frozen=True)

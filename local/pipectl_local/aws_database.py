@@ -126,7 +126,7 @@ class Server:
             tool = shutil.which("mariadb-install-db", path=places)
             if tool is None:
                 raise ValueError(f"{program} was found, and mariadb-install-db beside it was not\n{NO_SERVER}")
-            command = [tool, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", *user]
+            command = [tool, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=socket", "--skip-test-db", *user]
         else:
             command = [str(program), "--no-defaults", "--initialize-insecure", f"--datadir={data}", *user]
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
