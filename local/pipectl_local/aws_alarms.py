@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import aws_clock, aws_metric_math, aws_metrics, aws_roles
+from .aws_hooks import Finder
 
 LOG = logging.getLogger("pipectl.alarms")
 MINUTE = 60.0
@@ -251,13 +252,14 @@ def region_name(region: str) -> str:
     return region
 
 
-def install() -> None:
+def install(finder: Finder) -> None:
     """Puts this evaluation in the place of ministack's, and lets templates and clients make alarms on metric math."""
-    from ministack.services import cloudwatch
-    from ministack.services.cloudformation import provisioners
+    finder.when("cloudwatch", evaluate_here)
+    finder.when("cloudformation.provisioners", math_in_templates)
 
+
+def math_in_templates(provisioners: Any) -> None:
     record_of = provisioners._cw_metric_alarm_record
-    put = cloudwatch._put_metric_alarm
 
     def template_record(name: str, props: dict[str, Any]) -> dict[str, Any]:
         metrics = props.get("Metrics")
@@ -266,13 +268,18 @@ def install() -> None:
         alarm = dict(record_of(name, {**props, "Metrics": None, "MetricName": "-", "Namespace": "-"}))
         return alarm | {"Metrics": metrics, "MetricName": "", "Namespace": "", "Statistic": "", "Period": max(q.period for q in queries({"Metrics": metrics})) or 60}
 
+    provisioners._cw_metric_alarm_record = template_record
+
+
+def evaluate_here(cloudwatch: Any) -> None:
+    put = cloudwatch._put_metric_alarm
+
     def put_alarm(params: Any, cbor: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:
         answer = put(params, cbor, is_cbor, is_json)
         if (is_cbor or is_json) and cbor.get("Metrics") and cbor.get("AlarmName") in cloudwatch._alarms:
             cloudwatch._alarms[cbor["AlarmName"]] |= {"Metrics": cbor["Metrics"], "MetricName": "", "Namespace": ""}
         return answer
 
-    provisioners._cw_metric_alarm_record = template_record
     cloudwatch._put_metric_alarm = put_alarm
     cloudwatch._evaluate_alarm = lambda alarm: None
     cloudwatch._evaluate_all_alarms = lambda: None

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import database_certificate
+from .aws_hooks import Finder
 from .process import free_port, write_private
 
 LOG = logging.getLogger("pipectl.database")
@@ -339,10 +340,15 @@ def _rotation_delete(physical_id: str, props: dict[str, Any]) -> None:
         secret["RotationEnabled"] = False
 
 
-def install() -> None:
+def install(finder: Finder) -> None:
     """Puts a real server behind every MySQL instance of a template, and takes rotation schedules."""
-    from ministack.services.cloudformation import provisioners
+    root().mkdir(parents=True, exist_ok=True, mode=0o700)
+    database_certificate.make_authority(root())
+    publish()
+    finder.when("cloudformation.provisioners", hook)
 
+
+def hook(provisioners: Any) -> None:
     handlers = provisioners._RESOURCE_HANDLERS
     create = _created(provisioners._rds_db_instance_create, provisioners._rds_db_instance_attrs)
     delete = _deleted(provisioners._rds_db_instance_delete)
@@ -351,6 +357,3 @@ def install() -> None:
     update = _updated(provisioners._rds_db_instance_update, provisioners._rds_db_instance_attrs)
     handlers["AWS::RDS::DBInstance"] = {**handlers["AWS::RDS::DBInstance"], "create": create, "update": update, "delete": delete}
     handlers.setdefault("AWS::SecretsManager::RotationSchedule", {"create": _rotation, "update": _rotation_update, "delete": _rotation_delete})
-    root().mkdir(parents=True, exist_ok=True, mode=0o700)
-    database_certificate.make_authority(root())
-    publish()

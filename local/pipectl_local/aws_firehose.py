@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import aws_clock, aws_roles
+from .aws_hooks import Finder
 
 LOG = logging.getLogger("pipectl.firehose")
 PRINCIPAL = "firehose.amazonaws.com"
@@ -389,9 +390,10 @@ def from_producer(stream: dict[str, Any], destination: dict[str, Any], records: 
     accept(get_account_id(), get_region(), stream["name"], records)
 
 
-def install() -> None:
+def install(finder: Finder) -> None:
     """Puts this delivery in the place of ministack's."""
-    from ministack.services import firehose
+    def hook(firehose: Any) -> None:
+        firehose.ingest_from_kinesis_source = from_kinesis
+        firehose._deliver_records_to_s3 = from_producer
 
-    firehose.ingest_from_kinesis_source = from_kinesis
-    firehose._deliver_records_to_s3 = from_producer
+    finder.when("firehose", hook)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import aws_clock, aws_firehose
+from .aws_hooks import Finder, loaded
 
 LOG = logging.getLogger("pipectl.metrics")
 # A point older than this before the window ends the search: points come nearly in order.
@@ -56,9 +57,8 @@ Measured = tuple[str, str, str, str, float, str, dict[str, str]]
 
 def queues(now: float) -> Iterator[Measured]:
     """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
-    from ministack.services import sqs
-
-    for (account, region, _), queue in list(sqs._queues._data.items()):
+    sqs = loaded("sqs")
+    for (account, region, _), queue in list(sqs._queues._data.items()) if sqs else []:
         messages = list(queue["messages"])
         dimensions = {"QueueName": str(queue["attributes"]["QueueArn"]).rsplit(":", 1)[1]}
         visible = [m for m in messages if m.get("visible_at", 0) <= now]
@@ -77,12 +77,11 @@ def kinesis(now: float) -> Iterator[Measured]:
 
     https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-cloudwatch.html
     """
-    from ministack.services import firehose
-    from ministack.services import kinesis as streams
-    from ministack.services import lambda_svc
-
+    firehose, streams, lambda_svc = loaded("firehose"), loaded("kinesis"), loaded("lambda_svc")
     ages: dict[tuple[str, str, str], list[float]] = {}
-    for (account, region, identity), mapping in list(lambda_svc._esms._data.items()):
+    if streams is None:
+        return
+    for (account, region, identity), mapping in list(lambda_svc._esms._data.items()) if lambda_svc else []:
         arn = str(mapping.get("EventSourceArn", ""))
         if ":kinesis:" not in arn:
             continue
@@ -96,7 +95,7 @@ def kinesis(now: float) -> Iterator[Measured]:
         ages.setdefault((account, region, name), []).append(age)
         function = str(mapping.get("FunctionArn") or mapping.get("FunctionName")).rsplit(":function:", 1)[-1].split(":")[0]
         yield account, region, "AWS/Lambda", "IteratorAge", age * 1000 * aws_clock.scale(), "Milliseconds", {"FunctionName": function}
-    for (account, region, name), delivery in list(firehose._streams._data.items()):
+    for (account, region, name), delivery in list(firehose._streams._data.items()) if firehose else []:
         arn = str((delivery.get("kinesis_source") or {}).get("KinesisStreamARN", ""))
         if arn:
             # It reads as records come, so it is behind only when it may not read at all.
@@ -115,11 +114,11 @@ def firehoses(now: float) -> Iterator[Measured]:
             yield account, region, "AWS/Firehose", "DeliveryToS3.DataFreshness", (now - oldest) * aws_clock.scale(), "Seconds", {"DeliveryStreamName": name}
 
 
-def counted(execute: Callable[[dict[str, Any], Any], dict[str, Any]]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+def counted(lambda_svc: Any, execute: Callable[[dict[str, Any], Any], dict[str, Any]]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     """Counts an invocation as https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html says."""
-    from ministack.services import cloudwatch, lambda_svc
-
     def run(function: dict[str, Any], event: Any) -> dict[str, Any]:
+        from ministack.services import cloudwatch
+
         configuration = function.get("config") or function
         if lambda_svc._function_config_scope_mismatch(configuration):
             # It calls again under the function's own account, and is counted there.
@@ -157,17 +156,21 @@ def embedded(text: str) -> Iterator[tuple[str, str, list[float], str, dict[str, 
             LOG.warning("a log line looks like embedded metrics and is none: %s", error)
 
 
-def install() -> None:
-    from ministack.services import cloudwatch, lambda_svc
+def install(finder: Finder) -> None:
+    finder.when("lambda_svc", hook)
 
+
+def hook(lambda_svc: Any) -> None:
     emit = lambda_svc._emit_lambda_logs
 
     def emit_logs(function: dict[str, Any], request_id: str, text: str, *others: Any, **named: Any) -> None:
         emit(function, request_id, text, *others, **named)
+        from ministack.services import cloudwatch
+
         for namespace, name, numbers, unit, dimensions, moment in embedded(text or ""):
             bucket = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
             bucket.extend({"Timestamp": moment, "Value": v, "Unit": unit, "Dimensions": dimensions} for v in numbers)
 
     lambda_svc._emit_lambda_logs = emit_logs
-    lambda_svc._execute_function = counted(lambda_svc._execute_function)
+    lambda_svc._execute_function = counted(lambda_svc, lambda_svc._execute_function)
     lambda_svc._emit_lambda_metrics = lambda *arguments, **named: None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import aws_clock, aws_roles
+from .aws_hooks import Finder
 
 LOG = logging.getLogger("pipectl.scheduler")
 TICK_SECONDS = 0.05
@@ -232,8 +233,9 @@ def _count(schedule: dict[str, Any], metric: str) -> None:
     cloudwatch.record_metric("AWS/Scheduler", metric, 1, "Count", {"ScheduleGroup": schedule["GroupName"]})
 
 
-def install() -> None:
+def install(finder: Finder) -> None:
     """Puts this clock in the place of ministack's."""
-    from ministack.services import scheduler
+    def hook(scheduler: Any) -> None:
+        scheduler.start_scheduler = Clock().start
 
-    scheduler.start_scheduler = Clock().start
+    finder.when("scheduler", hook)
