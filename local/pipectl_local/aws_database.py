@@ -196,14 +196,14 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n").replace("\0", "") + "'"
 
 
-def parameters_of(group: str | None, family: str = "") -> dict[str, str]:
+def parameters_of(group: str | None) -> dict[str, str]:
     """What a parameter group sets; formulas of RDS ({DBInstanceClassMemory*3/4}) mean nothing here."""
     from ministack.services import rds
 
     found = (rds._param_groups.get(group) or {}).get("Parameters") or {} if group else {}
     values = {}
     for name, entry in found.items():
-        value = str(entry.get("ParameterValue", entry.get("Value", entry.get("value", ""))) if isinstance(entry, dict) else entry)
+        value = str(entry.get("ParameterValue", "") if isinstance(entry, dict) else entry)
         if name not in LEAVE_OUT and value and not value.startswith("{") and name.replace("_", "").isalnum():
             values[name] = value
     return values

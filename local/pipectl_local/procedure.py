@@ -162,7 +162,6 @@ def _run(context: "Context", execute: Execute, procedure: Procedure, values: dic
     if depth > MAX_DEPTH:
         raise errors.execution("Stored procedure calls are nested too deeply.", "100351")
     before = (context.variables, context.role, context.database, context.schema, context.expression)
-    caller = context.role
     context.variables = {**values, "$DEPTH": depth}
     context.expression = False
     if not procedure.as_caller:
@@ -172,8 +171,7 @@ def _run(context: "Context", execute: Execute, procedure: Procedure, values: dic
         outcome = scripting.run(context, procedure.body, execute, keep_transaction=context.session.in_transaction)
     finally:
         context.variables, context.role, context.database, context.schema, context.expression = before
-        if caller != procedure.owner:
-            context.forget_roles()
+        context.forget_roles()
     return table((procedure.name,), outcome.rows)
 
 

@@ -75,12 +75,19 @@ def test_a_procedure_takes_arguments_and_returns(made: Any) -> None:
 
 
 def test_owner_and_caller(made: Any) -> None:
-    made.run("""CREATE OR REPLACE TABLE STAR.S.SECRET (N NUMBER);
-        INSERT INTO STAR.S.SECRET VALUES (7)""")
-    for name, who in (("BY_OWNER", "OWNER"), ("BY_CALLER", "CALLER")):
-        made.sql(f"""CREATE PROCEDURE STAR.S.{name}() RETURNS NUMBER LANGUAGE SQL EXECUTE AS {who} AS
-            $$ BEGIN LET FOUND NUMBER := (SELECT MAX(N) FROM STAR.S.SECRET); RETURN CURRENT_ROLE() || FOUND; END $$""")
-        assert made.sql(f"CALL STAR.S.{name}()") == [{name: "ACCOUNTADMIN7"}]
+    # https://docs.snowflake.com/en/developer-guide/stored-procedure/stored-procedures-rights
+    made.run("""CREATE ROLE STAR_MAKER;
+        GRANT ROLE STAR_MAKER TO USER PIPECTL;
+        GRANT USAGE ON DATABASE STAR TO ROLE STAR_MAKER;
+        GRANT USAGE, CREATE PROCEDURE ON SCHEMA STAR.S TO ROLE STAR_MAKER""")
+    for name, who, expected in (("BY_OWNER", "OWNER", "STAR_MAKER"), ("BY_CALLER", "CALLER", "ACCOUNTADMIN")):
+        made.sql(f"CREATE PROCEDURE STAR.S.{name}() RETURNS VARCHAR LANGUAGE SQL EXECUTE AS {who} AS $$ BEGIN RETURN CURRENT_ROLE(); END $$", role="STAR_MAKER")
+        assert made.sql(f"CALL STAR.S.{name}()", role="ACCOUNTADMIN") == [{name: expected}]
+    made.run("""CREATE OR REPLACE TABLE STAR.S.SECRET (N NUMBER)""")
+    made.sql("CREATE PROCEDURE STAR.S.READS() RETURNS NUMBER LANGUAGE SQL AS $$ BEGIN LET N NUMBER := (SELECT COUNT(*) FROM STAR.S.SECRET); RETURN N; END $$",
+             role="STAR_MAKER")
+    with pytest.raises(SqlError, match="SECRET"):
+        made.sql("CALL STAR.S.READS()", role="ACCOUNTADMIN")
 
 
 def test_comment_on(made: Any) -> None:
