@@ -82,7 +82,7 @@ def test_records_arrive_in_batches_by_table(either: Any) -> None:
     by_table = {k.split("/")[1] for k in stream.objects("data/")}
     assert by_table == {"video.t0", "video.t1", "video.t2"}
     assert sorted(stream.rows("data/"), key=lambda r: r["i"]) == records
-    assert [r["i"] for r in stream.rows("data/video.t1/")] == [i for i in range(3000) if i % 3 == 1]
+    assert sorted(r["i"] for r in stream.rows("data/video.t1/")) == [i for i in range(3000) if i % 3 == 1]
     assert len(stream.objects("data/")) <= 30, "batches, not one object a record"
     # https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
     bad = wait_for(lambda: len(found := stream.rows("errors/processing-failed/")) == 2 and found)
