@@ -60,8 +60,10 @@ pub async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure
         Command::Status => match local::status(&options.directory).await? {
             Status::Up(state) => {
                 let mut facts = facts(&state);
-                for database in local::databases(&options.directory)? {
-                    facts.push(("database", database.to_string()));
+                let databases = local::databases(&options.directory)?;
+                if !databases.is_empty() {
+                    let shown: Vec<String> = databases.iter().map(ToString::to_string).collect();
+                    facts.push(("databases", shown.join(", ")));
                 }
                 show(global, &facts);
             }
