@@ -3,6 +3,7 @@
 //! A failure stops only what needs the failed step. The only module that changes anything in the clouds.
 
 mod actions;
+mod pipe;
 mod snowflake;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! The Snowflake actions: statements, waiting for pipes, suspending and resuming a task graph.
+//! The Snowflake actions: statements, the handshake, suspending and resuming a task graph.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::graph::object::Actor;
 use crate::snowflake::client::{Client, ResultSet, SnowflakeError, Statement};
 use crate::snowflake::ident::{Name, literal};
 
-/// How long a pipe or a task graph may take to come to rest.
+/// How long a task graph may take to come to rest.
 const REST: Duration = Duration::from_secs(600);
 /// How long AWS may take until a fresh role or policy is seen everywhere:
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>.
@@ -42,7 +42,8 @@ impl Hands {
         }
     }
 
-    async fn ask(&self, actor: Actor, sql: String) -> anyhow::Result<String> {
+    /// The single value of a query.
+    pub(super) async fn ask(&self, actor: Actor, sql: String) -> anyhow::Result<String> {
         let answer = self.sql(actor, &sql).await?;
         Ok(answer.scalar().unwrap_or_default().to_owned())
     }
@@ -56,28 +57,6 @@ impl Hands {
         });
         let value = row.and_then(|row| row.get("property_value")).map(str::to_owned);
         value.with_context(|| format!("DESC INTEGRATION {name} does not tell {property}"))
-    }
-
-    /// Makes a pipe anew as Snowflake advises, and loads the files that arrived from the pause on; rows that come twice
-    /// by that are merged by their key:
-    /// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#recreating-pipes>.
-    pub(super) async fn replace_pipe(&self, pipe: &Name, statements: &[String], note: Note<'_>) -> anyhow::Result<()> {
-        let format = "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'";
-        let now = format!(
-            "SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', DATEADD('MINUTE', -1, CURRENT_TIMESTAMP()))::TIMESTAMP_NTZ, {format})"
-        );
-        let paused = self.ask(Actor::Loader, now).await?;
-        self.sql(
-            Actor::Loader,
-            &format!("ALTER PIPE {pipe} SET PIPE_EXECUTION_PAUSED = TRUE"),
-        )
-        .await?;
-        self.drain_pipe(pipe, note).await?;
-        for statement in statements {
-            self.sql(Actor::Loader, statement).await?;
-        }
-        let refresh = format!("ALTER PIPE {pipe} REFRESH MODIFIED_AFTER = {}", literal(&paused));
-        self.sql(Actor::Loader, &refresh).await.map(drop)
     }
 
     /// Has Snowflake list the bucket through the role. What AWS does not know everywhere yet is tried again.
@@ -101,34 +80,6 @@ impl Hands {
                 );
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-
-    async fn drain_pipe(&self, pipe: &Name, note: Note<'_>) -> anyhow::Result<()> {
-        let started = Instant::now();
-        loop {
-            let status = self
-                .ask(
-                    Actor::Loader,
-                    format!("SELECT SYSTEM$PIPE_STATUS({})", literal(&pipe.to_string())),
-                )
-                .await?;
-            let status: serde_json::Value = serde_json::from_str(&status).context("reading SYSTEM$PIPE_STATUS")?;
-            let pending = status
-                .get("pendingFileCount")
-                .and_then(serde_json::Value::as_u64)
-                .unwrap_or(0);
-            if pending == 0 {
-                return Ok(());
-            }
-            if started.elapsed() > REST {
-                bail!(
-                    "pipe {pipe} still has {pending} files to load after {} s\n  hint: see `pipectl status`, then run the same command again",
-                    REST.as_secs()
-                );
-            }
-            note(format!("waits for {pending} files"));
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 
@@ -195,6 +146,6 @@ fn needs_warehouse(sql: &str) -> bool {
 /// A pipe subscribes to the topic as it is made, and the topic's policy may not be seen everywhere yet.
 fn is_propagating(sql: &str, error: &SnowflakeError) -> bool {
     let text = error.to_string();
-    sql.starts_with("CREATE PIPE")
+    (sql.starts_with("CREATE PIPE") || sql.starts_with("CREATE OR REPLACE PIPE"))
         && (text.contains("not authorized to perform") || text.contains("Subscribe") || text.contains("assum"))
 }

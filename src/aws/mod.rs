@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod buckets;
+pub mod changeset;
 pub mod diff;
 pub mod drift;
 mod events;
@@ -9,6 +10,8 @@ pub mod failure;
 pub mod lease;
 pub mod manifest;
 pub mod observe;
+pub mod recover;
+pub mod replacement;
 pub mod runtime;
 pub mod session;
 pub mod status;

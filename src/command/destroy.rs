@@ -7,10 +7,11 @@ use std::time::Instant;
 use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
-use super::deploy::{carry_out, confirm, finish, invocation};
+use super::deploy::{Abandon, Extras, carry_out, confirm, finish, invocation};
 use super::leased::{Wait, leased, or_interrupted};
 use super::{Format, Global};
 use crate::apply::Stops;
+use crate::aws::recover::GivenUp;
 use crate::aws::{buckets, manifest, observe};
 use crate::graph::object::Kind;
 use crate::plan::remove::{Found, plan};
@@ -28,6 +29,8 @@ pub struct Options {
     /// Delete buckets with objects and tables with rows too
     #[arg(long)]
     delete_data: bool,
+    #[command(flatten)]
+    given_up: Abandon,
     #[command(flatten)]
     wait: Wait,
 }
@@ -66,7 +69,14 @@ async fn destroy(
         let question = format!("Remove {}/{}?", plan.pipeline, plan.environment);
         or_interrupted(&stops, confirm(&question)).await?;
     }
-    let results = carry_out(global, &plan, loaded, clouds, None, None, stops).await?;
+    let extras = Extras {
+        given_up: GivenUp {
+            retained: options.given_up.retain.clone(),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let results = carry_out(global, &plan, loaded, clouds, extras, stops).await?;
     if global.format == Format::Json {
         outln!("{:#}", result::json(&plan, Some(&results), &kept));
         return Ok(if results.all_done() {

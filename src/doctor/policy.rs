@@ -67,6 +67,9 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
         "continue_update_rollback",
         &["cloudformation:ContinueUpdateRollback"],
     ),
+    ("cloudformation", "describe_events", &["cloudformation:DescribeEvents"]),
+    ("cloudformation", "rollback_stack", &["cloudformation:RollbackStack"]),
+    ("cloudformation", "list_stacks", &["cloudformation:ListStacks"]),
     ("cloudformation", "delete_stack", &["cloudformation:DeleteStack"]),
     ("iam", "get_role", &["iam:GetRole"]),
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),
@@ -283,7 +286,7 @@ pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
         .partition(|action| {
             matches!(
                 *action,
-                "cloudformation:DescribeStacks" | "cloudformation:DescribeAccountLimits"
+                "cloudformation:DescribeStacks" | "cloudformation:ListStacks" | "cloudformation:DescribeAccountLimits"
             )
         });
     list.add("Stacks", &scoped, stacks);

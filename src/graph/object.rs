@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::names::Names;
+use crate::plan::Mark;
 use crate::snowflake::ident::{Ident, Name};
 
 /// Kinds of Snowflake objects that pipectl makes.
@@ -112,11 +114,24 @@ pub struct Object {
     pub task: Option<TaskPlace>,
 }
 
+impl Object {
+    /// What its COMMENT says.
+    pub fn mark(&self, names: &Names) -> Mark {
+        Mark {
+            about: self.about.clone(),
+            owner: names.mark(),
+            hash: self.hash.clone(),
+        }
+    }
+}
+
 /// The statements of an object. All may be run again without harm.
 #[derive(Debug, Clone, Default)]
 pub struct Statements {
     /// Makes it when it is not there.
     pub create: Vec<String>,
+    /// Makes a new one in the place of one that is there, for kinds that Snowflake replaces in one transaction.
+    pub replace: Option<String>,
     /// Brings an existing one to its definition.
     pub alter: Vec<String>,
     /// Grants that belong to it.

@@ -6,6 +6,8 @@ use std::fmt::Write;
 
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
+use crate::aws::observe::LiveStack;
+use crate::aws::replacement::{Does, Effect};
 use crate::snowflake::mark;
 use crate::snowflake::observe::{LiveColumn, LiveObject};
 
@@ -80,6 +82,9 @@ impl Golden {
         );
         for change in &step.changes {
             let _ = writeln!(self.text, "    {change}");
+        }
+        for effect in &step.resources {
+            let _ = writeln!(self.text, "    {effect}");
         }
         if let Some(loss) = &step.loss {
             let _ = writeln!(self.text, "    LOSES {loss}");
@@ -209,6 +214,44 @@ fn stacks() {
 }
 
 #[test]
+fn stacks_as_cloudformation_foresees_them() {
+    let mut golden = Golden::default();
+    let effect = |resource: &str, kind: &str, does: Does, stays: bool| Effect {
+        resource: resource.to_owned(),
+        kind: kind.to_owned(),
+        does,
+        physical: Some("its-id".to_owned()),
+        stays,
+    };
+    let mut foreseen = |name: &str, found: Foreseen| {
+        golden.world(name, |world| {
+            let part = "chinook-invoices-local-ingest".to_owned();
+            stack(world, "ingest").template["Resources"]["CopyQueue"]["Metadata"] = "older".into();
+            world.foreseen.insert(part, found);
+        });
+    };
+    for (name, does, stays) in [
+        ("is replaced", Does::Replace, false),
+        ("is replaced and stays", Does::Replace, true),
+        ("may be replaced", Does::MayReplace, false),
+        ("may be replaced and stays", Does::MayReplace, true),
+        ("is removed", Does::Remove, false),
+        ("is removed and stays", Does::Remove, true),
+    ] {
+        let queue = effect("CopyQueue", "AWS::SQS::Queue", does, stays);
+        foreseen(&format!("a queue {name}"), Foreseen::ChangeSet(vec![queue]));
+    }
+    let alarm = effect("CopyAge", "AWS::CloudWatch::Alarm", Does::Replace, false);
+    foreseen("an alarm is replaced", Foreseen::ChangeSet(vec![alarm]));
+    foreseen("nothing is replaced", Foreseen::ChangeSet(vec![]));
+    foreseen(
+        "no change set may be made",
+        Foreseen::Documented("cloudformation:CreateChangeSet of X failed: AccessDenied: no".to_owned()),
+    );
+    insta::assert_snapshot!("stacks_foreseen", golden.text());
+}
+
+#[test]
 fn statuses_of_a_stack() {
     let mut golden = Golden::default();
     for status in [
@@ -228,9 +271,18 @@ fn statuses_of_a_stack() {
         "UPDATE_ROLLBACK_FAILED",
         "UPDATE_ROLLBACK_IN_PROGRESS",
         "IMPORT_COMPLETE",
+        "IMPORT_IN_PROGRESS",
+        "IMPORT_ROLLBACK_COMPLETE",
+        "IMPORT_ROLLBACK_FAILED",
+        "IMPORT_ROLLBACK_IN_PROGRESS",
     ] {
         golden.world(status, |world| stack(world, "ingest").status = status.to_owned());
     }
+    golden.world("UPDATE_ROLLBACK_FAILED, with its cause", |world| {
+        let ingest = stack(world, "ingest");
+        ingest.status = "UPDATE_ROLLBACK_FAILED".to_owned();
+        ingest.causes = vec!["CopyQueue (AWS::SQS::Queue): UPDATE_FAILED: it is gone".to_owned()];
+    });
     insta::assert_snapshot!("statuses_of_a_stack", golden.text());
 }
 

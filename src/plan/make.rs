@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 
 use super::remove::drop_object;
+use super::stacks::{leftover_stacks, stack_step};
 use super::{Action, Plan, PropertyChange, Step, StepKind};
-use crate::aws::diff::{self, WantedStack};
-use crate::aws::observe::{LiveStack, LiveStacks};
-use crate::aws::status::{Next, next};
+use crate::aws::observe::LiveStacks;
+use crate::aws::replacement::Foreseen;
 use crate::graph::object::{Kind, Object, TaskPlace};
 use crate::graph::stack::{Parameter, Stack};
 use crate::graph::{Body, Graph, NodeId};
@@ -25,6 +25,8 @@ pub struct World {
     pub objects: LiveObjects,
     /// Key of the runtime's zip in the artefact bucket.
     pub runtime_key: String,
+    /// What CloudFormation was asked about the stacks that differ, by name.
+    pub foreseen: BTreeMap<String, Foreseen>,
 }
 
 /// Step that suspends the task graph.
@@ -49,7 +51,7 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
             }
             Body::Upload(upload) => upload_step(&node.id, &upload.bucket, graph, world),
             Body::Object(object) => match objects::object(object, live(object, world), &names.mark()) {
-                Ok(difference) => difference.map(|difference| object_step(&node.id, object, difference)),
+                Ok(difference) => difference.map(|difference| object_step(&node.id, object, difference, names)),
                 Err(obstacle) => {
                     obstacles.push(obstacle.to_string());
                     None
@@ -61,8 +63,10 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     if !obstacles.is_empty() {
         bail!("{}", obstacles.join("\n"));
     }
-    replace_pipes_of_replaced_stages(graph, world, &mut steps);
+    pipes::replace_with_their_stages(graph, world, names, &mut steps);
+    pipes::fill_gaps(graph, world, names, &mut steps);
     order(graph, &mut steps);
+    pipes::pause_before_their_stages(graph, names, &mut steps);
     let leftover = leftover_objects(graph, world, names, &steps);
     steps.extend(leftover);
     steps.extend(leftover_stacks(graph, world));
@@ -80,7 +84,8 @@ fn live<'a>(object: &Object, world: &'a World) -> Option<&'a crate::snowflake::o
     world.objects.get(&(object.kind, object.name.clone()))
 }
 
-fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
+/// A step that changes no property and loses nothing.
+pub(super) fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
     let reason = reason.to_owned();
     Step {
         id: id.clone(),
@@ -89,85 +94,13 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         reason,
         drift: false,
         changes: vec![],
+        resources: vec![],
         loss: None,
         reversible: true,
         needs: vec![],
         always: false,
         actions,
     }
-}
-
-fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
-    let target = format!("stack {}", stack.name);
-    let deploy = vec![Action::DeployStack {
-        stack: stack.name.clone(),
-    }];
-    let Some(live) = world.stacks.get(&stack.name) else {
-        return Some(step(id, StepKind::Create, target, "it does not exist", deploy));
-    };
-    match next(&live.status) {
-        Next::Recreate => {
-            let reason = format!("its creation ended in {}: it never lived", live.status);
-            Some(step(id, StepKind::Create, target, &reason, deploy))
-        }
-        Next::Create => Some(step(
-            id,
-            StepKind::Create,
-            target,
-            "its first change set was never executed",
-            deploy,
-        )),
-        Next::ContinueRollback | Next::DeleteAgain | Next::Wait => {
-            let reason = format!("it is in {}", live.status);
-            Some(Step {
-                changes: stack_changes(stack, live, world),
-                ..step(id, StepKind::Alter, target, &reason, deploy)
-            })
-        }
-        Next::Update => {
-            let changes = stack_changes(stack, live, world);
-            let alter = step(id, StepKind::Alter, target, "the file changed", deploy);
-            (!changes.is_empty()).then_some(Step { changes, ..alter })
-        }
-    }
-}
-
-fn stack_changes(stack: &Stack, live: &LiveStack, world: &World) -> Vec<PropertyChange> {
-    let mut parameters = BTreeMap::new();
-    let mut unknown = Vec::new();
-    for (key, parameter) in &stack.parameters {
-        match parameter {
-            Parameter::RuntimeKey => {
-                parameters.insert(key.clone(), world.runtime_key.clone());
-            }
-            // An integration that is there keeps its user; one that is not gets a new one.
-            Parameter::Integration { name, .. } if !has_integration(name, world) => {
-                let old = live.parameters.get(key).cloned();
-                unknown.push(PropertyChange::new(
-                    format!("Parameters.{key}"),
-                    old,
-                    Some(format!("(known once {name} exists)")),
-                ));
-            }
-            Parameter::Integration { .. } => {}
-        }
-    }
-    let mut changes = diff::stack(
-        live,
-        &WantedStack {
-            template: &stack.template,
-            parameters,
-            tags: &stack.tags,
-        },
-    );
-    changes.extend(unknown);
-    changes
-}
-
-fn has_integration(name: &Name, world: &World) -> bool {
-    [Kind::StorageIntegration, Kind::NotificationIntegration]
-        .iter()
-        .any(|kind| world.objects.contains_key(&(*kind, name.clone())))
 }
 
 /// The runtime is uploaded when a stack is to run another one than it does.
@@ -214,17 +147,27 @@ fn upload_step(id: &NodeId, bucket: &str, graph: &Graph, world: &World) -> Optio
     })
 }
 
-fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
+fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Names) -> Step {
     let sql = |sql: String| Action::Sql {
         role: object.actor,
         sql,
     };
-    let actions: Vec<Action> = match (difference.kind, object.kind) {
-        (StepKind::Replace, Kind::Pipe) => {
-            vec![Action::ReplacePipe {
-                pipe: object.name.clone(),
-                statements: difference.statements,
-            }]
+    let (pipe, mark) = (object.name.clone(), object.mark(names));
+    let actions: Vec<Action> = match (&object.statements.replace, difference.kind) {
+        (Some(create), StepKind::Replace) => vec![Action::ReplacePipe {
+            pipe,
+            create: create.clone(),
+            mark,
+        }],
+        (Some(create), _) if difference.is_made => {
+            let create = create.clone();
+            // It writes the COMMENT, which comes last.
+            let others = difference
+                .statements
+                .into_iter()
+                .filter(|sql| !sql.contains(" SET COMMENT = "));
+            let refresh = Action::RefreshPipe { pipe, create, mark };
+            others.map(sql).chain([refresh]).collect()
         }
         _ => difference.statements.into_iter().map(sql).collect(),
     };
@@ -235,42 +178,12 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         reason: difference.reason,
         drift: difference.drift,
         changes: difference.changes,
+        resources: vec![],
         reversible: difference.reversible,
         loss: difference.loss,
         needs: vec![],
         always: false,
         actions,
-    }
-}
-
-/// A pipe stops when its stage is replaced, and only a new pipe reads the new one:
-/// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition>.
-fn replace_pipes_of_replaced_stages(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
-    let replaced = |id: &NodeId| {
-        let is_stage = id.0.starts_with("snowflake:stage:");
-        is_stage
-            && steps
-                .iter()
-                .any(|step| step.id == *id && step.kind == StepKind::Replace)
-    };
-    let pipes: Vec<Step> = graph
-        .nodes()
-        .iter()
-        .filter(|node| node.needs.iter().any(replaced))
-        .filter_map(|node| match &node.body {
-            Body::Object(object) if object.kind == Kind::Pipe && live(object, world).is_some() => Some(object_step(
-                &node.id,
-                object,
-                objects::replacement(object, "its stage is replaced", vec![]),
-            )),
-            _ => None,
-        })
-        .collect();
-    for pipe in pipes {
-        match steps.iter_mut().find(|step| step.id == pipe.id) {
-            Some(step) => *step = pipe,
-            None => steps.push(pipe),
-        }
     }
 }
 
@@ -352,30 +265,6 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
         steps.push(drop);
     }
     steps
-}
-
-fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
-    let wanted: BTreeSet<&String> = graph.stacks().map(|(_, stack)| &stack.name).collect();
-    world
-        .stacks
-        .keys()
-        .filter(|name| !wanted.contains(name))
-        .map(|name| {
-            let actions = vec![Action::DeleteStack { stack: name.clone() }];
-            let drop = step(
-                &NodeId(format!("aws:{name}")),
-                StepKind::Drop,
-                format!("stack {name}"),
-                "the file no longer names it",
-                actions,
-            );
-            // What its queues and log groups hold goes with it.
-            Step {
-                reversible: false,
-                ..drop
-            }
-        })
-        .collect()
 }
 
 /// Whether a running task could miss a column in the middle of this step.
@@ -463,6 +352,9 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         .unwrap_or(steps.len());
     steps.insert(at, run);
 }
+
+#[path = "pipes.rs"]
+mod pipes;
 
 #[cfg(test)]
 #[path = "make_tests.rs"]

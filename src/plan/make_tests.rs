@@ -2,6 +2,7 @@
 
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
+use crate::aws::observe::LiveStack;
 use crate::snowflake::mark;
 
 fn empty() -> World {
@@ -9,6 +10,7 @@ fn empty() -> World {
         stacks: LiveStacks::new(),
         objects: LiveObjects::new(),
         runtime_key: "KEY".to_owned(),
+        foreseen: Default::default(),
     }
 }
 
@@ -162,11 +164,95 @@ fn a_stage_changed_by_hand_is_replaced_with_its_pipe_and_says_what_is_lost() {
     assert_eq!(
         lines(&plan),
         [
+            "run snowflake:pipe:SHOP_RAW.INVOICES_PIPE:pause ",
             "replace snowflake:stage:SHOP_RAW.CURATED url LOSES its pipes, which stop loading",
             "replace snowflake:pipe:SHOP_RAW.INVOICES_PIPE  LOSES its load history: files of the last 14 days can load again",
         ]
     );
-    assert_eq!(plan.steps[1].needs, [plan.steps[0].id.clone()]);
+    let [pause, stage, pipe] = &plan.steps[..] else {
+        panic!()
+    };
+    assert_eq!(stage.needs, std::slice::from_ref(&pause.id));
+    assert_eq!(pipe.needs, std::slice::from_ref(&stage.id));
+}
+
+const PIPE: &str = "snowflake:pipe:SHOP_RAW.INVOICES_PIPE";
+const LOSES: &str = "LOSES its load history: files of the last 14 days can load again";
+
+/// The plan when the only pipe is in this world.
+fn with_pipe(change: impl Fn(&mut World, &(Kind, Name), &str)) -> Plan {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    let key = world
+        .objects
+        .keys()
+        .find(|(kind, _)| *kind == Kind::Pipe)
+        .unwrap()
+        .clone();
+    change(&mut world, &key, &names.mark());
+    plan(&graph, &world, &names).unwrap()
+}
+
+#[test]
+fn a_pipe_whose_replacement_was_cut_off_is_replaced_even_where_nothing_else_differs() {
+    let plan = with_pipe(|world, pipe, owner| {
+        let live = world.objects.get_mut(pipe).unwrap();
+        live.comment = mark::comment("Loads invoices/", owner, "paused@2026-02-03T04:05:06Z");
+    });
+    assert_eq!(lines(&plan), [format!("replace {PIPE}  {LOSES}")]);
+    assert!(matches!(&plan.steps[0].actions[..], [Action::ReplacePipe { .. }]));
+}
+
+#[test]
+fn a_pipe_made_anew_that_has_not_loaded_what_came_meanwhile_loads_it_and_loses_nothing() {
+    let plan = with_pipe(|world, pipe, owner| {
+        let live = world.objects.get_mut(pipe).unwrap();
+        live.comment = mark::comment("Loads invoices/", owner, "made@2026-02-03T04:05:06Z");
+    });
+    assert_eq!(lines(&plan), [format!("alter {PIPE} definition")]);
+    let [.., last] = &plan.steps[0].actions[..] else {
+        panic!()
+    };
+    assert!(matches!(last, Action::RefreshPipe { .. }));
+    let writes_comment = |action: &Action| matches!(action, Action::Sql { sql, .. } if sql.contains("COMMENT"));
+    assert!(
+        !plan.steps[0].actions.iter().any(writes_comment),
+        "it would look whole before it is"
+    );
+}
+
+#[test]
+fn a_pipe_that_was_dropped_by_hand_loads_what_it_missed() {
+    let gone = |rows: &'static str| {
+        with_pipe(move |world, pipe, _| {
+            world.objects.remove(pipe);
+            for ((kind, _), live) in &mut world.objects {
+                if *kind == Kind::Table {
+                    live.properties.insert("rows", rows.to_owned());
+                }
+            }
+        })
+    };
+    let (filled, empty) = (gone("3"), gone("0"));
+    assert!(matches!(&filled.steps[0].actions[..], [Action::ReplacePipe { .. }]));
+    assert!(
+        matches!(&empty.steps[0].actions[..], [Action::Sql { .. }]),
+        "nothing was loaded before"
+    );
+}
+
+#[test]
+fn a_stage_that_is_missing_takes_its_pipe_along() {
+    let plan = with_pipe(|world, _, _| world.objects.retain(|(kind, _), _| *kind != Kind::Stage));
+    let lines = lines(&plan);
+    assert_eq!(
+        lines,
+        [
+            format!("run {PIPE}:pause "),
+            "create snowflake:stage:SHOP_RAW.CURATED ".to_owned(),
+            format!("replace {PIPE}  {LOSES}"),
+        ]
+    );
 }
 
 #[test]
@@ -200,7 +286,9 @@ fn each_status_of_a_stack_leads_on() {
     assert_eq!(of("ROLLBACK_COMPLETE"), ["create aws:ingest "]);
     assert_eq!(of("REVIEW_IN_PROGRESS"), ["create aws:ingest "]);
     assert_eq!(of("UPDATE_ROLLBACK_FAILED"), ["alter aws:ingest "]);
-    assert_eq!(of("DELETE_FAILED"), ["alter aws:ingest "]);
+    let [deletion] = of("DELETE_FAILED").try_into().unwrap();
+    assert!(deletion.starts_with("create aws:ingest  LOSES "), "{deletion}");
+    assert!(deletion.contains("the messages of CopyQueue"), "{deletion}");
     assert!(of("UPDATE_ROLLBACK_COMPLETE").is_empty());
 }
 

@@ -129,6 +129,7 @@ fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
         reason: String::new(),
         drift: false,
         changes: vec![],
+        resources: vec![],
         loss: None,
         reversible: false,
         needs: vec![],

@@ -35,6 +35,7 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             .map(|key| (key.clone(), "KEY".to_owned()))
             .collect(),
         tags: stack.tags.clone(),
+        causes: vec![],
     };
     let object = |object: &Object| {
         let mut properties = object.properties.clone();
@@ -63,5 +64,6 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             .map(|(_, found)| ((found.kind, found.name.clone()), object(found)))
             .collect(),
         runtime_key: "KEY".to_owned(),
+        foreseen: Default::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::style::Style;
 use crate::plan::remove::Kept;
-use crate::plan::{DriftedResource, Plan, Step, StepKind};
+use crate::plan::{DriftedResource, MISSING, Plan, Step, StepKind};
 
 /// The plan as text.
 pub fn text(plan: &Plan, style: &Style) -> String {
@@ -50,11 +50,16 @@ fn drifted(resource: &DriftedResource) -> String {
 fn steps(out: &mut String, steps: &[&Step], style: &Style) {
     for step in steps {
         let _ = writeln!(out, "  {} {}", sign(step, style), step.target);
-        if !step.reason.is_empty() && (step.kind != StepKind::Create || !step.changes.is_empty()) {
+        // That it does not exist is what the sign says.
+        let is_plain = step.kind == StepKind::Create && step.reason == MISSING && step.changes.is_empty();
+        if !step.reason.is_empty() && !is_plain {
             let _ = writeln!(out, "      {}", style.dim(&step.reason));
         }
         for change in &step.changes {
             let _ = writeln!(out, "      {change}");
+        }
+        for effect in &step.resources {
+            let _ = writeln!(out, "      {}", style.change(&effect.to_string()));
         }
         if let Some(loss) = &step.loss {
             let _ = writeln!(
@@ -171,7 +176,9 @@ fn folded(out: &mut String, title: &str, steps: &[&Step]) {
         "<details><summary>{title}</summary>\n\n| | what | why | changes |\n|---|---|---|---|\n"
     );
     for step in steps {
-        let changes: Vec<String> = step.changes.iter().map(|change| cell(&change.to_string())).collect();
+        let effects = step.resources.iter().map(ToString::to_string);
+        let changes = step.changes.iter().map(ToString::to_string).chain(effects);
+        let changes: Vec<String> = changes.map(|text| cell(&text)).collect();
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} |",

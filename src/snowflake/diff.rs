@@ -1,10 +1,11 @@
 //! What differs between an object as it is and as it must be, and the statements that close the gap. No I/O.
 
 use super::ident::{Ident, Name, literal};
+use super::mark::{self, Handover};
 use super::observe::{LiveColumn, LiveObject};
-use super::{mark, types};
+use super::types;
 use crate::graph::object::{ColumnDefinition, Kind, Object};
-use crate::plan::{PropertyChange, StepKind};
+use crate::plan::{MISSING, PropertyChange, StepKind};
 
 /// What must be done to one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Difference {
     pub reversible: bool,
     /// The statements, in order.
     pub statements: Vec<String>,
+    /// Whether a new pipe is there, and has yet to load what arrived while it was made.
+    pub is_made: bool,
 }
 
 /// Why an object cannot be brought to its definition.
@@ -56,6 +59,8 @@ pub enum Obstacle {
     },
 }
 
+const CUT_OFF_REPLACEMENT: &str = "its replacement was cut off";
+
 /// Compares one object. `owner` is the pipeline's mark.
 pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result<Option<Difference>, Obstacle> {
     let Some(live) = live else {
@@ -69,7 +74,11 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
         });
     };
     let drift = hash == wanted.hash;
+    let handover = Handover::read(hash);
     let mut changes = properties(wanted, live);
+    if let Some(Handover::Paused(_)) = handover {
+        return Ok(Some(replacement(wanted, CUT_OFF_REPLACEMENT, changes)));
+    }
     let about = mark::about(&live.comment);
     if about != wanted.about && hash != mark::UNFINISHED {
         let change = PropertyChange::new("comment", Some(about.to_owned()), Some(wanted.about.clone()));
@@ -120,6 +129,7 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
     statements.extend(alter.iter().cloned());
     statements.extend(wanted.statements.grants.iter().cloned());
     let reason = match hash {
+        _ if handover.is_some() => CUT_OFF_REPLACEMENT,
         mark::UNFINISHED => "its making was cut off",
         _ if drift => "it was changed by hand",
         _ => "the file changed",
@@ -133,6 +143,7 @@ pub fn object(wanted: &Object, live: Option<&LiveObject>, owner: &str) -> Result
         reversible: reversible && loss.is_none(),
         loss,
         statements,
+        is_made: handover.is_some(),
     }))
 }
 
@@ -152,19 +163,24 @@ fn creation(wanted: &Object) -> Difference {
         .collect();
     Difference {
         kind: StepKind::Create,
-        reason: "it does not exist".to_owned(),
+        reason: MISSING.to_owned(),
         drift: false,
         changes: vec![],
         loss: None,
         reversible: true,
         statements,
+        is_made: false,
     }
 }
 
 /// An object made anew.
 pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) -> Difference {
     let all = &wanted.statements;
-    let statements = all.drop.iter().chain(&all.create).chain(&all.grants).cloned().collect();
+    let anew: Vec<&String> = match &all.replace {
+        Some(replace) => vec![replace],
+        None => all.drop.iter().chain(&all.create).collect(),
+    };
+    let statements = anew.into_iter().chain(&all.grants).cloned().collect();
     let loss = wanted.kind.loss().map(str::to_owned);
     Difference {
         kind: StepKind::Replace,
@@ -174,6 +190,7 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
         reversible: loss.is_none(),
         loss,
         statements,
+        is_made: false,
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Hop;
 use crate::aws::failure::explain;
-use crate::aws::status::{is_success, next};
+use crate::aws::status::{Next, is_success, next};
 use crate::aws::{Aws, observe};
 use crate::graph::Graph;
 use crate::model::{Model, Source};
@@ -23,8 +23,17 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
         .map(|(_, stack)| match live.get(&stack.name) {
             None => Hop::ill("stack", &stack.name, "missing", DEPLOY),
             Some(found) => {
-                let well = is_success(&found.status) || found.status == "UPDATE_ROLLBACK_COMPLETE";
-                let hint = format!("{DEPLOY} (it will: {:?})", next(&found.status));
+                let well = is_success(&found.status)
+                    || matches!(
+                        found.status.as_str(),
+                        "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE"
+                    );
+                let causes: String = found.causes.iter().map(|cause| format!("; {cause}")).collect();
+                let hint = match next(&found.status) {
+                    Next::Update => format!("{DEPLOY}, which updates it{causes}"),
+                    Next::Stuck => format!("a deploy {}{causes}", Next::Stuck.words()),
+                    other => format!("{DEPLOY}, which {}{causes}", other.words()),
+                };
                 Hop::judged(
                     well,
                     "stack",

@@ -2,7 +2,10 @@
 
 mod client;
 mod cloud;
+#[path = "../shared/message.rs"]
+mod message;
 mod run;
+mod stand_in;
 
 mod columns;
 mod command_line;
@@ -15,7 +18,10 @@ mod interrupt;
 mod lease;
 mod least_privilege;
 mod main_job;
+mod pipes;
 mod render;
+mod running_graph;
 mod saved_plan;
 mod second_deploy;
+mod stack_status;
 mod there_and_back;

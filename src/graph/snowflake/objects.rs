@@ -58,6 +58,7 @@ impl Blueprint<'_> {
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let statements = Statements {
             create: take("create"),
+            replace: take("replace").pop(),
             alter: take("alter"),
             grants: take("grants"),
             drop: take("drop"),
