@@ -11,10 +11,12 @@ use aws_sdk_s3::types::{BucketVersioningStatus, NotificationConfiguration};
 use serde_json::{Value, json};
 
 use super::Aws;
-use super::apply::{Note, delete, execute, has_changes, ready};
+use super::apply::{Note, execute};
+use super::changeset;
 use super::events::status;
 use super::failure::explain;
 use super::observe::template;
+use super::recover::{GivenUp, Ready, delete, ready};
 use crate::graph::stack::{Stack, imported, without};
 
 /// A bucket as it is, in words.
@@ -181,11 +183,18 @@ pub async fn silence(aws: &Aws, bucket: &str, topic: &str) -> anyhow::Result<()>
 
 /// Imports a bucket into a stack. An import can do nothing else in the same change set, so the template is the one that is
 /// there with the bucket in it.
-pub async fn bucket(aws: &Aws, stack: &Stack, logical_id: &str, bucket: &str, note: Note<'_>) -> anyhow::Result<()> {
-    let exists = ready(aws, &stack.name, note).await?;
+pub async fn bucket(
+    aws: &Aws,
+    stack: &Stack,
+    logical_id: &str,
+    bucket: &str,
+    given_up: &GivenUp,
+    note: Note<'_>,
+) -> anyhow::Result<()> {
+    let exists = ready(aws, &stack.name, given_up, note).await? == Ready::Update;
     if !exists && status(aws, &stack.name).await?.is_some() {
         // A stack that only has a change set that was never executed; another one cannot import into it.
-        delete(aws, &stack.name, note).await?;
+        delete(aws, &stack.name, given_up, note).await?;
     }
     let mut body = match exists {
         true => template(aws, &stack.name).await?,
@@ -217,14 +226,21 @@ pub async fn bucket(aws: &Aws, stack: &Stack, logical_id: &str, bucket: &str, no
         .send()
         .await
         .map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {}", stack.name), error))?;
-    has_changes(aws, &stack.name, &change_set).await?;
-    execute(aws, &stack.name, &change_set, note).await
+    changeset::changes(aws, &stack.name, &change_set).await?;
+    execute(aws, &stack.name, &change_set, true, note).await
 }
 
 /// Takes a bucket out of a stack. Its deletion policy keeps it. A stack that holds nothing else stays as it is: a stack
 /// cannot be empty, and its deletion keeps the bucket too.
-pub async fn take_out(aws: &Aws, stack: &str, logical_id: &str, bucket: &str, note: Note<'_>) -> anyhow::Result<()> {
-    if status(aws, stack).await?.is_none() || !ready(aws, stack, note).await? {
+pub async fn take_out(
+    aws: &Aws,
+    stack: &str,
+    logical_id: &str,
+    bucket: &str,
+    given_up: &GivenUp,
+    note: Note<'_>,
+) -> anyhow::Result<()> {
+    if status(aws, stack).await?.is_none() || ready(aws, stack, given_up, note).await? != Ready::Update {
         return Ok(());
     }
     let body = template(aws, stack).await?;
@@ -250,8 +266,8 @@ pub async fn take_out(aws: &Aws, stack: &str, logical_id: &str, bucket: &str, no
         .send()
         .await
         .map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {stack}"), error))?;
-    match has_changes(aws, stack, &change_set).await? {
-        true => execute(aws, stack, &change_set, note).await,
-        false => Ok(()),
+    match changeset::changes(aws, stack, &change_set).await? {
+        Some(_) => execute(aws, stack, &change_set, false, note).await,
+        None => changeset::delete(aws, stack, &change_set).await,
     }
 }

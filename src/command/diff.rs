@@ -1,5 +1,6 @@
 //! `pipectl diff`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,11 +9,13 @@ use futures::future::try_join_all;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::{Format, Global};
+use crate::aws::changeset::foresee;
 use crate::aws::{drift, import, observe, runtime};
 use crate::graph::Body;
 use crate::plan::adopt;
-use crate::plan::make::{World, plan};
+use crate::plan::make::{World, checks, plan};
 use crate::plan::saved::{Basis, SavedPlan};
+use crate::plan::stacks::differing;
 use crate::report::out::out;
 use crate::report::style::Style;
 use crate::report::{plan as report, progress, render};
@@ -99,6 +102,13 @@ pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observe
         }
     };
     let (stacks, objects) = tokio::try_join!(observe::stacks(&clouds.aws, names, &wanted), objects)?;
+    let findings = match (&clouds.snowflake, loaded.model.snowflake()) {
+        (Some(client), Some(target)) => {
+            let checks = checks(&loaded.graph, &objects, names);
+            snowflake::observe::findings(client, target, names, checks).await?
+        }
+        _ => BTreeMap::new(),
+    };
     let open = adopt::open(&loaded.graph, &stacks);
     let read = open.iter().map(|bucket| async move {
         let live = import::observe(&clouds.aws, bucket).await?;
@@ -107,13 +117,17 @@ pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observe
     let buckets = try_join_all(read).await?.into_iter().flatten().collect();
     let runtime = runtime.await??;
     let runtime_key = runtime.as_ref().map(|runtime| runtime.key.clone()).unwrap_or_default();
-    Ok(Observed {
-        world: World {
-            stacks,
-            objects,
-            buckets,
-            runtime_key,
-        },
-        runtime,
-    })
+    let mut world = World {
+        stacks,
+        objects,
+        findings,
+        buckets,
+        runtime_key,
+        foreseen: Default::default(),
+    };
+    // Only stacks that differ are asked about, so that no change costs no call.
+    let differing = differing(&loaded.graph, &world, names);
+    let foreseen = foresee(&clouds.aws, &differing, &world.runtime_key).await;
+    world.foreseen = foreseen;
+    Ok(Observed { world, runtime })
 }

@@ -32,6 +32,8 @@ pub struct Bucket {
     pub adopt: bool,
     /// What must be there before S3 accepts the notification.
     pub needs: Vec<NodeId>,
+    /// Resources that are enough of a stack that is needed.
+    pub enough: Vec<(NodeId, &'static [&'static str])>,
 }
 
 /// Settings that every bucket has.
@@ -87,7 +89,8 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
     let upload = Body::Upload(Upload {
         bucket: artifact_bucket.clone(),
     });
-    let runtime = graph.add("aws:runtime", vec![artifacts], upload);
+    let runtime = graph.add("aws:runtime", vec![artifacts.clone()], upload);
+    graph.enough(artifacts, &["ArtifactBucket"]);
 
     let topic = names.resource("alerts");
     let alert_topic = names.arn("sns", &topic);
@@ -126,6 +129,7 @@ pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, grap
         notify_prefix: model.landing.prefix,
         adopt: false,
         needs: listening,
+        enough: vec![],
     };
     let mut buckets = sources;
     buckets.push(curated);
@@ -150,7 +154,14 @@ pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, grap
         topic: bucket.topic.clone(),
     });
     stack.adoptable = adoptable.collect();
+    let enough: Vec<_> = buckets
+        .iter_mut()
+        .flat_map(|bucket| std::mem::take(&mut bucket.enough))
+        .collect();
     let needs = buckets.into_iter().flat_map(|bucket| bucket.needs).collect();
     graph.add("aws:storage", needs, Body::Stack(stack));
+    for (stack, resources) in enough {
+        graph.enough(stack, resources);
+    }
     Ok(())
 }

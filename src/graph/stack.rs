@@ -88,6 +88,15 @@ impl Stack {
         stack
     }
 
+    /// Buckets that are in the template as taken over.
+    pub fn adopted_buckets(&self) -> Vec<&str> {
+        let resources = self.template["Resources"].as_object().into_iter().flatten();
+        let adopted = resources.filter(|(_, resource)| is_adopted(resource));
+        adopted
+            .filter_map(|(_, resource)| resource["Properties"]["BucketName"].as_str())
+            .collect()
+    }
+
     /// The stack in which every bucket that may be taken over was.
     pub fn adopting_all(&self) -> Self {
         self.adopting(self.adoptable.iter().map(|bucket| bucket.logical_id.as_str()))

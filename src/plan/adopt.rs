@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use super::make::step;
 use super::{Action, PropertyChange, Step, StepKind};
 use crate::aws::import::LiveBucket;
 use crate::aws::observe::{LiveStack, LiveStacks};
+use crate::aws::replacement::{Effect, from_templates};
+use crate::aws::status::{Next, next};
 use crate::graph::object::{Actor, Kind};
-use crate::graph::stack::{Adoptable, Stack, is_adopted};
+use crate::graph::stack::{Adoptable, Stack, imported, is_adopted, without};
 use crate::graph::{Graph, NodeId};
 use crate::model::names::Names;
 use crate::snowflake::ident::{Name, literal};
@@ -81,11 +85,10 @@ pub fn settle(id: &NodeId, stack: &Stack, stacks: &LiveStacks, buckets: &LiveBuc
 /// Buckets that may be taken over and whose stack does not hold them whole yet, so that they must be looked at.
 pub fn open<'a>(graph: &'a Graph, stacks: &LiveStacks) -> Vec<&'a str> {
     let is_open = |stack: &Stack, wanted: &Adoptable| {
-        let resource = stacks
-            .get(&stack.name)
-            .map(|live| &live.template["Resources"][&wanted.logical_id]["Properties"]);
-        !resource.is_some_and(|properties| {
-            properties["BucketName"].as_str() == Some(&wanted.bucket)
+        let live = stacks.get(&stack.name);
+        !live.is_some_and(|live| {
+            let properties = &live.template["Resources"][&wanted.logical_id]["Properties"];
+            held(live, &wanted.logical_id).is_some_and(|(bucket, _)| bucket == wanted.bucket)
                 && !properties["NotificationConfiguration"].is_null()
         })
     };
@@ -97,6 +100,21 @@ pub fn open<'a>(graph: &'a Graph, stacks: &LiveStacks) -> Vec<&'a str> {
 }
 
 impl Settled {
+    /// What the stack's own step does to resources, by the documentation: the other steps are done by then.
+    pub fn effects(&self, live: &LiveStack) -> Vec<Effect> {
+        let mut template = live.template.clone();
+        for action in self.steps.iter().flat_map(|step| &step.actions) {
+            match action {
+                Action::ReleaseBucket { logical_id, .. } => template = without(&template, logical_id),
+                Action::ImportBucket { logical_id, bucket, .. } => {
+                    template["Resources"][logical_id] = imported(&json!(bucket), &self.stack.owner());
+                }
+                _ => {}
+            }
+        }
+        from_templates(&template, &self.stack.template)
+    }
+
     fn take(&mut self, wanted: &Adoptable, live: Option<&LiveStack>, found: Option<&LiveBucket>) {
         self.adopted.push(wanted.logical_id.clone());
         let resource = live.map(|live| &live.template["Resources"][&wanted.logical_id]);
@@ -124,11 +142,18 @@ impl Settled {
     }
 }
 
-/// The bucket that a stack holds under a name of the template, and whether it was taken over.
+/// The bucket that a stack holds under a name of the template, and whether it was taken over. A stack that never lived
+/// holds none, whatever its template says, and one whose deletion goes on keeps none that was taken over.
 fn held(live: &LiveStack, logical_id: &str) -> Option<(String, bool)> {
-    let resource = &live.template["Resources"][logical_id];
+    let resource: &Value = &live.template["Resources"][logical_id];
     let bucket = resource["Properties"]["BucketName"].as_str()?;
-    Some((bucket.to_owned(), is_adopted(resource)))
+    let adopted = is_adopted(resource);
+    let holds = match next(&live.status) {
+        Next::Recreate | Next::Create => false,
+        Next::DeleteAgain => !adopted,
+        _ => true,
+    };
+    holds.then(|| (bucket.to_owned(), adopted))
 }
 
 /// Buckets that were taken over, and of which the file does not say so any more.

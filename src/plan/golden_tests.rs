@@ -6,9 +6,15 @@ use std::fmt::Write;
 
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
-use crate::aws::import::LiveBucket;
+use crate::aws::observe::LiveStack;
+use crate::aws::replacement::{Does, Effect};
+use crate::snowflake::check::{Finding, Question};
+use crate::snowflake::grant::{Grant, On};
 use crate::snowflake::mark;
 use crate::snowflake::observe::{LiveColumn, LiveObject};
+
+#[path = "golden_tests/adoption.rs"]
+mod adoption;
 
 /// Cases of one group, as text.
 #[derive(Default)]
@@ -53,6 +59,14 @@ impl Golden {
         self.show(name, plan(&graph, &world, &names))
     }
 
+    /// The file changes, and the rows of a table answer so.
+    fn answered(&mut self, name: &str, from: &str, to: &str, question: Question, rows: u64) -> &mut Self {
+        let ((old, names), (new, _)) = (graph(EXAMPLE), graph(&replaced(from, to)));
+        let mut world = deployed(&old, &names);
+        answer(&mut world, question, rows);
+        self.show(name, plan(&new, &world, &names))
+    }
+
     /// A property of the object is another one by hand.
     fn property(&mut self, kind: Kind, last: &str, property: &'static str, value: &str) -> &mut Self {
         let name = format!("{kind} {last}: {property} by hand");
@@ -90,6 +104,9 @@ impl Golden {
         for change in &step.changes {
             let _ = writeln!(self.text, "    {change}");
         }
+        for effect in &step.resources {
+            let _ = writeln!(self.text, "    {effect}");
+        }
         if let Some(loss) = &step.loss {
             let _ = writeln!(self.text, "    LOSES {loss}");
         }
@@ -98,6 +115,18 @@ impl Golden {
     fn text(&self) -> String {
         self.text.replace("CHINOOK_INVOICES_LOCAL", "DB")
     }
+}
+
+/// The rows of INVOICE answer.
+fn answer(world: &mut World, question: Question, rows: u64) {
+    let (_, table) = key(world, Kind::Table, "INVOICE");
+    let examples = if rows > 0 {
+        vec!["7: x".to_owned(), "9: y".to_owned()]
+    } else {
+        vec![]
+    };
+    let found = Finding { rows, examples };
+    world.findings.insert(table, BTreeMap::from([(question, found)]));
 }
 
 fn replaced(from: &str, to: &str) -> String {
@@ -128,6 +157,10 @@ fn object<'a>(world: &'a mut World, kind: Kind, last: &str) -> &'a mut LiveObjec
 fn column<'a>(world: &'a mut World, table: &str, name: &str) -> &'a mut LiveColumn {
     let live = object(world, Kind::Table, table);
     live.columns.iter_mut().find(|column| column.name == name).unwrap()
+}
+
+fn grants<'a>(world: &'a mut World, kind: Kind, last: &str) -> &'a mut BTreeSet<Grant> {
+    object(world, kind, last).grants.as_mut().unwrap()
 }
 
 fn stack<'a>(world: &'a mut World, part: &str) -> &'a mut LiveStack {
@@ -218,6 +251,44 @@ fn stacks() {
 }
 
 #[test]
+fn stacks_as_cloudformation_foresees_them() {
+    let mut golden = Golden::default();
+    let effect = |resource: &str, kind: &str, does: Does, stays: bool| Effect {
+        resource: resource.to_owned(),
+        kind: kind.to_owned(),
+        does,
+        physical: Some("its-id".to_owned()),
+        stays,
+    };
+    let mut foreseen = |name: &str, found: Foreseen| {
+        golden.world(name, |world| {
+            let part = "chinook-invoices-local-ingest".to_owned();
+            stack(world, "ingest").template["Resources"]["CopyQueue"]["Metadata"] = "older".into();
+            world.foreseen.insert(part, found);
+        });
+    };
+    for (name, does, stays) in [
+        ("is replaced", Does::Replace, false),
+        ("is replaced and stays", Does::Replace, true),
+        ("may be replaced", Does::MayReplace, false),
+        ("may be replaced and stays", Does::MayReplace, true),
+        ("is removed", Does::Remove, false),
+        ("is removed and stays", Does::Remove, true),
+    ] {
+        let queue = effect("CopyQueue", "AWS::SQS::Queue", does, stays);
+        foreseen(&format!("a queue {name}"), Foreseen::ChangeSet(vec![queue]));
+    }
+    let alarm = effect("CopyAge", "AWS::CloudWatch::Alarm", Does::Replace, false);
+    foreseen("an alarm is replaced", Foreseen::ChangeSet(vec![alarm]));
+    foreseen("nothing is replaced", Foreseen::ChangeSet(vec![]));
+    foreseen(
+        "no change set may be made",
+        Foreseen::Documented("cloudformation:CreateChangeSet of X failed: AccessDenied: no".to_owned()),
+    );
+    insta::assert_snapshot!("stacks_foreseen", golden.text());
+}
+
+#[test]
 fn statuses_of_a_stack() {
     let mut golden = Golden::default();
     for status in [
@@ -237,9 +308,18 @@ fn statuses_of_a_stack() {
         "UPDATE_ROLLBACK_FAILED",
         "UPDATE_ROLLBACK_IN_PROGRESS",
         "IMPORT_COMPLETE",
+        "IMPORT_IN_PROGRESS",
+        "IMPORT_ROLLBACK_COMPLETE",
+        "IMPORT_ROLLBACK_FAILED",
+        "IMPORT_ROLLBACK_IN_PROGRESS",
     ] {
         golden.world(status, |world| stack(world, "ingest").status = status.to_owned());
     }
+    golden.world("UPDATE_ROLLBACK_FAILED, with its cause", |world| {
+        let ingest = stack(world, "ingest");
+        ingest.status = "UPDATE_ROLLBACK_FAILED".to_owned();
+        ingest.causes = vec!["CopyQueue (AWS::SQS::Queue): UPDATE_FAILED: it is gone".to_owned()];
+    });
     insta::assert_snapshot!("statuses_of_a_stack", golden.text());
 }
 
@@ -287,6 +367,17 @@ fn drift_by_hand() {
             "enabled",
             "false",
         )
+        .property(Kind::Warehouse, "CHINOOK_INVOICES_LOCAL_WH", "max_cluster_count", "3")
+        .property(
+            Kind::Warehouse,
+            "CHINOOK_INVOICES_LOCAL_WH",
+            "enable_query_acceleration",
+            "true",
+        )
+        .property(Kind::Database, "CHINOOK_INVOICES_LOCAL", "retention_time", "7")
+        .property(Kind::Schema, "SHOP", "retention_time", "7")
+        .property(Kind::Table, "INVOICE", "retention_time", "0")
+        .property(Kind::Stage, "CURATED", "file_format", "")
         .property(Kind::Schema, "SHOP", "options", "")
         .property(
             Kind::FileFormat,
@@ -328,6 +419,56 @@ fn drift_by_hand() {
         })
         .world("a column is wider", |world| {
             column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".to_owned();
+        })
+        .world("a column is wider, and rows need it", |world| {
+            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".to_owned();
+            answer(world, Question::Misfits("COUNTRY".to_owned()), 3);
+        })
+        .world("a number has more digits", |world| {
+            column(world, "INVOICE", "TOTAL").data_type = "NUMBER(12,2)".to_owned();
+        })
+        .world("a column takes NULL, and rows have none", |world| {
+            column(world, "INVOICE", "TOTAL").not_null = false;
+            answer(world, Question::Empty("TOTAL".to_owned()), 2);
+        })
+        .world("the type change of a column was cut off", |world| {
+            let live = object(world, Kind::Table, "INVOICE");
+            live.comment = mark::comment(mark::about(&live.comment), "chinook-invoices/local", mark::UNFINISHED);
+            let made = column(world, "INVOICE", "TOTAL");
+            made.name = "TOTAL__PIPECTL_NEW".to_owned();
+            made.comment = "Takes the place of a column whose type changes; made by pipectl".to_owned();
+            made.not_null = false;
+        })
+        .world("the primary key was dropped", |world| {
+            object(world, Kind::Table, "INVOICE").key.clear();
+        })
+        .world("the primary key is not relied on", |world| {
+            object(world, Kind::Table, "INVOICE").key_is_relied_on = false;
+        })
+        .world("a grant on a table was revoked", |world| {
+            grants(world, Kind::Table, "INVOICE").retain(|grant| grant.role.last() != "CHINOOK_INVOICES_LOCAL_READER");
+        })
+        .world("a grant on a table was added", |world| {
+            let grants = grants(world, Kind::Table, "INVOICE");
+            let mut grant = grants.first().unwrap().clone();
+            grant.privilege = "DELETE".to_owned();
+            grants.insert(grant);
+        })
+        .world("a grant of the future was revoked", |world| {
+            grants(world, Kind::Schema, "SHOP").retain(|grant| !matches!(grant.on, On::Future(..)));
+        })
+        .world("a role was taken from the deploying role", |world| {
+            grants(world, Kind::Role, "CHINOOK_INVOICES_LOCAL_READER").clear();
+        })
+        .world("a role was granted more on the account", |world| {
+            grants(world, Kind::Role, "CHINOOK_INVOICES_LOCAL_LOADER").insert(Grant {
+                privilege: "CREATE DATABASE".to_owned(),
+                on: On::Account,
+                role: Name::account("CHINOOK_INVOICES_LOCAL_LOADER"),
+            });
+        })
+        .world("grants were not told", |world| {
+            world.objects.values_mut().for_each(|live| live.grants = None);
         })
         .world("a column is missing", |world| {
             let live = object(world, Kind::Table, "INVOICE");
@@ -396,6 +537,49 @@ fn tables_pipes_and_tasks_of_the_file() {
             "\"total\", type = \"NUMBER(10,2)\"",
             "\"total\", type = \"VARCHAR(40)\"",
         )
+        .answered(
+            "values of a column do not fit its type",
+            "type = \"VARCHAR(20)\"",
+            "type = \"VARCHAR(15)\"",
+            Question::Misfits("LAST_NAME".to_owned()),
+            4,
+        )
+        .answered(
+            "values of a column are rounded",
+            "\"total\", type = \"NUMBER(10,2)\"",
+            "\"total\", type = \"NUMBER(12,1)\"",
+            Question::Changes("TOTAL".to_owned()),
+            5,
+        )
+        .answered(
+            "no value of a column is rounded",
+            "\"total\", type = \"NUMBER(10,2)\"",
+            "\"total\", type = \"NUMBER(12,1)\"",
+            Question::Changes("TOTAL".to_owned()),
+            0,
+        )
+        .file(
+            "a column has a type that its values cannot become",
+            "\"invoice_date\", type = \"TIMESTAMP_NTZ\"",
+            "\"invoice_date\", type = \"NUMBER(10,0)\"",
+        )
+        .file(
+            "the key has another type",
+            "\"invoice_id\", type = \"NUMBER(10,0)\"",
+            "\"invoice_id\", type = \"VARCHAR(20)\"",
+        )
+        .answered(
+            "another key that rows repeat",
+            "path = \"$.InvoiceDate\", not_null = true",
+            "path = \"$.InvoiceDate\", key = true",
+            Question::Repeats,
+            6,
+        )
+        .file(
+            "a key that is yet to be filled",
+            "    { name = \"invoice_date\"",
+            "    { name = \"number\", type = \"NUMBER(10,0)\", path = \"$.Number\", key = true },\n    { name = \"invoice_date\"",
+        )
         .file(
             "a column must not be null",
             "path = \"$.Customer.Country\"",
@@ -435,144 +619,4 @@ fn tables_pipes_and_tasks_of_the_file() {
         )
         .file("another schema", "schema = \"SHOP\"", "schema = \"STORE\"");
     insta::assert_snapshot!("tables_pipes_and_tasks", golden.text());
-}
-
-#[test]
-fn adoption() {
-    let bucket = || {
-        EXAMPLE.replacen(
-            "max_attempts = 5",
-            "max_attempts = 5\nbucket = \"theirs\"\nadopt = true",
-            1,
-        )
-    };
-    let table = || EXAMPLE.replacen("name = \"invoice\"\n", "name = \"invoice\"\nadopt = true\n", 1);
-    let database = || {
-        EXAMPLE.replacen(
-            "schema = \"SHOP\"",
-            "database = \"THEIRS\"\nadopt = true\nschema = \"SHOP\"",
-            1,
-        )
-    };
-    let stage = || {
-        EXAMPLE.replacen(
-            "schema = \"SHOP\"",
-            "schema = \"SHOP\"\nstage = { name = \"theirs\", adopt = true }",
-            1,
-        )
-    };
-    let live = |listeners: &[&str]| LiveBucket {
-        listeners: listeners.iter().map(|arn| (*arn).to_owned()).collect(),
-        encryption: "aws:kms KEY".to_owned(),
-        versioning: "Suspended".to_owned(),
-        lifecycle_rules: 2,
-        has_policy: true,
-        ..LiveBucket::default()
-    };
-    let mut golden = Golden::default();
-    // As if somebody made it, and nothing of the pipeline's mark were on it.
-    let made_by_hand = |world: &mut World, kind: Kind, last: &str| {
-        let live = object(world, kind, last);
-        live.comment = "theirs".to_owned();
-        live.properties.insert("owner", "FINANCE".to_owned());
-        live.properties.insert("rows", "12".to_owned());
-    };
-    golden
-        .of("a bucket, before there is a stack", &bucket(), |world| {
-            world.stacks.remove("chinook-invoices-local-storage");
-            world.buckets.insert("theirs".to_owned(), live(&[]));
-        })
-        .of("a bucket that somebody listens to", &bucket(), |world| {
-            world.stacks.remove("chinook-invoices-local-storage");
-            world
-                .buckets
-                .insert("theirs".to_owned(), live(&["arn:aws:sqs:us-east-1:0:audit"]));
-        })
-        .of("a bucket in the place of the pipeline's own", &bucket(), |world| {
-            let resource = &mut stack(world, "storage").template["Resources"]["RawBucket"];
-            resource["Properties"]["BucketName"] = "own".into();
-            world.buckets.insert("theirs".to_owned(), live(&[]));
-        })
-        .of("a bucket of another stack", &bucket(), |world| {
-            world.stacks.remove("chinook-invoices-local-storage");
-            let stack = Some("theirs".to_owned());
-            world
-                .buckets
-                .insert("theirs".to_owned(), LiveBucket { stack, ..live(&[]) });
-        })
-        .of("a bucket that was imported, and no more", &bucket(), |world| {
-            let live = stack(world, "storage");
-            live.template =
-                serde_json::json!({"Resources": {"RawBucket": crate::graph::stack::imported(&"theirs".into(), "chinook-invoices/local")}});
-        })
-        .of("a bucket that does not exist", &bucket(), |world| {
-            world.stacks.remove("chinook-invoices-local-storage");
-        })
-        .of("a bucket that is the pipeline's own", &bucket(), |_| {})
-        .world("a bucket that was adopted, and the file does not say so", |world| {
-            let resource = &mut stack(world, "storage").template["Resources"]["RawBucket"];
-            resource["Metadata"] = serde_json::json!({"pipectl": {"adopted": "chinook-invoices/local"}});
-        })
-        .of("a table", &table(), |world| {
-            made_by_hand(world, Kind::Table, "INVOICE");
-            let table = object(world, Kind::Table, "INVOICE");
-            table
-                .columns
-                .retain(|column| !column.name.starts_with('_') && column.name != "CITY");
-            let mut note = table.columns[0].clone();
-            (note.name, note.not_null) = ("NOTE".to_owned(), false);
-            table.columns.insert(0, note);
-        })
-        .of("a table with another type", &table(), |world| {
-            made_by_hand(world, Kind::Table, "INVOICE");
-            column(world, "INVOICE", "TOTAL").data_type = "FLOAT".to_owned();
-        })
-        .of("a table with a wider type", &table(), |world| {
-            made_by_hand(world, Kind::Table, "INVOICE");
-            column(world, "INVOICE", "TOTAL").data_type = "NUMBER(38,2)".to_owned();
-        })
-        .of("a table without the key", &table(), |world| {
-            made_by_hand(world, Kind::Table, "INVOICE");
-            object(world, Kind::Table, "INVOICE").columns.remove(0);
-        })
-        .of("a table whose adoption was cut off", &table(), |world| {
-            object(world, Kind::Table, "INVOICE").comment =
-                mark::adopted("theirs", "chinook-invoices/local", mark::UNFINISHED);
-        })
-        .of("a table of another pipeline", &table(), |world| {
-            object(world, Kind::Table, "INVOICE").comment = mark::comment("", "other/dev", "00");
-        })
-        .of("a table that is the pipeline's own", &table(), |_| {})
-        .world("a table that was adopted, and the file does not say so", |world| {
-            object(world, Kind::Table, "INVOICE").comment = mark::adopted("theirs", "chinook-invoices/local", "00");
-        })
-        .of(
-            "a table that was adopted, and the file does not name",
-            &without_the_lines(),
-            |world| {
-                let name = Name::account("CHINOOK_INVOICES_LOCAL").child("SHOP").child("LEFT");
-                let comment = mark::adopted("theirs", "chinook-invoices/local", "00");
-                world.objects.insert(
-                    (Kind::Table, name),
-                    LiveObject {
-                        comment,
-                        ..LiveObject::default()
-                    },
-                );
-            },
-        )
-        .of("a database and a schema", &database(), |world| {
-            made_by_hand(world, Kind::Database, "THEIRS");
-            made_by_hand(world, Kind::Schema, "SHOP");
-        })
-        .of("a stage", &stage(), |world| {
-            made_by_hand(world, Kind::Stage, "THEIRS");
-        })
-        .of("a stage that leads elsewhere", &stage(), |world| {
-            made_by_hand(world, Kind::Stage, "THEIRS");
-            object(world, Kind::Stage, "THEIRS")
-                .properties
-                .insert("url", "s3://elsewhere/".to_owned());
-        });
-    insta::assert_snapshot!("adoption", golden.text());
 }

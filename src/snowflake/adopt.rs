@@ -2,11 +2,14 @@
 //! They keep their owners, so the deploying role does everything, and giving one back is no more than taking the mark
 //! out of its comment. No I/O.
 
-use super::diff::{Difference, Obstacle, addition, described};
+use super::cast::conversion;
+use super::diff::{Difference, Obstacle, addition, described, shown_grant};
+use super::grant::{Grant, On};
 use super::ident::{Name, literal};
+use super::mark;
 use super::observe::{LiveColumn, LiveObject};
-use super::{mark, types};
 use crate::graph::object::{Actor, Adoption, ColumnDefinition, Kind, Object};
+use crate::graph::snowflake::securable;
 use crate::plan::{PropertyChange, StepKind};
 
 /// The way out where an object could be taken over, to stand behind the other ways.
@@ -69,7 +72,10 @@ pub fn object(
     if wanted.kind == Kind::Stage {
         same_folder(wanted, live)?;
     }
-    let left = columns(wanted, adoption, live, &mut changes, &mut statements)?;
+    let left = columns(wanted, live, &mut changes, &mut statements)?;
+    if !is_new {
+        changes.extend(missing(adoption, wanted, live).map(|grant| shown_grant(&grant, true)));
+    }
     let drift = hash == wanted.hash;
     if changes.is_empty() && drift {
         return Ok(None);
@@ -91,7 +97,7 @@ pub fn object(
     }
     statements.push(comment(&wanted.hash));
     let reason = match hash {
-        _ if is_new => taken(wanted, adoption, live, &left),
+        _ if is_new => taken(wanted, live, &left),
         mark::UNFINISHED => "its adoption was cut off".to_owned(),
         _ if drift => "it was changed by hand".to_owned(),
         _ => "the file changed".to_owned(),
@@ -113,11 +119,25 @@ pub fn object(
         reversible: !adds,
         actor: Actor::Deployer,
         statements,
+        grants: vec![],
+        is_made: false,
     }))
 }
 
+/// What the pipeline's roles need on the object and do not have. What they have beyond it, its owner gave them.
+fn missing(adoption: &Adoption, wanted: &Object, live: &LiveObject) -> impl Iterator<Item = Grant> {
+    let needed = adoption
+        .grants
+        .iter()
+        .filter_map(|sql| Grant::of_statement(sql))
+        .flatten();
+    let on = On::Object(securable(wanted.kind).to_owned(), wanted.name.clone());
+    let granted = live.grants.as_ref();
+    needed.filter(move |grant| grant.on == on && granted.is_some_and(|granted| !granted.contains(grant)))
+}
+
 /// What is taken over, in words.
-fn taken(wanted: &Object, adoption: &Adoption, live: &LiveObject, left: &[&LiveColumn]) -> String {
+fn taken(wanted: &Object, live: &LiveObject, left: &[&LiveColumn]) -> String {
     let owner = live.property("owner");
     let role = if owner.is_empty() {
         String::new()
@@ -136,7 +156,7 @@ fn taken(wanted: &Object, adoption: &Adoption, live: &LiveObject, left: &[&LiveC
                 true => String::new(),
                 false => format!("; the pipeline never writes {}", names.join(", ")),
             };
-            let key: Vec<String> = adoption.key.iter().map(ToString::to_string).collect();
+            let key: Vec<String> = wanted.key.iter().map(ToString::to_string).collect();
             format!(
                 "it exists: it keeps its owner{role} and its {rows}, and one whose {} arrives again is updated{others}",
                 key.join(", ")
@@ -172,7 +192,6 @@ fn same_folder(wanted: &Object, live: &LiveObject) -> Result<(), Obstacle> {
 /// Adds what is missing, and gives the columns that are left alone.
 fn columns<'a>(
     wanted: &Object,
-    adoption: &Adoption,
     live: &'a LiveObject,
     changes: &mut Vec<PropertyChange>,
     statements: &mut Vec<String>,
@@ -180,7 +199,7 @@ fn columns<'a>(
     let table = &wanted.name;
     for column in &wanted.columns {
         let Some(found) = live.columns.iter().find(|found| found.name == column.name.as_str()) else {
-            if adoption.key.contains(&column.name) {
+            if wanted.key.contains(&column.name) {
                 return Err(no_key(table, column, live));
             }
             // Rows that are there have no value for it.
@@ -236,7 +255,7 @@ fn no_key(table: &Name, column: &ColumnDefinition, live: &LiveObject) -> Obstacl
 
 /// Whether every value of the file's type can be kept in the column as it is.
 fn fits(table: &Name, column: &ColumnDefinition, found: &LiveColumn) -> Result<(), Obstacle> {
-    if found.data_type != column.data_type && !types::widens(&column.data_type, &found.data_type) {
+    if found.data_type != column.data_type && !is_wider(&found.data_type, &column.data_type) {
         let why = format!(
             "cannot be adopted: its column {} is {}, and the file says {}",
             column.name, found.data_type, column.data_type
@@ -251,6 +270,13 @@ fn fits(table: &Name, column: &ColumnDefinition, found: &LiveColumn) -> Result<(
         return Err(table_obstacle(table, why, hint.to_owned()));
     }
     Ok(())
+}
+
+/// Whether a column of the type `other` keeps every value of `of`.
+fn is_wider(other: &str, of: &str) -> bool {
+    let types = of.parse().ok().zip(other.parse().ok());
+    let way = types.and_then(|(of, other)| conversion(of, other, ""));
+    way.is_some_and(|way| way.in_place && way.fails.is_none() && way.changes.is_none())
 }
 
 fn table_obstacle(table: &Name, why: String, hint: String) -> Obstacle {

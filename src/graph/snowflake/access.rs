@@ -69,7 +69,7 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
     };
     let warehouse = warehouse(context, &[owner.clone(), loader.clone()], graph)?;
     let integrations = integrations(context, handshake, owner, loader, graph)?;
-    let database = database(context, owner, graph)?;
+    let database = database(context, &made, graph)?;
     let users = [database, loader.clone(), reader.clone()];
     let schema = schema(
         context,
@@ -142,7 +142,7 @@ fn integrations(
     Ok(vec![storage, errors])
 }
 
-fn database(context: &Context, owner: &NodeId, graph: &mut Graph) -> anyhow::Result<NodeId> {
+fn database(context: &Context, roles: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
     let blueprint = Blueprint {
         kind: Kind::Database,
         template: "database",
@@ -153,7 +153,8 @@ fn database(context: &Context, owner: &NodeId, graph: &mut Graph) -> anyhow::Res
     };
     let mut database = blueprint.build(context.templates, &context.model.names)?;
     adoptable(context, &mut database, context.target.adopt)?;
-    Ok(insert(database, std::slice::from_ref(owner), graph))
+    // A role that was dropped is made before it gets its grants on the database again.
+    Ok(insert(database, roles, graph))
 }
 
 /// Says how an object that exists is taken over, where the file says to.
@@ -162,7 +163,6 @@ pub(super) fn adoptable(context: &Context, object: &mut Object, adopt: bool) -> 
     if adopt {
         object.adoption = Some(Adoption {
             grants: grants_on(context, object.kind, &object.name)?,
-            key: Vec::new(),
         });
     }
     Ok(())
