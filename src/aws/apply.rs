@@ -7,7 +7,7 @@ use aws_sdk_cloudformation::types::ChangeSetType;
 
 use super::Aws;
 use super::changeset::{self, Order};
-use super::events::{Watch, status};
+use super::events::Watch;
 use super::failure::explain;
 use super::observe;
 use super::recover::{GivenUp, Ready, finish, left_behind, ready};
@@ -35,9 +35,7 @@ pub struct Wanted<'a> {
 pub async fn deploy(aws: &Aws, wanted: Wanted<'_>, note: Note<'_>) -> anyhow::Result<()> {
     let stack = wanted.stack;
     let ready = ready(aws, &stack.name, wanted.given_up, note).await?;
-    // A stack that was made by an import holds nothing yet but what was adopted.
-    let is_new = ready == Ready::Create || status(aws, &stack.name).await?.as_deref() == Some("IMPORT_COMPLETE");
-    let imports = is_new && left_behind(aws, stack).await?;
+    let imports = ready == Ready::Create && !left_behind(aws, stack).await?.is_empty();
     if imports {
         note("takes in again what a former stack left".to_owned());
     }

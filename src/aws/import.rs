@@ -16,8 +16,8 @@ use super::changeset;
 use super::events::status;
 use super::failure::explain;
 use super::observe::template;
-use super::recover::{GivenUp, Ready, delete, ready};
-use crate::graph::stack::{Stack, imported, without};
+use super::recover::{GivenUp, Ready, delete, left_behind, ready};
+use crate::graph::stack::{Stack, bare, imported, without};
 
 /// A bucket as it is, in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -181,6 +181,14 @@ pub async fn silence(aws: &Aws, bucket: &str, topic: &str) -> anyhow::Result<()>
     Ok(())
 }
 
+fn to_import(logical_id: &str, bucket: &str) -> ResourceToImport {
+    ResourceToImport::builder()
+        .resource_type("AWS::S3::Bucket")
+        .logical_resource_id(logical_id)
+        .resource_identifier("BucketName", bucket)
+        .build()
+}
+
 /// Imports a bucket into a stack. An import can do nothing else in the same change set, so the template is the one that is
 /// there with the bucket in it.
 pub async fn bucket(
@@ -208,12 +216,17 @@ pub async fn bucket(
         return Ok(());
     }
     body["Resources"][logical_id] = imported(&json!(bucket), &stack.owner());
+    let mut resources = vec![to_import(logical_id, bucket)];
+    if !exists {
+        // What a former stack of the pipeline left comes along: the stack that is made now cannot make it again.
+        for own in left_behind(aws, &stack.adopting_all()).await? {
+            let Some(id) = stack.bucket_id(&own) else { continue };
+            note(format!("takes in again what a former stack left: {own}"));
+            body["Resources"][id] = bare(&json!(own));
+            resources.push(to_import(id, &own));
+        }
+    }
     let change_set = format!("pipectl-{}", uuid::Uuid::new_v4());
-    let resource = ResourceToImport::builder()
-        .resource_type("AWS::S3::Bucket")
-        .logical_resource_id(logical_id)
-        .resource_identifier("BucketName", bucket)
-        .build();
     aws.cloudformation
         .create_change_set()
         .stack_name(&stack.name)
@@ -222,7 +235,7 @@ pub async fn bucket(
         .capabilities(Capability::CapabilityNamedIam)
         // An import can neither tag a stack nor change its tags; the update that follows does.
         .template_body(serde_yaml::to_string(&body).context("writing the template")?)
-        .resources_to_import(resource)
+        .set_resources_to_import(Some(resources))
         .send()
         .await
         .map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {}", stack.name), error))?;

@@ -174,21 +174,21 @@ fn flags(flag: &str, stack: &str, causes: &[Cause]) -> String {
     names.iter().map(|name| format!(" {flag} {stack}/{name}")).collect()
 }
 
-/// Whether buckets of a stack that is to be made exist already because a former stack of the pipeline left them there.
+/// Buckets of a stack that is to be made that exist already because a former stack of the pipeline left them there.
 /// A bucket that exists and was never in such a stack is somebody's, and refused before anything is made. Those that were
 /// adopted are none of these: they came into the stack by an import of their own.
-pub async fn left_behind(aws: &Aws, stack: &Stack) -> anyhow::Result<bool> {
+pub async fn left_behind(aws: &Aws, stack: &Stack) -> anyhow::Result<Vec<String>> {
     let mut there = Vec::new();
     let adopted = stack.adopted_buckets();
     let own = stack.data_buckets.iter().chain(&stack.own_buckets);
     for bucket in own.filter(|bucket| !adopted.contains(&bucket.as_str())) {
         // One that may not be looked at is told of by CloudFormation, better than by a call that it does not need.
         if let Ok(Some(_)) = buckets::count(aws, bucket).await {
-            there.push(bucket);
+            there.push(bucket.clone());
         }
     }
     if there.is_empty() {
-        return Ok(false);
+        return Ok(there);
     }
     let left = left_by_former(aws, stack).await?;
     if let Some(foreign) = there.iter().find(|bucket| !left.contains(*bucket)) {
@@ -197,7 +197,7 @@ pub async fn left_behind(aws: &Aws, stack: &Stack) -> anyhow::Result<bool> {
             stack.name
         );
     }
-    Ok(true)
+    Ok(there)
 }
 
 /// Physical ids of what deleted stacks of this name and these tags left where it was. CloudFormation remembers deleted
@@ -249,9 +249,10 @@ fn is_own(template: &Value, logical_id: &str, bucket: &str) -> bool {
     !is_adopted(resource) && resource["Properties"]["BucketName"] == *bucket
 }
 
-/// What a stack left where it was: names in the template, and physical ids.
+/// What a stack had and left where it was: names in the template, and physical ids. A creation that failed because
+/// something exists already had nothing, and must not count.
 async fn skipped(aws: &Aws, id: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let mut left = Vec::new();
+    let (mut had, mut left) = (Vec::new(), Vec::new());
     let mut pages = aws
         .cloudformation
         .describe_stack_events()
@@ -260,15 +261,21 @@ async fn skipped(aws: &Aws, id: &str) -> anyhow::Result<Vec<(String, String)>> {
         .send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| explain(&format!("cloudformation:DescribeStackEvents of {id}"), error))?;
-        let kept = |event: &&aws_sdk_cloudformation::types::StackEvent| {
-            event.resource_status() == Some(&ResourceStatus::DeleteSkipped)
-        };
-        let events = page.stack_events().iter().filter(kept);
-        left.extend(events.filter_map(|event| {
-            let physical = event.physical_resource_id()?.to_owned();
-            Some((event.logical_resource_id()?.to_owned(), physical))
-        }));
+        for event in page.stack_events() {
+            let (Some(name), Some(physical)) = (event.logical_resource_id(), event.physical_resource_id()) else {
+                continue;
+            };
+            let resource = (name.to_owned(), physical.to_owned());
+            match event.resource_status() {
+                Some(ResourceStatus::DeleteSkipped) => left.push(resource),
+                Some(
+                    ResourceStatus::CreateComplete | ResourceStatus::ImportComplete | ResourceStatus::UpdateComplete,
+                ) => had.push(resource),
+                _ => {}
+            }
+        }
     }
+    left.retain(|resource| had.contains(resource));
     Ok(left)
 }
 

@@ -116,12 +116,10 @@ async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
         .stacks()
         .filter(|(_, stack)| stacks.contains_key(&stack.name))
     {
-        for bucket in stack.data_buckets.iter().chain(&stack.own_buckets) {
-            counts.extend(
-                buckets::count(&clouds.aws, bucket)
-                    .await?
-                    .map(|count| (bucket.clone(), count)),
-            );
+        // The file and the template may name a bucket that the stack never got, and that is somebody's.
+        for bucket in buckets::of_stack(&clouds.aws, &stack.name).await? {
+            let count = buckets::count(&clouds.aws, &bucket).await?;
+            counts.extend(count.map(|count| ((stack.name.clone(), bucket), count)));
         }
     }
     let mut adopted: Vec<Adopted> = stacks

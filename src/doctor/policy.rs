@@ -70,6 +70,11 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("cloudformation", "describe_events", &["cloudformation:DescribeEvents"]),
     ("cloudformation", "rollback_stack", &["cloudformation:RollbackStack"]),
     ("cloudformation", "list_stacks", &["cloudformation:ListStacks"]),
+    (
+        "cloudformation",
+        "list_stack_resources",
+        &["cloudformation:ListStackResources"],
+    ),
     ("cloudformation", "delete_stack", &["cloudformation:DeleteStack"]),
     ("iam", "get_role", &["iam:GetRole"]),
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),

@@ -88,6 +88,14 @@ impl Stack {
         stack
     }
 
+    /// The name of a bucket in the template.
+    pub fn bucket_id(&self, bucket: &str) -> Option<&str> {
+        let resources = self.template["Resources"].as_object()?;
+        let named = |resource: &Value| resource["Properties"]["BucketName"] == *bucket;
+        let found = resources.iter().find(|(_, resource)| named(resource));
+        found.map(|(id, _)| id.as_str())
+    }
+
     /// Buckets that are in the template as taken over.
     pub fn adopted_buckets(&self) -> Vec<&str> {
         let resources = self.template["Resources"].as_object().into_iter().flatten();
@@ -106,11 +114,17 @@ impl Stack {
 /// A bucket as `owner` imports it: nothing of it is said, so nothing of it changes. An import cannot tag its stack, so the
 /// resource says whose it is.
 pub fn imported(bucket: &Value, owner: &str) -> Value {
+    let mut resource = bare(bucket);
+    resource["Metadata"] = json!({ "pipectl": { "adopted": owner } });
+    resource
+}
+
+/// A bucket of which nothing is said but its name.
+pub fn bare(bucket: &Value) -> Value {
     json!({
         "Type": "AWS::S3::Bucket",
         "DeletionPolicy": "Retain",
         "UpdateReplacePolicy": "Retain",
-        "Metadata": { "pipectl": { "adopted": owner } },
         "Properties": { "BucketName": bucket },
     })
 }

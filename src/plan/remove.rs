@@ -22,8 +22,8 @@ pub struct Found {
     pub stacks: LiveStacks,
     /// The Snowflake objects.
     pub objects: LiveObjects,
-    /// Objects and versions in the buckets that hold data, by bucket; a bucket that is gone is absent.
-    pub buckets: BTreeMap<String, u64>,
+    /// Objects and versions in the buckets that the stacks hold, by stack and bucket; a bucket that is gone is absent.
+    pub buckets: BTreeMap<(String, String), u64>,
     /// Views in its database; pipectl makes none.
     pub views: Vec<Name>,
     /// Buckets that were taken over.
@@ -150,18 +150,18 @@ fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
 }
 
 fn stack_step(id: &NodeId, stack: &Stack, found: &Found, delete_data: bool, kept: &mut Vec<Kept>) -> Option<Step> {
-    let own = |bucket: &&String| is_own(bucket, stack, found);
-    let holding: Vec<String> = stack
-        .data_buckets
+    // What was taken over is given back by a step of its own.
+    let is_adopted = |bucket: &str| found.adopted.iter().any(|adopted| adopted.bucket == bucket);
+    let buckets: Vec<(&String, u64)> = found
+        .buckets
         .iter()
-        .filter(own)
-        .filter_map(|bucket| {
-            found
-                .buckets
-                .get(bucket)
-                .filter(|count| **count > 0)
-                .map(|count| format!("{bucket} ({count} objects)"))
-        })
+        .filter(|((of, bucket), _)| *of == stack.name && !is_adopted(bucket))
+        .map(|((_, bucket), count)| (bucket, *count))
+        .collect();
+    let holding: Vec<String> = buckets
+        .iter()
+        .filter(|(bucket, count)| *count > 0 && !stack.own_buckets.contains(bucket))
+        .map(|(bucket, count)| format!("{bucket} ({count} objects)"))
         .collect();
     if !holding.is_empty() && !delete_data {
         let target = format!("stack {}", stack.name);
@@ -175,35 +175,15 @@ fn stack_step(id: &NodeId, stack: &Stack, found: &Found, delete_data: bool, kept
     if !found.stacks.contains_key(&stack.name) {
         return None;
     }
-    let buckets = stack
-        .data_buckets
-        .iter()
-        .chain(&stack.own_buckets)
-        .filter(own)
-        .filter(|bucket| found.buckets.contains_key(*bucket));
     // Buckets go before their stack, which retains them: as long as it stands they are known as the pipeline's.
     let mut actions: Vec<Action> = buckets
-        .map(|bucket| Action::DeleteBucket { bucket: bucket.clone() })
+        .into_iter()
+        .map(|(bucket, _)| Action::DeleteBucket { bucket: bucket.clone() })
         .collect();
     actions.push(Action::DeleteStack {
         stack: stack.name.clone(),
     });
     Some(drop_step(id.clone(), format!("stack {}", stack.name), actions))
-}
-
-/// Whether a bucket is the stack's own. One that was taken over is not, and one that may be taken over is its own only
-/// when the stack itself says so.
-fn is_own(bucket: &str, stack: &Stack, found: &Found) -> bool {
-    let adoptable = stack.adoptable.iter().find(|adoptable| adoptable.bucket == bucket);
-    let holds = |id: &str| {
-        let resource = found
-            .stacks
-            .get(&stack.name)
-            .map(|live| &live.template["Resources"][id]["Properties"]);
-        resource.is_some_and(|properties| properties["BucketName"] == *bucket)
-    };
-    !found.adopted.iter().any(|adopted| adopted.bucket == bucket)
-        && adoptable.is_none_or(|adoptable| holds(&adoptable.logical_id))
 }
 
 fn give_back_bucket(stack: &NodeId, adopted: &Adopted) -> Step {

@@ -285,3 +285,106 @@ fn a_stage_is_adopted_and_what_is_not_there_is_made() {
     assert!(cloud.try_aws("s3", "head_bucket", json!({ "Bucket": BUCKET })).is_err());
     fs::write(cloud.file(), text).unwrap();
 }
+
+fn is_untouched(cloud: &Cloud) {
+    assert_eq!(cloud.keys(BUCKET, ""), ["invoices/old.json"]);
+}
+
+const STORAGE: &str = "chinook-invoices-local-storage";
+
+/// The status of the storage stack.
+fn storage(cloud: &Cloud) -> String {
+    loop {
+        let found = cloud.try_aws("cloudformation", "describe_stacks", json!({ "StackName": STORAGE }));
+        let Ok(found) = found else { return "gone".to_owned() };
+        let status = found["Stacks"][0]["StackStatus"].as_str().unwrap().to_owned();
+        if !status.ends_with("_IN_PROGRESS") {
+            return status;
+        }
+    }
+}
+
+/// The storage stack could not be made, because a bucket in it exists and is somebody's.
+fn fail_to_make_storage(cloud: &Cloud) {
+    let template = json!({ "Resources": {
+        "RawBucket": { "Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain", "Properties": { "BucketName": BUCKET } },
+    } });
+    let tags = json!([
+        { "Key": "pipectl:pipeline", "Value": "chinook-invoices" },
+        { "Key": "pipectl:environment", "Value": "local" },
+    ]);
+    let body = template.to_string();
+    let stack = json!({ "StackName": STORAGE, "TemplateBody": body, "Tags": tags });
+    cloud.aws("cloudformation", "create_stack", stack);
+    assert_eq!(storage(cloud), "ROLLBACK_COMPLETE");
+}
+
+#[test]
+fn a_bucket_that_a_stack_never_got_is_never_deleted() {
+    let cloud = Cloud::up(Iam::Off);
+    cloud.aws("s3", "create_bucket", json!({ "Bucket": BUCKET }));
+    cloud.put(BUCKET, "invoices/old.json", invoice(8000, "1.00"));
+    cloud.edit("type = \"files\"", &format!("type = \"files\"\nbucket = \"{BUCKET}\""));
+    fail_to_make_storage(&cloud);
+    cloud.run("destroy --yes --delete-data").exits(0);
+    is_untouched(&cloud);
+    fail_to_make_storage(&cloud);
+    let refused = || {
+        let run = cloud.run("deploy --yes").exits(1);
+        run.prints(BUCKET).prints("taken over with `adopt = true` there");
+    };
+    refused();
+    is_untouched(&cloud);
+    cloud.run("destroy --yes --delete-data").exits(0);
+
+    // Adopted, given back, and named without `adopt`: still somebody's, though a stack that is gone had it.
+    fail_to_make_storage(&cloud);
+    let bucket = format!("bucket = \"{BUCKET}\"");
+    cloud.edit(&bucket, &format!("adopt = true\n{bucket}"));
+    cloud.run("deploy --yes").exits(0);
+    cloud.run("diff").exits(0);
+    cloud.run("destroy --yes --delete-data").exits(0);
+    is_untouched(&cloud);
+    cloud.edit(&format!("adopt = true\n{bucket}"), &bucket);
+    refused();
+    cloud.run("destroy --yes --delete-data").exits(0);
+    is_untouched(&cloud);
+}
+
+#[test]
+fn an_adopted_bucket_whose_stack_is_gone_is_adopted_again() {
+    let cloud = Cloud::up(Iam::Off);
+    cloud.aws("s3", "create_bucket", json!({ "Bucket": BUCKET }));
+    cloud.put(BUCKET, "invoices/old.json", invoice(8000, "1.00"));
+    let named = format!("type = \"files\"\nbucket = \"{BUCKET}\"");
+    cloud.edit("type = \"files\"", &format!("{named}\nadopt = true"));
+    cloud.run("deploy --yes").exits(0);
+    let gone = || {
+        cloud.aws("cloudformation", "delete_stack", json!({ "StackName": STORAGE }));
+        assert_eq!(storage(&cloud), "gone");
+    };
+    gone();
+    cloud
+        .run("deploy --yes")
+        .exits(0)
+        .prints("= bucket acme-invoices-landing");
+    cloud.run("diff").exits(0);
+    // What the stack had adopted is not its own, whatever the file says later.
+    gone();
+    cloud.edit(&format!("{named}\nadopt = true"), &named);
+    let run = cloud.run("deploy --yes").exits(1);
+    run.prints(&format!("bucket {BUCKET} exists and was never in a stack {STORAGE}"));
+    cloud.run("destroy --yes --delete-data").exits(0);
+    is_untouched(&cloud);
+}
+
+#[test]
+fn a_bucket_that_only_the_file_names_is_never_deleted() {
+    let cloud = Cloud::up(Iam::Off);
+    cloud.aws("s3", "create_bucket", json!({ "Bucket": BUCKET }));
+    cloud.put(BUCKET, "invoices/old.json", invoice(8000, "1.00"));
+    cloud.run("deploy --yes").exits(0);
+    cloud.edit("type = \"files\"", &format!("type = \"files\"\nbucket = \"{BUCKET}\""));
+    cloud.run("destroy --yes --delete-data").exits(0);
+    is_untouched(&cloud);
+}
