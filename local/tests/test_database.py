@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import Cloud
 from test_lambda import wait_for
+
 SECRET = "{{resolve:secretsmanager:video-db:SecretString:password}}"
 
 
