@@ -226,15 +226,18 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Nam
             others.map(sql).chain([refresh]).collect()
         }
         _ => {
-            // In a schema with managed access only its owner grants; in somebody's, who owns the object.
-            let grantor = match object.actor {
-                Actor::Loader if object.name.parent().is_some() => Actor::Owner,
-                actor => actor,
+            // In a schema with managed access, and on the database, only the owner grants; who made it gives it to the
+            // owner. What the deploying role makes in somebody's schema is its own to grant on.
+            let is_inside = object.name.parent().is_some() && object.actor != Actor::Deployer;
+            let is_owners = is_inside || object.kind == Kind::Database;
+            let grantor = |sql: &str| match is_owners && !sql.starts_with("GRANT OWNERSHIP ") {
+                true => Actor::Owner,
+                false => object.actor,
             };
-            let grants = difference
-                .grants
-                .into_iter()
-                .map(|sql| Action::Sql { role: grantor, sql });
+            let grants = difference.grants.into_iter().map(|sql| Action::Sql {
+                role: grantor(&sql),
+                sql,
+            });
             difference.statements.into_iter().map(sql).chain(grants).collect()
         }
     };
