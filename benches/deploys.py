@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How far a first deploy is from the fastest that the clouds allow, and how many calls a diff without a difference makes.
 
-Usage: deploys.py [--target DIR] [--scale SECONDS] [--tables N …]
+Usage: deploys.py [--target DIR] [--scale SECONDS] [--tables N …] [--timeline]
 """
 
 import argparse
@@ -32,13 +32,19 @@ class Run:
 
 
 class Bench:
-    def __init__(self, pipectl: Path, folder: Path, scale: float) -> None:
-        self.pipectl, self.folder, self.scale = pipectl, folder, scale
+    def __init__(self, pipectl: Path, folder: Path, scale: float, timeline: bool = False) -> None:
+        self.pipectl, self.folder, self.scale, self.timeline = pipectl, folder, scale, timeline
         self.latencies = Latencies()
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SNOWFLAKE_", "PIPECTL_"))}
         # The zip of the runtime is no part of what is measured: any program of this machine stands for it.
         self.environment = kept | {"PIPECTL_RUNTIME": shutil.which("true") or sys.executable,
                                    "PIPECTL_POLL_SECONDS": str(scale)}
+
+    def show(self, timeline: list[tuple[float, float, str]]) -> None:
+        """Every call of a deploy, from when to when in simulated seconds."""
+        zero = min(began for began, _, _ in timeline)
+        for began, ended, what in sorted(timeline):
+            print(f"  {(began - zero) / self.scale:7.2f} {(ended - zero) / self.scale:7.2f}  {what}")
 
     def run(self, directory: Path, *arguments: str, codes: tuple[int, ...] = (0,)) -> Run:
         """Runs pipectl against the cloud of a folder. wait4 tells of this one child only."""
@@ -69,6 +75,8 @@ class Bench:
             deploy = self.run(told, "-f", str(file), "--env", "local", "-v", "deploy", "--yes")
             made, late = cloud.count(), cloud.late
             cloud.late = []
+            if self.timeline:
+                self.show(cloud.timeline)
             took = deploy.seconds / self.scale
             ratio = took / shortest
             verdict = "ok" if ratio <= MOST else "above target"
@@ -96,6 +104,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.25, help="real seconds of a simulated one (default 0.25)")
     parser.add_argument("--tables", type=int, nargs="*", default=[1, 200], help="generated pipelines (default 1 200)")
     parser.add_argument("--no-examples", action="store_true", help="generated pipelines only")
+    parser.add_argument("--timeline", action="store_true", help="print every call of each deploy")
     arguments = parser.parse_args()
     builds = [arguments.target / profile / "pipectl" for profile in ("release", "debug")]
     pipectl = next((path for path in builds if path.is_file()), None)
@@ -105,7 +114,7 @@ def main() -> None:
           f"1 simulated second is {arguments.scale} s")
     with tempfile.TemporaryDirectory(prefix="pipectl-bench-") as name:
         folder = Path(name)
-        bench = Bench(pipectl.resolve(), folder, arguments.scale)
+        bench = Bench(pipectl.resolve(), folder, arguments.scale, arguments.timeline)
         for label, file in {} if arguments.no_examples else examples().items():
             bench.measure(label, file)
         for tables in arguments.tables:
