@@ -1,11 +1,12 @@
 //! Every action of a plan, and how it is done.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use futures::future::try_join_all;
 
-use crate::aws::apply::Note;
+use super::early::Early;
+use crate::aws::apply::{Note, Prepared, Wanted};
 use crate::aws::recover::GivenUp;
 use crate::aws::runtime::Runtime;
 use crate::aws::{self, Aws};
@@ -25,7 +26,7 @@ pub struct Hands {
     /// The Snowflake client and target, where there is one.
     pub snowflake: Option<(Client, SnowflakeTarget)>,
     /// The graph, for templates and parameters.
-    pub graph: Graph,
+    pub graph: Arc<Graph>,
     /// The names.
     pub names: Names,
     /// The runtime, where one was found.
@@ -36,7 +37,7 @@ pub struct Hands {
 
 impl Hands {
     /// Does one action.
-    pub async fn act(&self, action: &Action, note: Note<'_>) -> anyhow::Result<()> {
+    pub(super) async fn act(&self, action: &Action, early: &Early, note: Note<'_>) -> anyhow::Result<()> {
         match action {
             Action::Sql { role, sql } => self.sql(*role, sql).await.map(drop),
             Action::PausePipe { pipe, mark } => self.pause_pipe(pipe, mark, note).await.map(drop),
@@ -45,7 +46,13 @@ impl Hands {
             Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,
-            Action::DeployStack { stack, losing } => self.deploy_stack(stack, losing, note).await,
+            Action::DeployStack { stack, losing } => match early.take(stack).await {
+                Some(prepared) => aws::apply::execute(&self.aws, prepared, note).await,
+                None => {
+                    let (aws, bucket) = (&self.aws, self.names.bucket("artifacts"));
+                    aws::apply::deploy(aws, &self.wanted(stack, losing, &bucket).await?, note).await
+                }
+            },
             Action::DeleteStack { stack } => aws::recover::delete(&self.aws, stack, &self.given_up, note).await,
             Action::DeleteBucket { bucket } => aws::buckets::delete(&self.aws, bucket, note).await,
             Action::Upload { bucket, .. } => {
@@ -56,7 +63,18 @@ impl Hands {
         }
     }
 
-    async fn deploy_stack(&self, name: &str, losing: &[String], note: Note<'_>) -> anyhow::Result<()> {
+    /// Makes the change set of a stack before its turn.
+    pub(super) async fn prepare_stack(&self, name: &str, losing: &[String]) -> anyhow::Result<Option<Prepared>> {
+        let bucket = self.names.bucket("artifacts");
+        aws::apply::prepare_early(&self.aws, &self.wanted(name, losing, &bucket).await?).await
+    }
+
+    async fn wanted<'a>(
+        &'a self,
+        name: &str,
+        losing: &'a [String],
+        artifact_bucket: &'a str,
+    ) -> anyhow::Result<Wanted<'a>> {
         let (_, stack) = self
             .graph
             .stacks()
@@ -72,15 +90,13 @@ impl Hands {
             };
             anyhow::Ok((key.clone(), value))
         });
-        let parameters: BTreeMap<String, String> = try_join_all(values).await?.into_iter().collect();
-        let wanted = aws::apply::Wanted {
+        Ok(Wanted {
             stack,
-            parameters,
-            artifact_bucket: &self.names.bucket("artifacts"),
+            parameters: try_join_all(values).await?.into_iter().collect(),
+            artifact_bucket,
             losing,
             given_up: &self.given_up,
-        };
-        aws::apply::deploy(&self.aws, wanted, note).await
+        })
     }
 
     /// The name of the Snowflake role that `actor` stands for.

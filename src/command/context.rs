@@ -1,6 +1,7 @@
 //! What commands share: the file read and resolved, and the way to the clouds.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -91,7 +92,7 @@ pub struct Loaded {
     /// What it means.
     pub model: Model,
     /// What must exist.
-    pub graph: Graph,
+    pub graph: Arc<Graph>,
 }
 
 /// Reads and resolves the file.
@@ -107,7 +108,7 @@ pub fn load(global: &Global) -> Result<Loaded, Failure> {
             });
         }
     };
-    let graph = build(&model)?;
+    let graph = Arc::new(build(&model)?);
     Ok(Loaded { document, model, graph })
 }
 
