@@ -95,7 +95,7 @@ pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observe
     let wanted = loaded.graph.stacks().map(|(_, stack)| stack.name.clone()).collect();
     let objects = async {
         match (&clouds.snowflake, loaded.model.snowflake()) {
-            (Some(client), Some(target)) => snowflake::observe::objects(client, names, target)
+            (Some(client), Some(target)) => snowflake::observe::objects(client, names, target, &progress::say)
                 .await
                 .map_err(anyhow::Error::from),
             _ => Ok(Default::default()),
