@@ -19,6 +19,8 @@ from pipelines import ROOT, examples, generated
 from simulated_cloud import SimulatedCloud
 
 MOST = 1.05
+# Statements that pipectl sends at once (`AT_ONCE` of src/apply/mod.rs).
+AT_ONCE = 64
 MEGABYTE = 1e6
 
 
@@ -65,7 +67,8 @@ class Bench:
         own, told = self.folder / name / "cloud", self.folder / name
         told.mkdir()
         rendered = self.run(own, "-f", str(file), "--env", "local", "render", "-o", str(told / "rendered"))
-        shortest, chain = CriticalPath(Rendered(told / "rendered"), self.latencies).length()
+        path = CriticalPath(Rendered(told / "rendered"), self.latencies)
+        (longest, chain), shortest = path.length(), path.bounded(AT_ONCE)
         self.run(own, "local", "up")
         cloud = None
         try:
@@ -81,8 +84,8 @@ class Bench:
             took = deploy.seconds / self.scale
             ratio = took / shortest
             verdict = "ok" if ratio <= MOST else "above target"
-            print(f"{name}: deploy {took:.1f} s simulated, critical path {shortest:.1f} s: ratio {ratio:.2f} "
-                  f"(target {MOST}: {verdict})")
+            print(f"{name}: deploy {took:.1f} s simulated, critical path {longest:.1f} s, {shortest:.1f} s with at most "
+                  f"{AT_ONCE} statements at once: ratio {ratio:.3f} (target {MOST}: {verdict})")
             print(f"  critical path: {' → '.join(chain)}")
             print(f"  {sum(made.values())} calls, {made['snowflake statement']} of them statements; the local cloud itself was "
                   f"late for {len(late)}, at most {max(late, default=0) / self.scale:.1f} s simulated")

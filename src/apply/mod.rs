@@ -29,7 +29,7 @@ use early::Early;
 /// need no warehouse, only that it answers 429 to too many
 /// (<https://docs.snowflake.com/en/developer-guide/sql-api/reference>). Those are sent again after a pause, so a busy
 /// account slows a deploy down and does not end it.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
 
 /// What happens while a plan is carried out.
 #[derive(Debug, Clone)]
