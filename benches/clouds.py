@@ -7,7 +7,7 @@ between statements are found here, from what AWS and Snowflake themselves look a
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,39 @@ def longest(nodes: dict[str, Node]) -> tuple[float, list[str]]:
     return length, chain[::-1]
 
 
+def _starts(nodes: dict[str, Node]) -> dict[str, float]:
+    """When each node can start at the earliest."""
+    starts: dict[str, float] = {}
+
+    def start(name: str) -> float:
+        if name not in starts:
+            starts[name] = max((start(need) + nodes[need].seconds for need in nodes[name].needs), default=0.0)
+        return starts[name]
+
+    return {name: start(name) for name in nodes}
+
+
+def bounded(nodes: dict[str, Node], at_once: int, counts: Callable[[str], bool]) -> float:
+    """The least time when at most `at_once` of the nodes that count run at the same time.
+
+    Whatever the order, all that starts after `head` and is followed by at least `tail` must fit in between: a lower bound
+    for machines in parallel, from each pair of a head and a tail that occurs.
+    """
+    length, _ = longest(nodes)
+    after: dict[str, set[str]] = {name: set() for name in nodes}
+    for node in nodes.values():
+        for need in node.needs:
+            after[need].add(node.name)
+    heads, tails = _starts(nodes), _starts({name: Node(name, nodes[name].seconds, after[name]) for name in nodes})
+    work = [(heads[name], tails[name], node.seconds) for name, node in nodes.items() if counts(name)]
+    for head in {head for head, _, _ in work}:
+        late = [(tail, seconds) for start, tail, seconds in work if start >= head]
+        for least in {tail for tail, _ in late}:
+            between = sum(seconds for tail, seconds in late if tail >= least)
+            length = max(length, head + between / at_once + least)
+    return length
+
+
 CREATED = re.compile(
     r"CREATE (?:OR ALTER |OR REPLACE )?(ROLE|WAREHOUSE|STORAGE INTEGRATION|NOTIFICATION INTEGRATION|DATABASE|SCHEMA"
     r"|FILE FORMAT|STAGE|TABLE|PIPE|STREAM|TASK) (?:IF NOT EXISTS )?(\S+)")
@@ -171,6 +204,11 @@ class CriticalPath:
 
     def length(self) -> tuple[float, list[str]]:
         return longest(self.nodes)
+
+    def bounded(self, at_once: int) -> float:
+        """The least time with so many statements at once."""
+        of_aws = tuple(f"{stack}{mark}" for stack in self.rendered.templates for mark in (":", "."))
+        return bounded(self.nodes, at_once, lambda name: not name.startswith(of_aws))
 
     def _add(self, name: str, seconds: float, *needs: str) -> str:
         self.nodes[name] = Node(name, seconds, set(needs))

@@ -34,6 +34,7 @@ class SimulatedCloud:
         self.latencies, self.scale = latencies, scale
         self.calls: Counter[str] = Counter()
         self.late: list[float] = []
+        self.timeline: list[tuple[float, float, str]] = []
         self._lock = threading.Lock()
         self._templates: dict[str, dict] = {}
         self._change_sets: dict[str, float] = {}
@@ -47,6 +48,10 @@ class SimulatedCloud:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+
+    def _note(self, arrived: float, what: str) -> None:
+        with self._lock:
+            self.timeline.append((arrived, time.monotonic(), what))
 
     def count(self) -> Counter[str]:
         """The calls since the last time."""
@@ -119,6 +124,7 @@ class SimulatedCloud:
         arrived = time.monotonic()
         answer = forward(command, path, headers, body)
         stack = form.get("StackName", "")
+        self._note(arrived, f"{action} {stack or urlsplit(path).path}")
         if answer.status == 200 and action == "CreateChangeSet":
             self._change_sets[form["ChangeSetName"]] = arrived + self.latencies.change_set * self.scale
             if "TemplateBody" in form:
@@ -171,4 +177,5 @@ class SimulatedCloud:
                 time.sleep(left)
             else:
                 self.late.append(-left)
+            self._note(arrived, " ".join(json.loads(body)["statement"].split())[:100])
         return answer

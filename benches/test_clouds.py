@@ -5,7 +5,8 @@ import textwrap
 import unittest
 from pathlib import Path
 
-from clouds import CriticalPath, Latencies, Rendered, needs_inside, operation_seconds, resource_times, statements
+from clouds import (CriticalPath, Latencies, Node, Rendered, bounded, longest, needs_inside, operation_seconds, resource_times,
+                    statements)
 
 LATENCIES = """
 [stack]
@@ -156,6 +157,19 @@ class Path_(unittest.TestCase):
             """
         self.assertEqual(len(statements(textwrap.dedent(tasks))), 3)
         self.assertEqual(path(tasks=tasks)[0], 2 + 3)
+
+
+class Bounded(unittest.TestCase):
+    def test_a_bound_on_what_runs_at_once_lengthens_the_path(self) -> None:
+        # One second before ten of one second each, and five seconds after them.
+        nodes = {"first": Node("first", 1), "last": Node("last", 5, {f"s{n}" for n in range(10)})}
+        nodes |= {f"s{n}": Node(f"s{n}", 1, {"first"}) for n in range(10)}
+        self.assertEqual(longest(nodes)[0], 7)
+        self.assertEqual(bounded(nodes, 10, lambda name: name.startswith("s")), 7)
+        self.assertEqual(bounded(nodes, 2, lambda name: name.startswith("s")), 1 + 10 / 2 + 5)
+        # What need not be there before the end is no hindrance to it.
+        nodes["last"].needs = {"s0"}
+        self.assertEqual(bounded(nodes, 2, lambda name: name.startswith("s")), 7)
 
 
 if __name__ == "__main__":

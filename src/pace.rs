@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Longest pause between two looks. Tools that look every 5 to 30 s waste most of a short deploy.
-const SLOWEST: Duration = Duration::from_secs(1);
+const SLOWEST: Duration = Duration::from_millis(500);
 
 /// Pauses that grow: what is quick is seen soon, and what is slow is not asked for often.
 #[derive(Debug)]

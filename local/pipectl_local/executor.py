@@ -129,7 +129,9 @@ def copy(context: "Context", cursor: Cursor) -> Result:
 
 def show_verb(context: "Context", cursor: Cursor) -> Result:
     cursor.accept("TERSE")
-    return match(cursor, show.SHOWS)(context, cursor)
+    shown = match(cursor, show.SHOWS)(context, cursor)
+    shown.rows = shown.rows[:show.MOST_ROWS]
+    return shown
 
 
 def describe(context: "Context", cursor: Cursor) -> Result:

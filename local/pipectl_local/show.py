@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .context import Context
 
 OWNER_TYPE = "ROLE"
+# Any row above is left out, and nothing says so: https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes
+MOST_ROWS = 10_000
 
 
 @dataclass

@@ -63,3 +63,15 @@ def test_a_stage_tells_its_file_format(cloud):
     assert format_of_stage() == {"TYPE": "JSON"}
     fails(cloud, "002003", "DESC STAGE C3.S.NOPE")
     cloud.run("DROP DATABASE C3;\nDROP INTEGRATION C3_S3")
+
+
+def test_show_gives_ten_thousand_rows_and_the_view_all(cloud):
+    """https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes"""
+    cloud.run("CREATE DATABASE C4;\nCREATE SCHEMA C4.S")
+    columns = ", ".join(f"C{number} NUMBER(10,0)" for number in range(1_500))
+    for table in range(7):
+        cloud.sql(f"CREATE TABLE C4.S.T{table} ({columns})")
+    assert len(cloud.sql("SHOW COLUMNS IN DATABASE C4")) == 10_000
+    counted = "SELECT COUNT(*) FROM C4.INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA IN ('S')"
+    assert cloud.value(counted) == "10500"
+    cloud.sql("DROP DATABASE C4")

@@ -1,11 +1,12 @@
 //! Every action of a plan, and how it is done.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use futures::future::try_join_all;
 
-use crate::aws::apply::Note;
+use super::early::Early;
+use crate::aws::apply::{Note, Prepared, Wanted};
 use crate::aws::recover::GivenUp;
 use crate::aws::runtime::Runtime;
 use crate::aws::{self, Aws};
@@ -25,7 +26,7 @@ pub struct Hands {
     /// The Snowflake client and target, where there is one.
     pub snowflake: Option<(Client, SnowflakeTarget)>,
     /// The graph, for templates and parameters.
-    pub graph: Graph,
+    pub graph: Arc<Graph>,
     /// The names.
     pub names: Names,
     /// The runtime, where one was found.
@@ -36,7 +37,7 @@ pub struct Hands {
 
 impl Hands {
     /// Does one action.
-    pub async fn act(&self, action: &Action, note: Note<'_>) -> anyhow::Result<()> {
+    pub(super) async fn act(&self, action: &Action, early: &Early, note: Note<'_>) -> anyhow::Result<()> {
         match action {
             Action::Sql { role, sql } => self.sql(*role, sql).await.map(drop),
             Action::PausePipe { pipe, mark } => self.pause_pipe(pipe, mark, note).await.map(drop),
@@ -45,7 +46,14 @@ impl Hands {
             Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,
-            Action::DeployStack { stack, adopted, losing } => self.deploy_stack(stack, adopted, losing, note).await,
+            Action::DeployStack { stack, adopted, losing } => match early.take(stack).await {
+                Some(prepared) => aws::apply::execute(&self.aws, prepared, note).await,
+                None => {
+                    let stack = self.stack(stack)?.adopting(adopted.iter().map(String::as_str));
+                    let bucket = self.names.bucket("artifacts");
+                    aws::apply::deploy(&self.aws, &self.wanted(&stack, losing, &bucket).await?, note).await
+                }
+            },
             Action::ImportBucket {
                 stack,
                 logical_id,
@@ -80,14 +88,18 @@ impl Hands {
             .with_context(|| format!("no stack {name} in the graph"))
     }
 
-    async fn deploy_stack(
-        &self,
-        name: &str,
-        adopted: &[String],
-        losing: &[String],
-        note: Note<'_>,
-    ) -> anyhow::Result<()> {
-        let stack = self.stack(name)?.adopting(adopted.iter().map(String::as_str));
+    /// Makes the change set of a stack before its turn.
+    pub(super) async fn prepare_stack(&self, name: &str, losing: &[String]) -> anyhow::Result<Option<Prepared>> {
+        let bucket = self.names.bucket("artifacts");
+        aws::apply::prepare_early(&self.aws, &self.wanted(self.stack(name)?, losing, &bucket).await?).await
+    }
+
+    async fn wanted<'a>(
+        &'a self,
+        stack: &'a Stack,
+        losing: &'a [String],
+        artifact_bucket: &'a str,
+    ) -> anyhow::Result<Wanted<'a>> {
         let values = stack.parameters.iter().map(|(key, parameter)| async move {
             let value = match parameter {
                 Parameter::RuntimeKey => {
@@ -98,15 +110,13 @@ impl Hands {
             };
             anyhow::Ok((key.clone(), value))
         });
-        let parameters: BTreeMap<String, String> = try_join_all(values).await?.into_iter().collect();
-        let wanted = aws::apply::Wanted {
-            stack: &stack,
-            parameters,
-            artifact_bucket: &self.names.bucket("artifacts"),
+        Ok(Wanted {
+            stack,
+            parameters: try_join_all(values).await?.into_iter().collect(),
+            artifact_bucket,
             losing,
             given_up: &self.given_up,
-        };
-        aws::apply::deploy(&self.aws, wanted, note).await
+        })
     }
 
     /// The name of the Snowflake role that `actor` stands for.

@@ -3,6 +3,7 @@
 //! A failure stops only what needs the failed step. The only module that changes anything in the clouds.
 
 mod actions;
+mod early;
 mod pipe;
 mod snowflake;
 
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -17,14 +19,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::events::made;
 use crate::graph::NodeId;
-use crate::plan::{Plan, Step};
+use crate::plan::make::enough;
+use crate::plan::{Action, Plan, Step};
 
 pub use actions::Hands;
+use early::Early;
 
-/// Steps that run at the same time. Snowflake documents no bound for statements that need no warehouse and answers 429
-/// beyond what it takes (<https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests>); those are sent
-/// again after a pause, so that a busy account slows a deploy down and does not end it.
-const AT_ONCE: usize = 32;
+/// Steps that run at the same time. The number is this program's own choice: Snowflake documents none for statements that
+/// need no warehouse, only that it answers 429 to too many
+/// (<https://docs.snowflake.com/en/developer-guide/sql-api/reference>). Those are sent again after a pause, so a busy
+/// account slows a deploy down and does not end it.
+const AT_ONCE: usize = 64;
 
 /// What happens while a plan is carried out.
 #[derive(Debug, Clone)]
@@ -76,6 +81,10 @@ pub struct Stops {
 pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>, stops: Stops) -> Results {
     let (tell, mut made) = unbounded_channel();
     let mut run = Run::new(plan, events, tell, hands, stops);
+    let is_lost = run.stops.lost.clone();
+    if !is_lost.is_cancelled() {
+        run.early = Early::start(run.waiting.values().map(|(step, _)| *step), &run.hands);
+    }
     let mut running = JoinSet::new();
     loop {
         run.start_ready(&mut running);
@@ -100,6 +109,7 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
             }
         }
     }
+    run.early.discard(&run.hands, !is_lost.is_cancelled()).await;
     let cut_off = || Outcome::NotStarted("the run was interrupted".to_owned());
     let outcome = |step: &Step| {
         (
@@ -122,6 +132,7 @@ struct Run<'a> {
     /// Steps that wait for nothing but their turn.
     ready: VecDeque<&'a Step>,
     outcomes: BTreeMap<NodeId, Outcome>,
+    early: Early,
     events: UnboundedSender<Event>,
     tell: UnboundedSender<Made>,
     hands: Arc<Hands>,
@@ -139,12 +150,9 @@ impl<'a> Run<'a> {
         hands: Arc<Hands>,
         stops: Stops,
     ) -> Self {
-        let enough: BTreeMap<&NodeId, _> = hands
-            .graph
-            .nodes()
-            .iter()
-            .map(|node| (&node.id, &node.enough))
-            .collect();
+        let (step, of_step) = enough();
+        let of_nodes = hands.graph.nodes().iter().map(|node| (&node.id, &node.enough));
+        let enough: BTreeMap<&NodeId, _> = of_nodes.chain([(&step, &of_step)]).collect();
         let planned: BTreeSet<&NodeId> = plan.steps.iter().map(|step| &step.id).collect();
         let mut run = Run {
             waiting: BTreeMap::new(),
@@ -153,6 +161,7 @@ impl<'a> Run<'a> {
             met_early: BTreeSet::new(),
             ready: VecDeque::new(),
             outcomes: BTreeMap::new(),
+            early: Early::default(),
             events,
             tell,
             hands: hands.clone(),
@@ -192,7 +201,8 @@ impl<'a> Run<'a> {
     }
 
     fn carry_out(&self, step: &Step) -> impl Future<Output = (NodeId, Outcome)> + use<> {
-        carry_out(step.clone(), self.hands.clone(), self.events.clone(), self.tell.clone())
+        let (hands, early) = (self.hands.clone(), self.early.clone());
+        carry_out(step.clone(), hands, early, self.events.clone(), self.tell.clone())
     }
 
     /// Notes that a resource of a stack is made. What needs no more of the stack does not wait for its end.
@@ -276,6 +286,7 @@ impl<'a> Run<'a> {
 async fn carry_out(
     step: Step,
     hands: Arc<Hands>,
+    early: Early,
     events: UnboundedSender<Event>,
     tell: UnboundedSender<Made>,
 ) -> (NodeId, Outcome) {
@@ -288,14 +299,20 @@ async fn carry_out(
         let _ = events.send(Event::Note(step.id.clone(), text));
     };
     let mut outcome = Outcome::Done;
-    for action in &step.actions {
-        if let Err(error) = hands.act(action, &note).await {
+    for actions in step.actions.chunk_by(|one, next| is_grant(one) && is_grant(next)) {
+        let acts = actions.iter().map(|action| hands.act(action, &early, &note));
+        if let Err(error) = try_join_all(acts).await {
             outcome = Outcome::Failed(format!("{error:#}"));
             break;
         }
     }
     let _ = events.send(Event::Ended(step.id.clone(), outcome.clone(), started.elapsed()));
     (step.id, outcome)
+}
+
+/// Grants of privileges need no order among themselves, and what follows them waits for all.
+fn is_grant(action: &Action) -> bool {
+    matches!(action, Action::Sql { sql, .. } if sql.starts_with("GRANT ") && !sql.starts_with("GRANT OWNERSHIP "))
 }
 
 #[cfg(test)]

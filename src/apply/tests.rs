@@ -54,7 +54,7 @@ fn hands(graph: Graph) -> Arc<Hands> {
     Arc::new(Hands {
         aws: Aws::new(&config),
         snowflake: None,
-        graph,
+        graph: Arc::new(graph),
         names: Names {
             pipeline: "p".to_owned(),
             environment: "e".to_owned(),

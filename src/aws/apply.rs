@@ -6,12 +6,13 @@ use anyhow::bail;
 use aws_sdk_cloudformation::types::ChangeSetType;
 
 use super::Aws;
-use super::changeset::{self, Order};
-use super::events::Watch;
+use super::changeset::{self, ChangeSet, Order};
+use super::events::{Watch, status};
 use super::failure::explain;
 use super::observe;
 use super::recover::{GivenUp, Ready, finish, left_behind, ready};
 use super::replacement::{Effect, from_changes};
+use super::status::{Next, next};
 use crate::graph::stack::Stack;
 
 /// Hears what happens meanwhile.
@@ -31,14 +32,35 @@ pub struct Wanted<'a> {
     pub given_up: &'a GivenUp,
 }
 
+/// A change set that is ready to be carried out and loses nothing that the plan did not name.
+pub struct Prepared {
+    made: ChangeSet,
+    ready: Ready,
+    imports: bool,
+}
+
 /// Brings a stack to its template and parameters.
-pub async fn deploy(aws: &Aws, wanted: Wanted<'_>, note: Note<'_>) -> anyhow::Result<()> {
+pub async fn deploy(aws: &Aws, wanted: &Wanted<'_>, note: Note<'_>) -> anyhow::Result<()> {
+    let ready = ready(aws, &wanted.stack.name, wanted.given_up, note).await?;
+    let prepared = prepare(aws, wanted, ready).await?;
+    execute(aws, prepared, note).await
+}
+
+/// Makes the change set of a stack before its turn. Nothing where the stack must first be brought out of a status: what
+/// that does may rest on what the stack needs.
+pub async fn prepare_early(aws: &Aws, wanted: &Wanted<'_>) -> anyhow::Result<Option<Prepared>> {
+    let found = status(aws, &wanted.stack.name).await?;
+    let ready = match found.as_deref().map(next) {
+        None | Some(Next::Create) => Ready::Create,
+        Some(Next::Update) => Ready::Update,
+        Some(_) => return Ok(None),
+    };
+    prepare(aws, wanted, ready).await.map(Some)
+}
+
+async fn prepare(aws: &Aws, wanted: &Wanted<'_>, ready: Ready) -> anyhow::Result<Prepared> {
     let stack = wanted.stack;
-    let ready = ready(aws, &stack.name, wanted.given_up, note).await?;
     let imports = ready == Ready::Create && !left_behind(aws, stack).await?.is_empty();
-    if imports {
-        note("takes in again what a former stack left".to_owned());
-    }
     let parameters = wanted.parameters.iter();
     let order = Order {
         stack,
@@ -53,15 +75,11 @@ pub async fn deploy(aws: &Aws, wanted: Wanted<'_>, note: Note<'_>) -> anyhow::Re
         imports,
     };
     let made = changeset::create(aws, order).await?;
-    let Some(changes) = &made.changes else {
-        note("no change".to_owned());
-        return changeset::delete(aws, &made.stack, &made.name).await;
+    let live = match (&made.changes, ready) {
+        (Some(_), Ready::Update) => observe::template(aws, &stack.name).await?,
+        _ => serde_json::Value::Null,
     };
-    let live = match ready {
-        Ready::Update => observe::template(aws, &stack.name).await?,
-        Ready::Create => serde_json::Value::Null,
-    };
-    let unnamed: Vec<String> = from_changes(changes, &live, &stack.template)
+    let unnamed: Vec<String> = from_changes(made.changes.as_deref().unwrap_or_default(), &live, &stack.template)
         .iter()
         .filter(|effect| !wanted.losing.contains(&effect.resource))
         .filter_map(Effect::loss)
@@ -74,11 +92,24 @@ pub async fn deploy(aws: &Aws, wanted: Wanted<'_>, note: Note<'_>) -> anyhow::Re
             unnamed.join("; ")
         );
     }
-    execute(aws, &made.stack, &made.name, imports, note).await
+    Ok(Prepared { made, ready, imports })
+}
+
+/// Carries out a change set and waits for its end.
+pub async fn execute(aws: &Aws, prepared: Prepared, note: Note<'_>) -> anyhow::Result<()> {
+    let Prepared { made, imports, .. } = prepared;
+    if imports {
+        note("takes in again what a former stack left".to_owned());
+    }
+    if made.changes.is_none() {
+        note("no change".to_owned());
+        return changeset::delete(aws, &made.stack, &made.name).await;
+    }
+    carry_out(aws, &made.stack, &made.name, imports, note).await
 }
 
 /// Carries out a change set and waits until the stack has come to rest.
-pub(super) async fn execute(
+pub(super) async fn carry_out(
     aws: &Aws,
     stack: &str,
     change_set: &str,
@@ -99,4 +130,22 @@ pub(super) async fn execute(
         .await
         .map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {stack}"), error))?;
     finish(aws, &mut watch, stack, note).await
+}
+
+/// Takes a change set back that is not carried out. A stack that was made to hold it is empty and goes with it, unless
+/// another run may use it by now.
+pub async fn discard(aws: &Aws, prepared: Prepared, is_ours: bool) -> anyhow::Result<()> {
+    let Prepared { made, ready, .. } = prepared;
+    changeset::delete(aws, &made.stack, &made.name).await?;
+    if !is_ours || ready != Ready::Create {
+        return Ok(());
+    }
+    let is_blank = status(aws, &made.stack).await?.as_deref() == Some("REVIEW_IN_PROGRESS");
+    if is_blank {
+        let request = aws.cloudformation.delete_stack().stack_name(&made.stack).send();
+        request
+            .await
+            .map_err(|error| explain(&format!("cloudformation:DeleteStack of {}", made.stack), error))?;
+    }
+    Ok(())
 }

@@ -69,22 +69,24 @@ impl<'a> Watch<'a> {
     /// Waits until the stack is in a final status and gives it; `None` when the stack is gone. `note` hears each event.
     pub async fn end(&mut self, note: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<Option<String>> {
         let mut pace = Pace::default();
-        loop {
-            for event in self.fresh().await? {
-                note(event);
-            }
-            match status(self.aws, &self.stack).await? {
-                Some(status) if !is_final(&status) => {}
-                other => {
-                    self.fresh().await?.into_iter().for_each(note);
-                    return Ok(other);
+        for look in 0_u64.. {
+            let Fresh { texts, ended } = self.fresh().await?;
+            texts.into_iter().for_each(note);
+            if ended || look % ASKED_ITSELF == 0 {
+                match status(self.aws, &self.stack).await? {
+                    Some(status) if !is_final(&status) => {}
+                    other => {
+                        self.fresh().await?.texts.into_iter().for_each(note);
+                        return Ok(other);
+                    }
                 }
             }
             pace.pause().await;
         }
+        Ok(None)
     }
 
-    async fn fresh(&mut self) -> anyhow::Result<Vec<String>> {
+    async fn fresh(&mut self) -> anyhow::Result<Fresh> {
         let answer = self
             .aws
             .cloudformation
@@ -94,7 +96,12 @@ impl<'a> Watch<'a> {
             .await;
         let events = match answer {
             Ok(answer) => answer.stack_events.unwrap_or_default(),
-            Err(error) if is_missing(error.message()) => Vec::new(),
+            Err(error) if is_missing(error.message()) => {
+                return Ok(Fresh {
+                    texts: Vec::new(),
+                    ended: true,
+                });
+            }
             Err(error) => {
                 return Err(explain(
                     &format!("cloudformation:DescribeStackEvents of {}", self.stack),
@@ -102,14 +109,36 @@ impl<'a> Watch<'a> {
                 ));
             }
         };
-        let mut texts = Vec::new();
+        let mut fresh = Fresh::default();
         for event in events.iter().rev() {
             if self.seen.insert(event.event_id().unwrap_or_default().to_owned()) {
-                texts.push(text(event));
+                fresh.ended |= is_end(event);
+                fresh.texts.push(text(event));
             }
         }
-        Ok(texts)
+        Ok(fresh)
     }
+}
+
+/// What was not seen before.
+#[derive(Default)]
+struct Fresh {
+    /// The events, in words.
+    texts: Vec<String>,
+    /// Whether an event tells that the stack came to rest, or the stack is gone.
+    ended: bool,
+}
+
+/// The end of an operation is an event, too, so the stack itself is asked only then, and at every so many looks in case its
+/// event was missed.
+const ASKED_ITSELF: u64 = 8;
+
+/// Whether an operation on the stack ended with this event.
+fn is_end(event: &StackEvent) -> bool {
+    let status = event.resource_status().map(|status| status.as_str());
+    event.resource_type() == Some(STACK)
+        && event.physical_resource_id() == event.stack_id()
+        && status.is_some_and(is_final)
 }
 
 /// The resource that a note of [`Watch::end`] tells to be made. One that is changed tells nothing: a rollback changes

@@ -11,7 +11,7 @@ use aws_sdk_s3::types::{BucketVersioningStatus, NotificationConfiguration};
 use serde_json::{Value, json};
 
 use super::Aws;
-use super::apply::{Note, execute};
+use super::apply::{Note, carry_out};
 use super::changeset;
 use super::events::status;
 use super::failure::explain;
@@ -240,7 +240,7 @@ pub async fn bucket(
         .await
         .map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {}", stack.name), error))?;
     changeset::changes(aws, &stack.name, &change_set).await?;
-    execute(aws, &stack.name, &change_set, true, note).await
+    carry_out(aws, &stack.name, &change_set, true, note).await
 }
 
 /// Takes a bucket out of a stack. Its deletion policy keeps it. A stack that holds nothing else stays as it is: a stack
@@ -280,7 +280,7 @@ pub async fn take_out(
         .await
         .map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {stack}"), error))?;
     match changeset::changes(aws, stack, &change_set).await? {
-        Some(_) => execute(aws, stack, &change_set, false, note).await,
+        Some(_) => carry_out(aws, stack, &change_set, false, note).await,
         None => changeset::delete(aws, stack, &change_set).await,
     }
 }

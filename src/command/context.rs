@@ -1,6 +1,7 @@
 //! What commands share: the file read and resolved, and the way to the clouds.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -15,8 +16,8 @@ use crate::model::{LOCAL, Model, resolve};
 use crate::report::style::Style;
 use crate::snowflake::client::Client;
 use crate::snowflake::credentials::{self, Settings, Surroundings};
-use crate::spec::types::Snowflake;
-use crate::spec::{self, Document, Report};
+use crate::spec::types::{Snowflake, Spec};
+use crate::spec::{self, Report};
 
 /// Why a command failed.
 pub enum Failure {
@@ -87,11 +88,11 @@ pub fn explained(error: &anyhow::Error) -> String {
 /// A file read for one environment.
 pub struct Loaded {
     /// What the user wrote.
-    pub document: Document,
+    pub spec: Spec,
     /// What it means.
     pub model: Model,
     /// What must exist.
-    pub graph: Graph,
+    pub graph: Arc<Graph>,
 }
 
 /// Reads and resolves the file.
@@ -107,8 +108,11 @@ pub fn load(global: &Global) -> Result<Loaded, Failure> {
             });
         }
     };
-    let graph = build(&model)?;
-    Ok(Loaded { document, model, graph })
+    // A large file has a large tree, and its positions tell nothing from here on.
+    let spec::Document { spec, positions, .. } = document;
+    drop(positions);
+    let graph = Arc::new(build(&model)?);
+    Ok(Loaded { spec, model, graph })
 }
 
 /// The text of the file.
@@ -187,7 +191,7 @@ pub async fn connect_aws(loaded: &Loaded, say: &(dyn Fn(&str) + Send + Sync)) ->
 /// account is refused ([`credentials`]). Only an address from elsewhere (`PIPECTL_SNOWFLAKE_URL`, `SNOWFLAKE_HOST`, `host`
 /// of a connection) can lead to another account, so only then one statement asks, before anything else is read.
 pub async fn connect_snowflake(loaded: &Loaded, side: &AwsSide) -> anyhow::Result<Option<Client>> {
-    let credentials = match (&loaded.document.spec.snowflake, &side.local) {
+    let credentials = match (&loaded.spec.snowflake, &side.local) {
         (Some(_), Some(state)) => credentials::local(&state.snowflake())?,
         (Some(section), None) => {
             credentials::resolve(&settings(section), &Surroundings::of_process(Some(&side.config))).await?
@@ -195,7 +199,6 @@ pub async fn connect_snowflake(loaded: &Loaded, side: &AwsSide) -> anyhow::Resul
         (None, _) => return Ok(None),
     };
     let named = loaded
-        .document
         .spec
         .snowflake
         .as_ref()

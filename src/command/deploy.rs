@@ -18,11 +18,11 @@ use crate::apply::{Hands, Results, Stops};
 use crate::aws::manifest;
 use crate::aws::recover::GivenUp;
 use crate::aws::runtime::Runtime;
-use crate::graph::snowflake::hash;
 use crate::plan::Plan;
 use crate::plan::saved::SavedPlan;
 use crate::report::out::{out, outln};
 use crate::report::progress::{self, Progress};
+use crate::report::render::Hashes;
 use crate::report::style::Style;
 use crate::report::{plan as report, result};
 
@@ -194,8 +194,7 @@ pub async fn carry_out(
 
 /// Hash of all that a deploy makes, for the manifest.
 fn definition(loaded: &Loaded) -> anyhow::Result<String> {
-    let files = crate::report::render::files(&loaded.graph)?;
-    Ok(hash(&files.values().map(String::as_str).collect::<String>()))
+    Ok(Hashes::of(&loaded.graph)?.all())
 }
 
 async fn consent(plan: &Plan, options: &Options) -> anyhow::Result<()> {

@@ -100,7 +100,7 @@ async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
     let mut views = Vec::new();
     let objects = match (&clouds.snowflake, loaded.model.snowflake()) {
         (Some(client), Some(target)) => {
-            let objects = snowflake::observe::objects(client, names, target).await?;
+            let objects = snowflake::observe::objects(client, names, target, &|_| ()).await?;
             if objects.contains_key(&(Kind::Database, target.database.clone())) {
                 views = snowflake::observe::views(client, target).await?;
             }

@@ -17,8 +17,9 @@ use crate::plan::make::{World, checks, plan};
 use crate::plan::saved::{Basis, SavedPlan};
 use crate::plan::stacks::differing;
 use crate::report::out::out;
+use crate::report::render::Hashes;
 use crate::report::style::Style;
-use crate::report::{plan as report, progress, render};
+use crate::report::{plan as report, progress};
 use crate::snowflake;
 
 /// Exit code when there is something to change.
@@ -69,7 +70,8 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
 /// The plan, and what it is made from.
 pub fn planned(loaded: &Loaded, world: &World) -> anyhow::Result<SavedPlan> {
     let names = &loaded.model.names;
-    let basis = Basis::of(&loaded.graph, world, names, &render::files(&loaded.graph)?);
+    let definition = Hashes::of(&loaded.graph)?.files();
+    let basis = Basis::of(&loaded.graph, world, names, definition);
     Ok(SavedPlan::new(plan(&loaded.graph, world, names)?, basis))
 }
 
@@ -95,7 +97,7 @@ pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observe
     let wanted = loaded.graph.stacks().map(|(_, stack)| stack.name.clone()).collect();
     let objects = async {
         match (&clouds.snowflake, loaded.model.snowflake()) {
-            (Some(client), Some(target)) => snowflake::observe::objects(client, names, target)
+            (Some(client), Some(target)) => snowflake::observe::objects(client, names, target, &progress::say)
                 .await
                 .map_err(anyhow::Error::from),
             _ => Ok(Default::default()),

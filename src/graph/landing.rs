@@ -119,11 +119,14 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
     })
 }
 
+/// The bucket that Snowflake reads, in the template of its stack.
+pub const CURATED_BUCKET: &str = "CuratedBucket";
+
 /// Adds the buckets, last: their notifications start the flow.
 pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, graph: &mut Graph) -> anyhow::Result<()> {
     let names = &model.names;
     let curated = Bucket {
-        logical_id: "CuratedBucket",
+        logical_id: CURATED_BUCKET,
         name: model.landing.bucket.clone(),
         topic: names.arn("sns", &model.landing.topic),
         notify_prefix: model.landing.prefix,

@@ -20,6 +20,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use landing::CURATED_BUCKET;
 use object::Object;
 use stack::{Stack, Upload};
 
@@ -137,28 +138,23 @@ impl Graph {
         wrong
     }
 
-    /// The graph as a Mermaid flowchart: <https://mermaid.js.org/syntax/flowchart.html>.
-    pub fn mermaid(&self) -> String {
-        let short: BTreeMap<&NodeId, String> = self
-            .nodes
-            .iter()
-            .enumerate()
-            .map(|(position, node)| (&node.id, format!("n{position}")))
-            .collect();
-        let mut text = String::from("flowchart LR\n");
-        for node in &self.nodes {
-            let shape = match node.body {
+    /// Gives the graph to `write` as a Mermaid flowchart: <https://mermaid.js.org/syntax/flowchart.html>.
+    pub fn mermaid(&self, mut write: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let short: BTreeMap<&NodeId, usize> = self.nodes.iter().enumerate().map(|(at, node)| (&node.id, at)).collect();
+        write("flowchart LR\n")?;
+        for (position, node) in self.nodes.iter().enumerate() {
+            let (open, close) = match node.body {
                 Body::Stack(_) => ("[", "]"),
                 Body::Upload(_) => ("[/", "/]"),
                 Body::Object(_) => ("(", ")"),
             };
-            text.push_str(&format!("  {}{}\"{}\"{}\n", short[&node.id], shape.0, node.id, shape.1));
+            write(&format!("  n{position}{open}\"{}\"{close}\n", node.id))?;
         }
-        for node in &self.nodes {
+        for (position, node) in self.nodes.iter().enumerate() {
             for need in node.needs.iter().filter_map(|need| short.get(need)) {
-                text.push_str(&format!("  {need} --> {}\n", short[&node.id]));
+                write(&format!("  n{need} --> n{position}\n"))?;
             }
         }
-        text
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use super::stacks::{leftover_stacks, stack_step};
 use super::{Action, Plan, PropertyChange, Step, StepKind};
 use crate::aws::observe::LiveStacks;
 use crate::aws::replacement::Foreseen;
+use crate::graph::CURATED_BUCKET;
 use crate::graph::object::{Actor, Kind, Object, TaskPlace};
 use crate::graph::stack::{Parameter, Stack};
 use crate::graph::{Body, Graph, NodeId};
@@ -257,6 +258,16 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Nam
     }
 }
 
+/// Step that has Snowflake try the handshake.
+const HANDSHAKE: &str = "snowflake:handshake";
+
+/// Resources of a stack that are enough for a step that stands for no node, by the node of the stack: Snowflake lists the
+/// bucket as soon as it is there.
+pub fn enough() -> (NodeId, BTreeMap<NodeId, Vec<&'static str>>) {
+    let bucket = (NodeId("aws:storage".to_owned()), vec![CURATED_BUCKET]);
+    (NodeId(HANDSHAKE.to_owned()), BTreeMap::from([bucket]))
+}
+
 /// After a change of anything that the handshake rests on, Snowflake tries it.
 fn handshake_check(graph: &Graph, steps: &[Step]) -> Option<Step> {
     let integration = graph
@@ -275,7 +286,7 @@ fn handshake_check(graph: &Graph, steps: &[Step]) -> Option<Step> {
         location,
     }];
     let check = step(
-        &NodeId("snowflake:handshake".to_owned()),
+        &NodeId(HANDSHAKE.to_owned()),
         StepKind::Run,
         target,
         "what it rests on changes",

@@ -49,8 +49,8 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// The basis of a plan from `world` to `graph`, whose files are `files`.
-    pub fn of(graph: &Graph, world: &World, names: &Names, files: &BTreeMap<String, String>) -> Self {
+    /// The basis of a plan from `world` to `graph`, whose files have the hashes `definition`.
+    pub fn of(graph: &Graph, world: &World, names: &Names, definition: BTreeMap<String, String>) -> Self {
         let wanted: BTreeSet<(Kind, &Name)> = graph.objects().map(|(_, object)| (object.kind, &object.name)).collect();
         let owner = names.mark();
         let is_ours = |kind: Kind, name: &Name, live: &LiveObject| {
@@ -78,7 +78,7 @@ impl Basis {
         });
         Basis {
             observed: stacks.chain(objects).chain(values).chain(buckets).collect(),
-            definition: files.iter().map(|(path, text)| (path.clone(), hash(text))).collect(),
+            definition,
             runtime: world.runtime_key.clone(),
         }
     }

@@ -3,15 +3,15 @@
 use super::super::make::plan;
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
-use crate::report::render;
+use crate::report::render::Hashes;
 
 fn saved(text: &str, change: impl FnOnce(&mut World)) -> SavedPlan {
     let (wanted, names) = graph(text);
     let (there, _) = graph(EXAMPLE);
     let mut world = deployed(&there, &names);
     change(&mut world);
-    let files = render::files(&wanted).unwrap();
-    let basis = Basis::of(&wanted, &world, &names, &files);
+    let definition = Hashes::of(&wanted).unwrap().files();
+    let basis = Basis::of(&wanted, &world, &names, definition);
     SavedPlan::new(plan(&wanted, &world, &names).unwrap(), basis)
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use futures::future::try_join_all;
+use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::check::{Check, Findings};
@@ -196,11 +197,33 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
 }
 
 /// Rows that a SHOW gives at most; what comes after them is not told:
-/// <https://docs.snowflake.com/en/sql-reference/sql/show-grants#usage-notes>.
+/// <https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes>.
 const MOST_ROWS: usize = 10_000;
 
-/// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects.
-pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -> Result<LiveObjects, SnowflakeError> {
+/// Whether an answer of SHOW may have been cut.
+fn is_cut(answer: &ResultSet) -> bool {
+    answer.rows.len() >= MOST_ROWS
+}
+
+/// What is planned from a part of the objects would be wrong, so it is an error.
+fn whole(answer: &ResultSet, statement: &str) -> Result<(), SnowflakeError> {
+    if !is_cut(answer) {
+        return Ok(());
+    }
+    Err(SnowflakeError::Unreadable {
+        problem: format!("{statement} gives {MOST_ROWS} rows at most, and does not tell the rest"),
+        handle: answer.handle.clone(),
+    })
+}
+
+/// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects, and one
+/// more for a database of over 10,000 columns. `say` hears what could not be read.
+pub async fn objects(
+    client: &Client,
+    names: &Names,
+    target: &SnowflakeTarget,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<LiveObjects, SnowflakeError> {
     let mut live = LiveObjects::new();
     read(client, of_account(names, target), &mut live).await?;
     let database = (Kind::Database, target.database.clone());
@@ -208,15 +231,16 @@ pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -
     let kinds = if has_database { of_database(target) } else { vec![] };
     let ask = |sql: String| client.execute(Statement::quick(sql));
     let of_tables = async {
-        match has_database {
-            true => {
-                let database = &target.database;
-                let columns = ask(format!("SHOW COLUMNS IN DATABASE {database}"));
-                let keys = ask(format!("SHOW PRIMARY KEYS IN DATABASE {database}"));
-                futures::future::try_join(columns, keys).await.map(Some)
-            }
-            false => Ok(None),
+        if !has_database {
+            return Ok(None);
         }
+        let columns = columns(client, names, target);
+        let keys = async {
+            let shown = format!("SHOW PRIMARY KEYS IN DATABASE {}", target.database);
+            let keys = ask(shown.clone()).await?;
+            whole(&keys, &shown).map(|()| keys)
+        };
+        futures::future::try_join(columns, keys).await.map(Some)
     };
     let roles: Vec<Name> = ["OWNER", "LOADER", "READER"]
         .iter()
@@ -234,23 +258,78 @@ pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -
     let (_, tables, grants) = futures::try_join!(read(client, kinds, &mut found), of_tables, grants)?;
     live.extend(found);
     if let Some((columns, keys)) = tables {
-        describe_tables(&columns, &keys, &mut live);
+        describe_tables(columns, &keys, &mut live);
     }
-    insert_grants(&grants, &target.deployer, &mut live);
+    if grants.iter().any(is_cut) {
+        say(&format!(
+            "The grants of {} are not compared: SHOW GRANTS gives {MOST_ROWS} rows at most, and its roles have more.",
+            names.mark()
+        ));
+    } else {
+        insert_grants(&grants, &target.deployer, &mut live);
+    }
     describe_stages(client, names, &mut live).await?;
     Ok(live)
 }
 
-fn describe_tables(columns: &ResultSet, keys: &ResultSet, live: &mut LiveObjects) {
+/// The columns of the database, each with its table. Above the most rows of a SHOW a view tells them, which needs a
+/// warehouse and gives all of them, in partitions; SHOW COLUMNS has no pages.
+async fn columns(
+    client: &Client,
+    names: &Names,
+    target: &SnowflakeTarget,
+) -> Result<Vec<(Name, LiveColumn)>, SnowflakeError> {
+    let shown = format!("SHOW COLUMNS IN DATABASE {}", target.database);
+    let shown = client.execute(Statement::quick(shown)).await?;
+    if !is_cut(&shown) {
+        let table = |row: &Row<'_>| shown_name(row, &["database_name", "schema_name", "table_name"]);
+        return Ok(shown.iter().map(|row| (table(&row), column(&row))).collect());
+    }
+    drop(shown);
+    // Its owner sees every table of the pipeline and may use the warehouse.
+    let owner = names.snowflake("OWNER");
+    let statement = Statement::new(every_column(target))
+        .role(owner.as_str())
+        .warehouse(target.warehouse.last());
+    let told = client.execute(statement).await?;
+    let table = |row: &Row<'_>| shown_name(row, &["TABLE_CATALOG", "TABLE_SCHEMA", "TABLE_NAME"]);
+    Ok(told.iter().map(|row| (table(&row), viewed_column(&row))).collect())
+}
+
+/// <https://docs.snowflake.com/en/sql-reference/info-schema/columns>
+fn every_column(target: &SnowflakeTarget) -> String {
+    let schemas: BTreeSet<&str> = [target.schema.last(), target.raw_schema.last()].into();
+    let schemas: Vec<String> = schemas.into_iter().map(literal).collect();
+    format!(
+        "SELECT TABLE_CATALOG, TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, IS_NULLABLE, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH, \
+         NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, COLUMN_DEFAULT, IS_IDENTITY, COMMENT FROM {}.INFORMATION_SCHEMA.COLUMNS \
+         WHERE TABLE_SCHEMA IN ({}) ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION",
+        target.database,
+        schemas.join(", ")
+    )
+}
+
+fn viewed_column(row: &Row) -> LiveColumn {
+    let text = |name: &str| row.get(name).unwrap_or_default();
+    LiveColumn {
+        name: text("COLUMN_NAME").to_owned(),
+        data_type: types::viewed(text("DATA_TYPE"), |fact| row.get(fact)),
+        not_null: text("IS_NULLABLE") == "NO",
+        comment: text("COMMENT").to_owned(),
+        has_default: !text("COLUMN_DEFAULT").is_empty() || text("IS_IDENTITY") == "YES",
+    }
+}
+
+fn describe_tables(columns: Vec<(Name, LiveColumn)>, keys: &ResultSet, live: &mut LiveObjects) {
     let table = |row: &Row<'_>| {
         (
             Kind::Table,
             shown_name(row, &["database_name", "schema_name", "table_name"]),
         )
     };
-    for row in columns.iter() {
-        if let Some(table) = live.get_mut(&table(&row)) {
-            table.columns.push(column(&row));
+    for (name, column) in columns {
+        if let Some(table) = live.get_mut(&(Kind::Table, name)) {
+            table.columns.push(column);
         }
     }
     let mut parts: Vec<(usize, Row<'_>)> = keys
@@ -268,9 +347,6 @@ fn describe_tables(columns: &ResultSet, keys: &ResultSet, live: &mut LiveObjects
 
 /// Puts each grant to the object that it is on; one on the account or on what is not the pipeline's to the role that has it.
 fn insert_grants(answers: &[ResultSet], deployer: &Name, live: &mut LiveObjects) {
-    if answers.iter().any(|answer| answer.rows.len() >= MOST_ROWS) {
-        return;
-    }
     let by_kind: BTreeMap<(String, Name), (Kind, Name)> = live
         .iter()
         .filter(|(_, found)| found.mark().is_some())
@@ -368,15 +444,16 @@ pub async fn views(client: &Client, target: &SnowflakeTarget) -> Result<Vec<Name
     Ok(made.map(|row| shown_name(&row, IN_DATABASE)).collect())
 }
 
+/// Each answer is taken in as it comes, so that not all of them are held at once.
 async fn read(client: &Client, kinds: Vec<Shown>, live: &mut LiveObjects) -> Result<(), SnowflakeError> {
-    let answers = try_join_all(
-        kinds
-            .iter()
-            .map(|shown| client.execute(Statement::quick(shown.statement.clone()))),
-    )
-    .await?;
-    for (shown, answer) in kinds.iter().zip(&answers) {
-        insert(shown, answer, live);
+    let mut answers = kinds
+        .iter()
+        .map(async |shown| (shown, client.execute(Statement::quick(shown.statement.clone())).await))
+        .collect::<FuturesUnordered<_>>();
+    while let Some((shown, answer)) = answers.next().await {
+        let answer = answer?;
+        whole(&answer, &shown.statement)?;
+        insert(shown, &answer, live);
     }
     Ok(())
 }

@@ -142,6 +142,12 @@ pub fn canonical(sql: &str) -> String {
             }
             Token::Literal => out.push_str(&rest[..length]),
             Token::Name(name) => out.push_str(&name),
+            // Most of a statement is plain words; what is not ASCII may grow in upper case.
+            Token::Word => {
+                out.push_str(&rest[..length]);
+                let from = out.len() - length;
+                out[from..].make_ascii_uppercase();
+            }
             Token::Other => {
                 if is_punctuation(first) && out.ends_with(' ') {
                     out.pop();
@@ -158,6 +164,7 @@ enum Token {
     Space,
     Literal,
     Name(String),
+    Word,
     Other,
 }
 
@@ -194,6 +201,10 @@ fn token(text: &str, first: char) -> (Token, usize) {
         space if space.is_whitespace() => {
             let end = text.find(|next: char| !next.is_whitespace()).unwrap_or(text.len());
             (Token::Space, end)
+        }
+        word if word.is_ascii_alphanumeric() || word == '_' => {
+            let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+            (Token::Word, text.bytes().take_while(|byte| inner(byte)).count())
         }
         other => (Token::Other, other.len_utf8()),
     }

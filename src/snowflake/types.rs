@@ -1,4 +1,5 @@
-//! Types as SHOW COLUMNS tells them: <https://docs.snowflake.com/en/sql-reference/sql/show-columns>.
+//! Types as SHOW COLUMNS tells them (<https://docs.snowflake.com/en/sql-reference/sql/show-columns>), and as the view COLUMNS
+//! does (<https://docs.snowflake.com/en/sql-reference/info-schema/columns>).
 
 use serde_json::Value;
 
@@ -24,9 +25,51 @@ pub fn shown(json: &str) -> String {
     }
 }
 
+/// The canonical spelling of a type that the view COLUMNS tells, whose other columns are the facts.
+pub fn viewed<'a>(name: &str, fact: impl Fn(&str) -> Option<&'a str>) -> String {
+    let with = |name: &str, key: &str| fact(key).map_or_else(|| name.to_owned(), |value| format!("{name}({value})"));
+    match name {
+        "NUMBER" => {
+            let number = |key: &str, default| fact(key).unwrap_or(default).to_owned();
+            format!(
+                "NUMBER({},{})",
+                number("NUMERIC_PRECISION", "38"),
+                number("NUMERIC_SCALE", "0")
+            )
+        }
+        "TEXT" => with("VARCHAR", "CHARACTER_MAXIMUM_LENGTH"),
+        "BINARY" => with("BINARY", "CHARACTER_MAXIMUM_LENGTH"),
+        // The view need not tell it; nine digits is what a type has that names none:
+        // https://docs.snowflake.com/en/sql-reference/data-types-datetime
+        "TIME" | "TIMESTAMP_NTZ" | "TIMESTAMP_LTZ" | "TIMESTAMP_TZ" => {
+            format!("{name}({})", fact("DATETIME_PRECISION").unwrap_or("9"))
+        }
+        other => other.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn viewed_types_read_like_declared_ones() {
+        let type_of = |name: &str, facts: &[(&str, &'static str)]| {
+            let facts: std::collections::BTreeMap<String, &str> =
+                facts.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
+            viewed(name, |key| facts.get(key).copied())
+        };
+        let number = [("NUMERIC_PRECISION", "10"), ("NUMERIC_SCALE", "2")];
+        assert_eq!(type_of("NUMBER", &number), "NUMBER(10,2)");
+        assert_eq!(type_of("TEXT", &[("CHARACTER_MAXIMUM_LENGTH", "80")]), "VARCHAR(80)");
+        assert_eq!(
+            type_of("TIMESTAMP_NTZ", &[("DATETIME_PRECISION", "3")]),
+            "TIMESTAMP_NTZ(3)"
+        );
+        assert_eq!(type_of("TIMESTAMP_LTZ", &[]), "TIMESTAMP_LTZ(9)");
+        assert_eq!(type_of("VARIANT", &[]), "VARIANT");
+        assert_eq!(type_of("FLOAT", &[]), "FLOAT");
+    }
 
     #[test]
     fn shown_types_read_like_declared_ones() {

@@ -98,6 +98,7 @@ fn read_environment(text: &str, file: &str, env: &str, demands: Demands) -> Resu
     }
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut tree = Node::document(table.get_ref());
+    drop(table);
     // Secrets are hidden before anything else is said about the file, those of other environments too.
     let mut diagnostics = find_secrets(&tree, &mut source);
     let written = Positions {

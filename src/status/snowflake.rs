@@ -15,7 +15,7 @@ const DEPLOY: &str = "run pipectl deploy";
 
 /// The Snowflake hops in the order that data takes.
 pub async fn hops(model: &Model, target: &SnowflakeTarget, graph: &Graph, client: &Client) -> anyhow::Result<Vec<Hop>> {
-    let live = objects(client, &model.names, target).await?;
+    let live = objects(client, &model.names, target, &|_| ()).await?;
     let look = Look {
         model,
         target,

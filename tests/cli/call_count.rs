@@ -18,6 +18,26 @@ fn generated(example: &str, tables: usize) -> String {
     text
 }
 
+/// SHOW COLUMNS gives 10,000 rows at most: <https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes>.
+#[test]
+fn a_diff_sees_more_columns_than_a_show_gives() {
+    let cloud = Cloud::up(Iam::Off);
+    let example = std::fs::read_to_string(cloud.file()).unwrap();
+    let column = |number| format!("{{ name = \"c{number}\", type = \"TIMESTAMP_NTZ(3)\", path = \"$.C{number}\" }}, ");
+    let columns: String = (0..1_700).map(column).collect();
+    let many = generated(&example, 6).replace("columns = [", &format!("columns = [{columns}"));
+    std::fs::write(cloud.file(), many).unwrap();
+    cloud.run("deploy --yes").exits(0);
+    cloud.run("diff").exits(0).prints("no change");
+    for table in ["T1", "T6"] {
+        cloud.sql(&format!("ALTER TABLE {{db}}.SHOP.{table} DROP COLUMN C1699"));
+    }
+    let diff = cloud.run("diff").exits(2);
+    for table in ["T1", "T6"] {
+        assert!(diff.stdout.contains(&format!("SHOP.{table}")), "{}", diff.stdout);
+    }
+}
+
 #[test]
 fn a_diff_makes_as_many_calls_for_many_tables_as_for_one() {
     let cloud = Cloud::up(Iam::Off);

@@ -113,6 +113,25 @@ fn a_creation_that_failed_is_told_and_made_anew() {
 }
 
 #[test]
+fn change_sets_that_were_made_before_their_turn_are_taken_back() {
+    let cloud = Cloud::up(Iam::Off);
+    let bucket = "chinook-invoices-local-artifacts-000000000000-us-east-1";
+    cloud.aws("s3", "create_bucket", json!({ "Bucket": bucket }));
+    cloud
+        .run("deploy --yes")
+        .exits(1)
+        .prints(&format!("bucket {bucket} exists and was never in a stack"));
+    // Their stacks were made to hold the change sets, and are as if they never were.
+    for stack in [INGEST, STORAGE] {
+        comes_to(&cloud, stack, "gone");
+    }
+    cloud.aws("s3", "delete_bucket", json!({ "Bucket": bucket }));
+    cloud.run("deploy --yes").exits(0);
+    cloud.run("diff").exits(0).prints("no change");
+    assert_eq!((pending(&cloud, STORAGE), pending(&cloud, INGEST)), (0, 0));
+}
+
+#[test]
 fn an_update_that_failed_is_rolled_back_and_told() {
     let cloud = Cloud::with_pipeline(Iam::Off);
     cloud.aws("s3", "create_bucket", json!({ "Bucket": "theirs" }));

@@ -8,7 +8,7 @@ mod granted;
 mod load;
 mod objects;
 pub use granted::securable;
-pub use objects::hash;
+pub use objects::{hash, hexadecimal};
 mod rows;
 mod tasks;
 

@@ -58,6 +58,8 @@ impl Blueprint<'_> {
         let first = literal(&comment(if granted { mark::UNFINISHED } else { &hash }));
         for statement in sections.values_mut().flatten().filter(|sql| sql.contains(gap)) {
             *statement = statement.replace(gap, &first);
+            // A thousand tables have megabytes of text, and what is replaced leaves as much unused behind it.
+            statement.shrink_to_fit();
         }
         if granted {
             let kind = match self.kind {
@@ -147,11 +149,13 @@ fn constants(kind: Kind) -> BTreeMap<&'static str, String> {
 
 /// The first 16 hexadecimal digits of a text's SHA-256.
 pub fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hexadecimal(Sha256::new_with_prefix(text))
+}
+
+/// The first 16 hexadecimal digits of a SHA-256 of what it was given so far.
+pub fn hexadecimal(hash: Sha256) -> String {
+    let digest = hash.finalize();
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) use values;
