@@ -66,6 +66,7 @@ impl Hands {
                     .key
                     .clone(),
                 Parameter::Integration { name, property } => self.integration_property(name, property).await?,
+                Parameter::Output { stack, output } => aws::observe::output(&self.aws, stack, output).await?,
             };
             parameters.insert(key.clone(), value);
         }

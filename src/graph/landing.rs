@@ -62,6 +62,7 @@ pub fn stack(model: &Model, part: &'static str, about: &'static str, values: Val
         tags: model.tags.clone(),
         data_buckets: Vec::new(),
         own_buckets: Vec::new(),
+        databases: Vec::new(),
     })
 }
 
@@ -114,7 +115,12 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
 }
 
 /// Adds the buckets, last: their notifications start the flow.
-pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, graph: &mut Graph) -> anyhow::Result<()> {
+pub fn storage(
+    model: &Model,
+    sources: Vec<Bucket>,
+    listening: Vec<NodeId>,
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
     let names = &model.names;
     let curated = Bucket {
         logical_id: "CuratedBucket",
@@ -141,6 +147,5 @@ pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, grap
     let mut stack = stack(model, "storage", "buckets", json!({ "buckets": values }))?;
     stack.data_buckets = buckets.iter().map(|bucket| bucket.name.clone()).collect();
     let needs = buckets.into_iter().flat_map(|bucket| bucket.needs).collect();
-    graph.add("aws:storage", needs, Body::Stack(stack));
-    Ok(())
+    Ok(graph.add("aws:storage", needs, Body::Stack(stack)))
 }

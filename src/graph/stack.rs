@@ -23,12 +23,14 @@ pub struct Stack {
     pub data_buckets: Vec<String>,
     /// Buckets of the stack that pipectl fills and may empty.
     pub own_buckets: Vec<String>,
+    /// Databases of the stack, by their RDS identifiers; a snapshot is all that stays of them.
+    pub databases: Vec<String>,
 }
 
 impl Stack {
     /// The template as YAML, the same on every machine.
     pub fn yaml(&self) -> Result<String, serde_yaml::Error> {
-        serde_yaml::to_string(&self.template)
+        super::yaml::text(&self.template)
     }
 }
 
@@ -43,6 +45,13 @@ pub enum Parameter {
         name: Name,
         /// The property that DESC INTEGRATION tells.
         property: &'static str,
+    },
+    /// An output of another stack, known once that exists.
+    Output {
+        /// The other stack.
+        stack: String,
+        /// Its output.
+        output: &'static str,
     },
 }
 

@@ -203,14 +203,13 @@ fn typed_table(
             comment: column.description.clone(),
         })
         .collect();
-    columns
-        .extend(rows::technical().map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)));
-    let key: Vec<&Ident> = spec
-        .columns
-        .iter()
-        .filter(|column| column.key)
-        .map(|column| &column.name)
-        .collect();
+    columns.extend(
+        rows::technical(spec)
+            .into_iter()
+            .map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)),
+    );
+    let key = rows::key(spec);
+    let key: Vec<&Ident> = key.iter().collect();
     let about = spec.description.clone().unwrap_or_default();
     let mut typed = table(context, &target, &about, columns, &key)?;
     typed.statements.backfill = vec![rows::merge(spec, &source.table, &target, context.templates)?];
