@@ -215,16 +215,16 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Nam
             others.map(sql).chain([refresh]).collect()
         }
         _ => {
-            // In a schema with managed access only its owner grants.
-            let grantor = if object.name.parent().is_some() {
-                Actor::Owner
-            } else {
-                object.actor
+            // In a schema with managed access, and on the database, only the owner grants; who made it gives it to the owner.
+            let is_owners = object.name.parent().is_some() || object.kind == Kind::Database;
+            let grantor = |sql: &str| match is_owners && !sql.starts_with("GRANT OWNERSHIP ") {
+                true => Actor::Owner,
+                false => object.actor,
             };
-            let grants = difference
-                .grants
-                .into_iter()
-                .map(|sql| Action::Sql { role: grantor, sql });
+            let grants = difference.grants.into_iter().map(|sql| Action::Sql {
+                role: grantor(&sql),
+                sql,
+            });
             difference.statements.into_iter().map(sql).chain(grants).collect()
         }
     };

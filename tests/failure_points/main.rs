@@ -6,7 +6,7 @@
 //! Half of the rounds are in a cloud that enforces IAM policies.
 //!
 //! `make test` tries [`ROUNDS`] calls of each phase, spread over all of them, with the [`USUAL`] kinds of failure in turn.
-//! `PIPECTL_FAILURE_POINTS=all` tries every N with every kind. Further words, with commas between, narrow either: kinds
+//! `PIPECTL_FAILURE_POINTS=every` tries every N with one of those kinds, `all` with every kind. Further words, with commas between, narrow either: kinds
 //! (`kill-after`), phases (`first-deploy`, `update`, `replace-pipe`, `replace-stage`, `destroy`) and a range of N (`40-70`).
 
 mod cloud;
@@ -174,6 +174,7 @@ impl Report {
 /// Which points are tried.
 struct Asked {
     all: bool,
+    every: bool,
     kinds: Vec<Kind>,
     phases: Vec<Phase>,
     range: RangeInclusive<usize>,
@@ -183,7 +184,7 @@ impl Asked {
     fn of_environment() -> Self {
         let text = std::env::var("PIPECTL_FAILURE_POINTS").unwrap_or_default();
         let (mut kinds, mut phases) = (Vec::new(), Vec::new());
-        let (mut all, mut range) = (false, 1..=usize::MAX);
+        let (mut all, mut every, mut range) = (false, false, 1..=usize::MAX);
         for word in text.split(',').filter(|word| !word.is_empty()) {
             let bounds = word.split_once('-').map(|(from, to)| (from.parse(), to.parse()));
             if let Some((Ok(from), Ok(to))) = bounds {
@@ -192,6 +193,8 @@ impl Asked {
                 kinds.push(kind);
             } else if let Some(phase) = Phase::ALL.into_iter().find(|phase| phase.word() == word) {
                 phases.push(phase);
+            } else if word == "every" {
+                every = true;
             } else {
                 assert_eq!(word, "all", "PIPECTL_FAILURE_POINTS knows no {word}");
                 all = true;
@@ -205,6 +208,7 @@ impl Asked {
         }
         Self {
             all,
+            every,
             kinds,
             phases,
             range,
@@ -238,7 +242,7 @@ impl Asked {
             return scattered((first..=last).flat_map(of_call).collect());
         }
         let span = (last + 1).saturating_sub(first);
-        let count = span.min(ROUNDS);
+        let count = if self.every { span } else { span.min(ROUNDS) };
         let spread = |number: usize| {
             // The phases of a round meet different kinds.
             let kind = self.kinds[(number + phase as usize * 3) % self.kinds.len()];
