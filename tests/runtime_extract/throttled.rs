@@ -19,6 +19,7 @@ struct Busy {
     taken: Mutex<Vec<Value>>,
     refuses: Mutex<bool>,
     requests: Mutex<Vec<usize>>,
+    delay: Mutex<Duration>,
 }
 
 impl Busy {
@@ -54,6 +55,7 @@ impl Busy {
         let records = request["Records"].as_array().unwrap();
         assert!(records.len() <= 500);
         self.requests.lock().unwrap().push(records.len());
+        std::thread::sleep(*self.delay.lock().unwrap());
         let refuses = *self.refuses.lock().unwrap();
         let mut failed = 0;
         let mut results = Vec::new();
@@ -152,4 +154,42 @@ async fn a_row_too_large_for_the_stream_goes_beside_it() {
     assert_eq!(row["after"]["v"].as_str().unwrap().len(), 2_000_000);
     let levels: Vec<Value> = world.function.log().iter().map(|line| line["level"].clone()).collect();
     assert!(levels.contains(&json!("ERROR")));
+}
+
+/// Four requests of 500 rows at a time, each of 700 ms: 10,000 rows take more than the 3 s that a function of 6 s has to
+/// start anything in, so the pass cannot end within one invocation.
+#[tokio::test]
+async fn a_pass_goes_on_in_the_next_invocation() {
+    let world = World::new(Kind::MariaDb).await;
+    world.server.sql("CREATE TABLE shop.t (id INT PRIMARY KEY, at DATETIME NOT NULL, INDEX (at)); INSERT INTO shop.t SELECT seq, '2026-01-01' + INTERVAL seq DIV 700 SECOND FROM shop.seq_1_to_10000");
+    let (busy, endpoint) = Busy::start();
+    *busy.delay.lock().unwrap() = Duration::from_millis(700);
+    let settings = [
+        ("PIPECTL_DATABASE_TLS", "off"),
+        ("AWS_ENDPOINT_URL_KINESIS", endpoint.as_str()),
+    ];
+    let slow = function(&world.cloud, &settings);
+    // The overlap is longer than all there is, and every invocation comes further all the same.
+    let event = event("t", &["at"], json!({"seconds": 1_000_000}));
+    let mut invocations = 0;
+    loop {
+        invocations += 1;
+        let answer = slow.invoke(Duration::from_secs(6), &event).unwrap();
+        if answer["finished"] == true {
+            break;
+        }
+        assert!(answer["watermark"].is_null() && invocations < 100, "{answer}");
+        // Later rows are for the next pass.
+        world.server.sql(&format!(
+            "INSERT INTO shop.t VALUES ({}, '2027-01-01')",
+            20_000 + invocations
+        ));
+    }
+    assert!(invocations > 1);
+    assert_eq!(busy.ids(), (1..=10_000).collect::<Vec<u64>>());
+    let state = world.state("t").await.unwrap();
+    assert_eq!(
+        (&state["value"], &state["key"]),
+        (&json!("2026-01-01 00:00:14"), &json!({"id": 10_000}))
+    );
 }

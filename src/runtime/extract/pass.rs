@@ -354,12 +354,12 @@ fn position(packet: &[u8], recorder: &Recorder, order: &[usize]) -> anyhow::Resu
 }
 
 /// Takes the table for this session; the server gives it back when the connection ends, also when we are killed. Two
-/// pipelines, or two environments of one, do not exclude each other.
+/// pipelines, or two environments of one, do not exclude each other. It waits 3 s, so that a killed one is noticed first.
 async fn lock(connection: &mut Connection, name: &str) -> anyhow::Result<bool> {
     // A lock's name has at most 64 characters.
     let name = format!("pipectl-extract-{:016x}", fnv(name.as_bytes()));
     let taken = connection
-        .single("SELECT GET_LOCK(?, 0)", &[name.as_str().into()])
+        .single("SELECT GET_LOCK(?, 3)", &[name.as_str().into()])
         .await?;
     Ok(taken.as_deref() == Some("1"))
 }
