@@ -73,7 +73,6 @@ async fn resumes(kind: Kind) {
     let event = event("t", &["at"], json!({"seconds": 1}));
     assert_eq!(world.extract(&event)["rows"], 6);
     let all = world.records().await;
-    let key = |record: &Value| record["key"].to_string();
     for (index, record) in all.iter().enumerate() {
         let key = &record["key"];
         let time = record["after"]["at"]
@@ -92,10 +91,10 @@ async fn resumes(kind: Kind) {
             all.len() - 1 - index,
             "behind {at}"
         );
-        let rest: Vec<String> = world.records().await.iter().map(self::key_of).collect();
+        let rest: Vec<String> = world.records().await.iter().map(key_of).collect();
         assert_eq!(
             rest,
-            all[index + 1..].iter().map(key).collect::<Vec<_>>(),
+            all[index + 1..].iter().map(key_of).collect::<Vec<_>>(),
             "behind {at}"
         );
         let state = world.state("t").await.unwrap();

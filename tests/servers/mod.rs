@@ -42,7 +42,8 @@ impl Server {
         let log = std::fs::File::create(home.path().join("log")).unwrap();
         let out = || Stdio::from(log.try_clone().unwrap());
         let installed = install.stdout(out()).stderr(out()).status();
-        let told = || std::fs::read_to_string(home.path().join("log")).unwrap();
+        let written = home.path().join("log");
+        let told = || std::fs::read_to_string(&written).unwrap();
         assert!(
             installed.expect("scripts/mysql.sh installs the servers").success(),
             "{}",
