@@ -12,8 +12,8 @@ use crate::cloud::CURATED;
 use crate::servers::Kind;
 use crate::world::{World, event, function};
 
-/// Answers PutRecords as Kinesis does when a shard is busy: some records are refused. Every third of a request, or all
-/// while `refuses` is set.
+/// Answers PutRecords as Kinesis does when a shard is busy: some records are refused. Every third of a request (none
+/// while it has a `delay`), or all while `refuses` is set.
 #[derive(Default)]
 struct Busy {
     taken: Mutex<Vec<Value>>,
@@ -55,12 +55,13 @@ impl Busy {
         let records = request["Records"].as_array().unwrap();
         assert!(records.len() <= 500);
         self.requests.lock().unwrap().push(records.len());
-        std::thread::sleep(*self.delay.lock().unwrap());
+        let delay = *self.delay.lock().unwrap();
+        std::thread::sleep(delay);
         let refuses = *self.refuses.lock().unwrap();
         let mut failed = 0;
         let mut results = Vec::new();
         for (index, record) in records.iter().enumerate() {
-            if refuses || index % 3 == 1 {
+            if refuses || delay.is_zero() && index % 3 == 1 {
                 failed += 1;
                 results
                     .push(json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down"}));

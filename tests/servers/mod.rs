@@ -215,7 +215,8 @@ fn mysql(data: &Path) -> (Command, Command) {
         command.args(["--user=root", &format!("--datadir={}", data.display())]);
     }
     install.arg("--initialize-insecure");
-    run.arg("--mysqlx=OFF");
+    // The folder that Debian builds in is not there.
+    run.args(["--mysqlx=OFF", "--secure-file-priv=NULL"]);
     (install, run)
 }
 
