@@ -11,7 +11,8 @@ use crate::world::World;
 
 #[tokio::test]
 async fn backfills_in_chunks_and_compares() {
-    let world = World::new(Kind::MySql).await;
+    // The server computes what is expected; MySQL 9.7 has MD5() only as a component.
+    let world = World::new(Kind::MariaDb).await;
     world.server.sql(
         "CREATE TABLE shop.t (a INT, b VARCHAR(10), v DECIMAL(9,2), at DATETIME(3), f DOUBLE, PRIMARY KEY (a, b));
          INSERT INTO shop.t VALUES (1,'x','1.50','2026-01-01 00:00:00.5',0.5), (1,'y',NULL,'2026-01-02',1), (2,'x','0.10',NULL,2), (2,'y','7','2026-01-03',3), (3,'x','9','2026-01-04',4)",
