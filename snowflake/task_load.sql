@@ -2,13 +2,15 @@
 CREATE OR ALTER TASK {{ name }}
   WAREHOUSE = {{ warehouse }}
   COMMENT = {{ comment }}
-  AFTER {{ root }}
-  WHEN SYSTEM$STREAM_HAS_DATA({{ stream_text }})
+  AFTER {{ parent }}
+  WHEN {{ condition }}
 AS
 BEGIN
   BEGIN TRANSACTION;
-  {{ reject|indent(2) }};
-  {{ merge|indent(2) }};
+{% for merge in merges %}
+  {{ merge.reject|indent(2) }};
+  {{ merge.merge|indent(2) }};
+{% endfor %}
   COMMIT;
 EXCEPTION
   WHEN OTHER THEN

@@ -31,7 +31,9 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "pipe",
     "stream",
     "task_root",
+    "task_branch",
     "task_load",
+    "task_loads",
     "task_report",
     "rows",
     "reject",
@@ -44,7 +46,10 @@ pub fn raw(sql: impl ToString) -> Value {
 }
 
 /// All templates, ready to fill. Made once and passed along.
-pub struct Templates(Environment<'static>);
+pub struct Templates {
+    environment: Environment<'static>,
+    gap: String,
+}
 
 impl Templates {
     /// Parses the templates.
@@ -59,13 +64,19 @@ impl Templates {
         for (name, text) in TEMPLATES {
             environment.add_template(name, text)?;
         }
-        Ok(Templates(environment))
+        let gap = format!("\u{1}{:032x}", fastrand::u128(..));
+        Ok(Templates { environment, gap })
+    }
+
+    /// Text to put where something is put in later. It is another one in every run, so no text of the user has it.
+    pub fn gap(&self) -> &str {
+        &self.gap
     }
 
     /// Fills a template and gives its whole text.
     pub fn text(&self, name: &str, values: impl Into<Value>) -> anyhow::Result<String> {
         let template = self
-            .0
+            .environment
             .get_template(name)
             .with_context(|| format!("no SQL template `{name}`"))?;
         let text = template
