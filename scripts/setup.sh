@@ -74,3 +74,4 @@ install_packages
 check_rust
 make_environment
 install_cargo_deny
+scripts/mysql.sh
