@@ -152,7 +152,7 @@ fn of_record(table: &Table) -> Vec<Carried> {
     }
 }
 
-/// The columns that the typed table has besides its own: name, type, meaning.
+/// The columns that the typed table has besides its own: name, type, meaning. Those of [`key`] are never NULL.
 pub fn technical(table: &Table) -> Vec<(Ident, &'static str, &'static str)> {
     let carried = of_record(table).into_iter();
     let carried = carried.map(|carried| (Ident::new(carried.name), "VARCHAR(16777216)", carried.about));
