@@ -212,9 +212,4 @@ impl Model {
     pub fn snowflake(&self) -> Option<&SnowflakeTarget> {
         self.targets.iter().map(|Target::Snowflake(target)| target).next()
     }
-
-    /// Whether this is the environment that runs on the local cloud.
-    pub fn is_local(&self) -> bool {
-        self.names.environment == LOCAL
-    }
 }
