@@ -56,10 +56,7 @@ pub enum Foreseen {
 /// in its schemas. Every type that the templates of this crate have is here; `tests/judges` holds it against the schemas.
 pub const REPLACING: &[(&str, &[&str])] = &[
     ("AWS::CloudWatch::Alarm", &["AlarmName"]),
-    (
-        "AWS::EC2::SecurityGroup",
-        &["GroupDescription", "GroupName", "VpcId"],
-    ),
+    ("AWS::EC2::SecurityGroup", &["GroupDescription", "GroupName", "VpcId"]),
     (
         "AWS::EC2::VPCEndpoint",
         &[

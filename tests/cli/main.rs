@@ -20,6 +20,7 @@ mod interrupt;
 mod lease;
 mod least_privilege;
 mod main_job;
+mod mysql;
 mod pipes;
 mod render;
 mod running_graph;

@@ -44,7 +44,9 @@ impl Cloud {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .expect("scripts/setup.sh makes .venv with ministack; PIPECTL_TEST_PYTHON names another Python that has it");
+            .expect(
+                "scripts/setup.sh makes .venv with ministack; PIPECTL_TEST_PYTHON names another Python that has it",
+            );
         let endpoint = format!("http://127.0.0.1:{port}");
         let s3 = Client::new(&config(&endpoint).await);
         let s3 = Client::from_conf(s3.config().to_builder().force_path_style(true).build());
