@@ -231,13 +231,15 @@ fn stacks(cloud: &Cloud) -> Vec<String> {
 }
 
 /// The pipeline's database, as any client reaches it: by `pipectl local env` and its secret.
-struct Database {
+pub struct Database {
     variables: Value,
+    /// ARN of the secret with its password.
+    pub secret: String,
     password: String,
 }
 
 impl Database {
-    fn of(cloud: &Cloud) -> Self {
+    pub fn of(cloud: &Cloud) -> Self {
         let stack = json!({ "StackName": "video-events-local-source" });
         let outputs = cloud.aws("cloudformation", "describe_stacks", stack)["Stacks"][0]["Outputs"].clone();
         let secret = outputs
@@ -254,6 +256,7 @@ impl Database {
         );
         Self {
             variables: told.exits(0).json(),
+            secret: secret.as_str().unwrap().to_owned(),
             password: login["password"].as_str().unwrap().to_owned(),
         }
     }
@@ -285,7 +288,7 @@ impl Database {
     }
 
     /// Runs statements; gives their rows, a line each.
-    fn run(&self, statements: &str) -> String {
+    pub fn run(&self, statements: &str) -> String {
         let output = self.client().arg("-e").arg(statements).output().unwrap();
         assert!(
             output.status.success(),
