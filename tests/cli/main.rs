@@ -8,6 +8,7 @@ mod policies;
 mod run;
 mod stand_in;
 
+mod adopt;
 mod call_count;
 mod columns;
 mod command_line;
