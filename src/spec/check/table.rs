@@ -34,6 +34,7 @@ pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
         if of_database {
             mysql::table(table, faults);
             columns(table, true, false, faults);
+            adopt_needs_key(table, faults);
             continue;
         }
         mysql::none_of(table, faults);
@@ -104,6 +105,18 @@ fn adopt(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
             let hint = "remove `was`, and give the column the name that it has in the table";
             faults.push(was.fault(code::ADOPT, message).hint(hint));
         }
+    }
+}
+
+/// Rows that are there already have no `_ROW`, by which rows without a key are told apart.
+fn adopt_needs_key(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    let columns = table.key("columns").items().unwrap_or_default();
+    if table.key("adopt").boolean() == Some(true)
+        && !columns.iter().any(|column| column.key("key").boolean() == Some(true))
+    {
+        let message = "an adopted table needs a key, so that its rows are found again";
+        let hint = "add `key = true` to the columns that tell its rows apart";
+        faults.push(table.key("adopt").fault(code::ADOPT, message).hint(hint));
     }
 }
 
