@@ -53,7 +53,7 @@ CONFIG
 }
 
 install_mysql() {
-    [[ -f "$cache/versions" ]] && return
+    [[ -n ${PIPECTL_TEST_MYSQLD:-} || -f "$cache/versions" ]] && return
     command -v apt-get >/dev/null && [[ -f $keyring ]] ||
         fail "a real MySQL comes from Debian's archive, which needs apt and debian-archive-keyring; install MySQL 8.4 or newer and set PIPECTL_TEST_MYSQLD to its mysqld"
     work=$(mktemp -d)
