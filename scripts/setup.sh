@@ -77,3 +77,4 @@ install_packages
 check_rust
 make_environment
 install_cargo_deny
+scripts/mysql.sh

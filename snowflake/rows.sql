@@ -2,6 +2,9 @@ SELECT
 {% for column in columns %}
   {{ column.value }} AS {{ column.name }},
 {% endfor %}
+{% for column in carried %}
+  {{ column.name }},
+{% endfor %}
   _FILE,
   _FILE_ROW,
   _FILE_MODIFIED,
@@ -21,6 +24,9 @@ FROM (
   SELECT
 {% for column in columns %}
     {{ column.json }} AS {{ column.found }},
+{% endfor %}
+{% for column in carried %}
+    {{ column.json }} AS {{ column.name }},
 {% endfor %}
     r.FILE_NAME AS _FILE,
     r.FILE_ROW AS _FILE_ROW,

@@ -107,6 +107,7 @@ impl Hands {
                     runtime.key.clone()
                 }
                 Parameter::Integration { name, property } => self.integration_property(name, property).await?,
+                Parameter::Output { stack, output } => aws::observe::output(&self.aws, stack, output).await?,
             };
             anyhow::Ok((key.clone(), value))
         });

@@ -22,6 +22,8 @@ pub struct LiveStack {
     pub parameters: BTreeMap<String, String>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, String>,
     /// Why its last operation failed, where its status says that one did.
     pub causes: Vec<String>,
 }
@@ -77,6 +79,21 @@ fn tags(stack: &Stack) -> BTreeMap<String, String> {
     stack.tags().iter().filter_map(pair).collect()
 }
 
+fn outputs(stack: &Stack) -> BTreeMap<String, String> {
+    let pair = |output: &aws_sdk_cloudformation::types::Output| {
+        Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
+    };
+    stack.outputs().iter().filter_map(pair).collect()
+}
+
+/// What a stack of this name gives.
+pub async fn output(aws: &Aws, stack: &str, output: &str) -> anyhow::Result<String> {
+    let answer = aws.cloudformation.describe_stacks().stack_name(stack).send().await;
+    let answer = answer.map_err(|error| explain(&format!("cloudformation:DescribeStacks of {stack}"), error))?;
+    let found = answer.stacks().first().and_then(|stack| outputs(stack).remove(output));
+    found.ok_or_else(|| anyhow::anyhow!("stack {stack} has no output {output}\n  hint: run the same command again; it brings that stack to the file first"))
+}
+
 async fn live(aws: &Aws, stack: Stack) -> anyhow::Result<(String, LiveStack)> {
     let name = stack.stack_name().unwrap_or_default().to_owned();
     let status = stack
@@ -111,6 +128,7 @@ async fn live(aws: &Aws, stack: Stack) -> anyhow::Result<(String, LiveStack)> {
             template,
             parameters,
             tags: tags(&stack),
+            outputs: outputs(&stack),
             causes,
         },
     ))

@@ -5,7 +5,7 @@
 use crate::model::{Model, Source, Target};
 use crate::snowflake::sql::Templates;
 
-use super::{Graph, files, landing, snowflake};
+use super::{Graph, files, landing, mysql, snowflake};
 
 /// Builds the graph of `model`.
 pub fn build(model: &Model) -> anyhow::Result<Graph> {
@@ -19,10 +19,17 @@ pub fn build(model: &Model) -> anyhow::Result<Graph> {
             }
         }
     }
-    let buckets = match &model.source {
-        Source::Files(source) => files::contribute(model, source, &shared, &mut graph)?,
-    };
-    landing::storage(model, buckets, listening, &mut graph)?;
+    match &model.source {
+        Source::Files(source) => {
+            let buckets = files::contribute(model, source, &shared, &mut graph)?;
+            landing::storage(model, buckets, listening, &mut graph)?;
+        }
+        Source::Mysql(source) => {
+            let stages = mysql::contribute(model, source, &shared, &mut graph)?;
+            let storage = landing::storage(model, vec![], listening, &mut graph)?;
+            mysql::switch_on(model, source, stages, storage, &mut graph)?;
+        }
+    }
     debug_assert!(graph.unsound_edges().is_empty(), "{:?}", graph.unsound_edges());
     Ok(graph)
 }

@@ -66,6 +66,7 @@ pub fn stack(model: &Model, part: &'static str, about: &'static str, values: Val
         tags: model.tags.clone(),
         data_buckets: Vec::new(),
         own_buckets: Vec::new(),
+        databases: Vec::new(),
         adoptable: Vec::new(),
     })
 }
@@ -123,7 +124,12 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
 pub const CURATED_BUCKET: &str = "CuratedBucket";
 
 /// Adds the buckets, last: their notifications start the flow.
-pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, graph: &mut Graph) -> anyhow::Result<()> {
+pub fn storage(
+    model: &Model,
+    sources: Vec<Bucket>,
+    listening: Vec<NodeId>,
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
     let names = &model.names;
     let curated = Bucket {
         logical_id: CURATED_BUCKET,
@@ -162,9 +168,9 @@ pub fn storage(model: &Model, sources: Vec<Bucket>, listening: Vec<NodeId>, grap
         .flat_map(|bucket| std::mem::take(&mut bucket.enough))
         .collect();
     let needs = buckets.into_iter().flat_map(|bucket| bucket.needs).collect();
-    graph.add("aws:storage", needs, Body::Stack(stack));
+    let node = graph.add("aws:storage", needs, Body::Stack(stack));
     for (stack, resources) in enough {
         graph.enough(stack, resources);
     }
-    Ok(())
+    Ok(node)
 }

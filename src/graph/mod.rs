@@ -6,6 +6,7 @@
 pub mod build;
 mod files;
 mod landing;
+mod mysql;
 pub mod object;
 pub mod policy;
 pub mod snowflake;
@@ -13,6 +14,7 @@ pub mod stack;
 mod template;
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -22,7 +22,7 @@ pub struct Statement {
     effect: &'static str,
     principal: Principal,
     actions: Vec<&'static str>,
-    resources: Vec<String>,
+    resources: Vec<Value>,
     conditions: Map<String, Value>,
 }
 
@@ -34,9 +34,15 @@ impl Statement {
             effect: "Allow",
             principal,
             actions: actions.to_vec(),
-            resources: resources.to_vec(),
+            resources: resources.iter().map(|arn| json!(arn)).collect(),
             conditions: Map::new(),
         }
+    }
+
+    /// On this resource too: an ARN, or an expression that gives one.
+    pub fn on(mut self, resource: Value) -> Self {
+        self.resources.push(resource);
+        self
     }
 
     /// Refuses every request that is not made over TLS.
@@ -108,6 +114,12 @@ pub fn service_trust(service: &'static str) -> Value {
         &["sts:AssumeRole"],
         &[],
     )])
+}
+
+/// The trust policy that lets one service take a role on behalf of one resource of the account.
+pub fn service_trust_of(service: &'static str, source_arn: Value, account: &str) -> Value {
+    let statement = Statement::allow("Service", Principal::Service(service), &["sts:AssumeRole"], &[]);
+    policy(&[statement.on_behalf_of(source_arn, account)])
 }
 
 /// The trust policy that lets one foreign principal take a role, with the external id agreed on:

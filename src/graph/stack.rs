@@ -23,6 +23,8 @@ pub struct Stack {
     pub data_buckets: Vec<String>,
     /// Buckets of the stack that pipectl fills and may empty.
     pub own_buckets: Vec<String>,
+    /// Databases of the stack, by their RDS identifiers; a snapshot is all that stays of them.
+    pub databases: Vec<String>,
     /// Buckets of the stack that may exist already and are then taken over.
     pub adoptable: Vec<Adoptable>,
 }
@@ -65,7 +67,7 @@ fn refers(value: &Value, reference: &Value) -> bool {
 impl Stack {
     /// The template as YAML, the same on every machine.
     pub fn yaml(&self) -> Result<String, serde_yaml::Error> {
-        serde_yaml::to_string(&self.template)
+        super::yaml::text(&self.template)
     }
 
     /// The pipeline and environment that the stack is of, as in marks.
@@ -140,6 +142,13 @@ pub enum Parameter {
         name: Name,
         /// The property that DESC INTEGRATION tells.
         property: &'static str,
+    },
+    /// An output of another stack, known once that exists.
+    Output {
+        /// The other stack.
+        stack: String,
+        /// Its output.
+        output: &'static str,
     },
 }
 

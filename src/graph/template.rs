@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment, Value as Jinja};
 use serde_json::Value;
 
 /// The skeletons, by the part of the pipeline they make.
-const SKELETONS: [(&str, &str); 5] = [
+const SKELETONS: [(&str, &str); 9] = [
     (
         "artifacts",
         include_str!("../../templates/cloudformation/artifacts.yaml"),
@@ -15,6 +15,10 @@ const SKELETONS: [(&str, &str); 5] = [
     ("ingest", include_str!("../../templates/cloudformation/ingest.yaml")),
     ("delivery", include_str!("../../templates/cloudformation/delivery.yaml")),
     ("storage", include_str!("../../templates/cloudformation/storage.yaml")),
+    ("source", include_str!("../../templates/cloudformation/source.yaml")),
+    ("stream", include_str!("../../templates/cloudformation/stream.yaml")),
+    ("extract", include_str!("../../templates/cloudformation/extract.yaml")),
+    ("schedule", include_str!("../../templates/cloudformation/schedule.yaml")),
 ];
 
 /// Fills the skeleton `part` and reads it back as data.

@@ -200,3 +200,38 @@ fn every_task_comes_after_its_parent() {
     assert!(branch.needs.contains(&task(".LOAD").id));
     assert_eq!(task(".LOAD_T60").needs, std::slice::from_ref(&branch.id));
 }
+
+const MYSQL: &str = include_str!("../../examples/mysql-star/pipeline.toml");
+
+/// The statements that make and fill an object.
+fn statements_of(text: &str, name: &str) -> (String, String) {
+    let graph = graph(text);
+    let (_, object) = graph
+        .objects()
+        .find(|(_, object)| object.name.to_string() == name)
+        .unwrap_or_else(|| panic!("no {name}"));
+    let statements = &object.statements;
+    (statements.create.join(";\n"), statements.backfill.join(";\n"))
+}
+
+/// Snowflake makes them NOT NULL whatever the definition says, so a definition that says otherwise differs for ever.
+#[test]
+fn columns_of_a_technical_key_are_not_null() {
+    let (create, _) = statements_of(MYSQL, "VIDEO_EVENTS_DEV.VIDEO.VIDEO_EVENT");
+    assert!(create.contains("PRIMARY KEY (_ROW)"), "{create}");
+    assert!(create.contains("_ROW VARCHAR(16777216) NOT NULL"), "{create}");
+    assert!(!create.contains("_SEQ VARCHAR(16777216) NOT NULL"), "{create}");
+}
+
+/// They have no `_SEQ`, with which nothing compares.
+#[test]
+fn rows_of_an_adopted_table_take_their_first_reading() {
+    let keyed = MYSQL.replacen("path = \"@.DATETIME\"", "path = \"@.DATETIME\", key = true", 1);
+    let adopted = keyed.replacen("name = \"video_event\"", "name = \"video_event\"\nadopt = true", 1);
+    let guard = |text: &str| statements_of(text, "VIDEO_EVENTS_DEV.VIDEO.VIDEO_EVENT").1;
+    assert!(guard(&adopted).contains("WHEN MATCHED AND (t._SEQ IS NULL OR s._SEQ >= t._SEQ) THEN UPDATE SET"));
+    assert!(guard(&keyed).contains("WHEN MATCHED AND s._SEQ >= t._SEQ THEN UPDATE SET"));
+    let keyless = MYSQL.replacen("name = \"video_event\"", "name = \"video_event\"\nadopt = true", 1);
+    let report = spec::parse(&keyless, "pipeline.toml", "dev").expect_err("its rows cannot be told apart");
+    assert!(report.to_string().contains("an adopted table needs a key"), "{report}");
+}

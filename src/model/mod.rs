@@ -1,5 +1,6 @@
 //! The pipeline resolved: every name, default and reference settled, nothing looked up.
 
+mod mysql;
 pub mod names;
 mod resolve;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::snowflake::ident::{Ident, Name};
 use crate::spec::jsonpath::JsonPath;
+use crate::spec::mysql::{Network, NewDatabase, Overlap, TableName};
 use crate::spec::schedule::Schedule;
 use crate::spec::sqltype::SqlType;
 use names::Names;
@@ -43,6 +45,8 @@ pub struct Model {
 pub enum Source {
     /// Files that arrive in a bucket.
     Files(FilesSource),
+    /// Rows of a MySQL database.
+    Mysql(MysqlSource),
 }
 
 /// Files that arrive in a bucket.
@@ -54,6 +58,52 @@ pub struct FilesSource {
     pub adopt: bool,
     /// Times that a file is tried.
     pub max_attempts: i64,
+}
+
+/// Rows of a MySQL database, read by a watermark.
+#[derive(Debug, Clone)]
+pub struct MysqlSource {
+    /// How often the tables are read.
+    pub schedule: Schedule,
+    /// The database.
+    pub database: Database,
+    /// Where the functions that reach it run; nowhere in particular when absent.
+    pub network: Option<Network>,
+    /// The stream that records travel on.
+    pub stream: String,
+    /// Shards of the stream; it scales by itself when absent.
+    pub shards: Option<i64>,
+    /// Seconds that records are gathered before they become a file.
+    pub buffer_seconds: i64,
+    /// The tables that are read, each once.
+    pub tables: Vec<MysqlTable>,
+}
+
+/// A MySQL database.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// One that exists.
+    Existing {
+        /// Its host name.
+        host: String,
+        /// Its port.
+        port: i64,
+        /// Name or ARN of the secret with user and password.
+        secret: String,
+    },
+    /// One that pipectl makes.
+    New(NewDatabase),
+}
+
+/// A table that is read by a watermark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MysqlTable {
+    /// Its name.
+    pub name: TableName,
+    /// The columns of its watermark.
+    pub watermark: Vec<String>,
+    /// How far behind it each reading starts.
+    pub overlap: Overlap,
 }
 
 /// Where records lie as JSON lines, ready to load.
@@ -89,12 +139,31 @@ pub struct Table {
     pub description: Option<String>,
     /// Name of the feed that fills it.
     pub feed: String,
-    /// The array in each record whose items are the rows.
-    pub flatten: Option<JsonPath>,
+    /// What makes rows of records.
+    pub origin: Origin,
     /// Whether it is taken over where it exists.
     pub adopt: bool,
     /// Its columns, in order.
     pub columns: Vec<Column>,
+}
+
+/// What makes rows of records.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A record of a file is a row, or each item of an array in it is.
+    File {
+        /// The array.
+        flatten: Option<JsonPath>,
+    },
+    /// A record is a change of a row of this table.
+    Mysql(MysqlTable),
+}
+
+impl Table {
+    /// Whether rows are merged by what the reader tells them apart by, for want of a key.
+    pub fn is_keyless(&self) -> bool {
+        !self.columns.iter().any(|column| column.key)
+    }
 }
 
 /// A column of a typed table.
@@ -152,10 +221,5 @@ impl Model {
     /// The Snowflake target, where there is one.
     pub fn snowflake(&self) -> Option<&SnowflakeTarget> {
         self.targets.iter().map(|Target::Snowflake(target)| target).next()
-    }
-
-    /// Whether this is the environment that runs on the local cloud.
-    pub fn is_local(&self) -> bool {
-        self.names.environment == LOCAL
     }
 }

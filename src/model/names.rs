@@ -118,6 +118,11 @@ impl Names {
         format!("/pipectl/{}/{}/lease", self.pipeline, self.environment)
     }
 
+    /// What the parameters start with that hold how far each table of the source was read.
+    pub fn watermark_parameters(&self) -> String {
+        format!("/pipectl/{}/{}/watermark/", self.pipeline, self.environment)
+    }
+
     /// The external id of the storage integration: derived, so an integration made anew still fits the role.
     pub fn external_id(&self) -> String {
         use sha2::{Digest, Sha256};

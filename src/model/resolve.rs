@@ -11,7 +11,7 @@ use crate::spec::types::{Architecture, Column as ColumnSpec, Snowflake, Spec, Ta
 use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
-use super::{Column, Feed, FilesSource, Landing, Model, SnowflakeTarget, Source, Table, Target};
+use super::{Column, Feed, FilesSource, Landing, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql};
 
 /// The environment that needs no account.
 pub const LOCAL: &str = "local";
@@ -64,7 +64,8 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
             None
         }
     };
-    let (Some(schedule), true) = (schedule, problems.is_empty()) else {
+    let source = source(spec, &names, &tables, &mut problems);
+    let (Some(schedule), Some(source), true) = (schedule, source, problems.is_empty()) else {
         return Err(problems);
     };
     Ok(Model {
@@ -77,7 +78,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         architecture: architecture(spec, environment),
         log_retention_days: spec.aws.log_retention_days,
         alert_email: spec.alerts.email.clone(),
-        source: source(&spec.source, &names),
+        source,
         landing: landing(&spec.tables, &names),
         tables,
         targets: spec
@@ -121,13 +122,14 @@ fn architecture(spec: &Spec, environment: &str) -> &'static str {
     }
 }
 
-fn source(spec: &SourceSpec, names: &Names) -> Source {
-    match spec {
-        SourceSpec::Files(files) => Source::Files(FilesSource {
+fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault>) -> Option<Source> {
+    match &spec.source {
+        SourceSpec::Files(files) => Some(Source::Files(FilesSource {
             bucket: files.bucket.clone().unwrap_or_else(|| names.bucket("raw")),
             adopt: files.adopt,
             max_attempts: files.max_attempts,
-        }),
+        })),
+        SourceSpec::Mysql(spec) => mysql::source(spec, names, tables, problems).map(Source::Mysql),
     }
 }
 
@@ -144,9 +146,10 @@ fn landing(tables: &[TableSpec], names: &Names) -> Landing {
     }
 }
 
-/// The feed of a table: its prefix, with a name made of the letters and digits in it.
+/// The feed of a table: its folder, with a name made of the letters and digits in it.
 fn feed(table: &TableSpec) -> Feed {
-    let prefix = table.prefix.clone().unwrap_or_default();
+    let of_source = table.from.as_ref().map(|from| format!("{from}/"));
+    let prefix = of_source.or_else(|| table.prefix.clone()).unwrap_or_default();
     let words: Vec<String> = prefix
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -188,30 +191,35 @@ fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> O
             return None;
         }
     };
+    let origin = match &spec.from {
+        Some(from) => Origin::Mysql(mysql::table(spec, from, &at, problems)?),
+        None => Origin::File { flatten },
+    };
+    let of_item = !matches!(origin, Origin::File { flatten: None });
     let columns: Vec<Column> = spec
         .columns
         .iter()
         .enumerate()
         .filter_map(|(position, column)| {
             let at = at.key("columns").index(position);
-            resolve_column(column, flatten.is_some(), at, problems)
+            resolve_column(column, of_item, at, problems)
         })
         .collect();
     (columns.len() == spec.columns.len()).then(|| Table {
         name: spec.name.clone(),
         description: spec.description.clone(),
         feed: feed(spec).name,
-        flatten,
+        origin,
         adopt: spec.adopt,
         columns,
     })
 }
 
-fn resolve_column(spec: &ColumnSpec, flattened: bool, at: Path, problems: &mut Vec<Fault>) -> Option<Column> {
+fn resolve_column(spec: &ColumnSpec, of_item: bool, at: Path, problems: &mut Vec<Fault>) -> Option<Column> {
     let data_type = spec.data_type.parse::<SqlType>();
     let path = match &spec.path {
         Some(path) => path.parse::<JsonPath>(),
-        None => Ok(by_name(flattened, &spec.name)),
+        None => Ok(by_name(of_item, &spec.name)),
     };
     match (data_type, path) {
         (Ok(data_type), Ok(path)) => Some(Column {
@@ -239,8 +247,8 @@ fn resolve_column(spec: &ColumnSpec, flattened: bool, at: Path, problems: &mut V
 }
 
 /// Without a path the value is the field that is called like the column.
-fn by_name(flattened: bool, name: &str) -> JsonPath {
-    let root = if flattened { Root::Item } else { Root::Record };
+fn by_name(of_item: bool, name: &str) -> JsonPath {
+    let root = if of_item { Root::Item } else { Root::Record };
     JsonPath {
         root,
         steps: vec![Step::Field(name.to_owned())],

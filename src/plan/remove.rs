@@ -171,6 +171,13 @@ fn stack_step(id: &NodeId, stack: &Stack, found: &Found, delete_data: bool, kept
         });
         return None;
     }
+    if !stack.databases.is_empty() && !delete_data && found.stacks.contains_key(&stack.name) {
+        kept.push(Kept {
+            target: format!("stack {}", stack.name),
+            reason: format!("it holds the database {}", stack.databases.join(", ")),
+        });
+        return None;
+    }
     // What is in a stack of this pipeline is its own; a bucket of that name without such a stack may be anybody's.
     if !found.stacks.contains_key(&stack.name) {
         return None;

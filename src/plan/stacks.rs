@@ -137,6 +137,18 @@ fn stack_changes(stack: &Stack, live: &LiveStack, world: &World) -> Vec<Property
                 ));
             }
             Parameter::Integration { .. } => {}
+            Parameter::Output { stack, output } => {
+                match world.stacks.get(stack).and_then(|other| other.outputs.get(*output)) {
+                    Some(value) => {
+                        parameters.insert(key.clone(), value.clone());
+                    }
+                    None => unknown.push(PropertyChange::new(
+                        format!("Parameters.{key}"),
+                        live.parameters.get(key).cloned(),
+                        Some(format!("(known once stack {stack} exists)")),
+                    )),
+                }
+            }
         }
     }
     let mut changes = diff::stack(

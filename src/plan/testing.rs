@@ -37,6 +37,12 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             .map(|key| (key.clone(), "KEY".to_owned()))
             .collect(),
         tags: stack.tags.clone(),
+        outputs: stack.template["Outputs"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| (key.clone(), "KEY".to_owned()))
+            .collect(),
         causes: vec![],
     };
     let object = |object: &Object| {

@@ -9,8 +9,11 @@
 mod aws;
 mod copy;
 mod deadline;
+mod extract;
 mod json_lines;
+mod kinesis;
 mod log;
+mod mysql;
 mod s3_event;
 mod settings;
 mod sqs;
@@ -37,7 +40,7 @@ trait Handler: Send + Sync {
 type Start = fn(Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>>;
 
 /// Every handler by the name that `_HANDLER` holds.
-const HANDLERS: &[(&str, Start)] = &[("copy", copy::start)];
+const HANDLERS: &[(&str, Start)] = &[("copy", copy::start), ("extract", extract::start)];
 
 /// Serves invocations until Lambda ends the process.
 pub async fn main() -> ExitCode {

@@ -9,9 +9,11 @@ mod cursor;
 mod diagnostic;
 mod environment;
 pub mod jsonpath;
+pub mod mysql;
 mod node;
 mod path;
 mod position;
+pub mod rate;
 mod read;
 pub mod schedule;
 pub mod schema;
@@ -23,6 +25,7 @@ mod syntax;
 pub mod template;
 mod text;
 pub mod types;
+pub mod watermark;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ use std::ops::ControlFlow;
 use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, Map, Value, ValueKind, ValuePointerRef, take_cf_content};
 use schemars::JsonSchema;
 
+use super::mysql::MysqlSource;
+
 /// Makes [`Source`] and its reading from one line per kind: its doc comment, its word in `type`, its struct.
 macro_rules! sources {
     ($($(#[doc = $doc:literal])+ $word:literal => $kind:ident($settings:ty)),+ $(,)?) => {
@@ -41,6 +43,8 @@ macro_rules! sources {
 sources! {
     /// JSON files that arrive in a bucket.
     "files" => Files(FilesSource),
+    /// Rows of a MySQL database.
+    "mysql" => Mysql(MysqlSource),
 }
 
 /// Takes `type` out of the table, so that the rest is the settings of that kind.

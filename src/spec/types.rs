@@ -9,6 +9,7 @@ use deserr::Deserr;
 use schemars::JsonSchema;
 
 use super::source::Source;
+use super::watermark::Watermark;
 
 /// One data pipeline: where data comes from, what becomes of it, where it goes.
 #[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
@@ -219,6 +220,20 @@ pub struct Table {
     #[deserr(default)]
     #[schemars(default)]
     pub prefix: Option<String>,
+    /// Table of the MySQL database that feeds this table, such as `shop.orders`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub from: Option<String>,
+    /// Column of the MySQL table that grows with every change, such as `updated_at` or an auto-increment key; or a few
+    /// that do together, such as `["updated_at", "id"]`. Best with an index.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub watermark: Option<Watermark>,
+    /// How far behind the watermark each reading starts, so that rows committed late are seen: longer than the longest
+    /// transaction. A duration such as `2 minutes`, or a number where the watermark is a number.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub overlap: Option<String>,
     /// JSON path of an array in each record, such as `$.lines`: each of its items becomes a row.
     #[deserr(default)]
     #[schemars(default)]
@@ -243,7 +258,8 @@ pub struct Column {
     #[deserr(rename = "type")]
     #[schemars(rename = "type")]
     pub data_type: String,
-    /// JSON path of the value: `$.a.b` from the record, `@.a` from the flattened item. Without it: the column's name.
+    /// JSON path of the value: `$.a.b` from the record, `@.a` from the flattened item or the row of a MySQL table.
+    /// Without it: the column's name.
     #[deserr(default)]
     #[schemars(default)]
     pub path: Option<String>,

@@ -49,6 +49,7 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
             hops.push(queue(aws, &names.resource("copy"), false).await?);
             hops.push(queue(aws, &names.resource("copy-dead-letters"), true).await?);
         }
+        Source::Mysql(_) => {}
     }
     if model.snowflake().is_some() {
         hops.push(handshake(aws, &names.resource("snowflake-read"), &names.external_id()).await?);

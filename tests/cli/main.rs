@@ -4,6 +4,7 @@ mod client;
 mod cloud;
 #[path = "../shared/message.rs"]
 mod message;
+mod policies;
 mod run;
 mod stand_in;
 
@@ -21,6 +22,8 @@ mod interrupt;
 mod lease;
 mod least_privilege;
 mod main_job;
+mod mysql;
+mod mysql_privilege;
 mod pipes;
 mod render;
 mod running_graph;

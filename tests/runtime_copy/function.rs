@@ -100,10 +100,15 @@ impl Function {
         failed
     }
 
-    pub fn invoke(&self, limit: Duration, event: &Value) -> Result<Value, Value> {
+    /// Passes an event without waiting for its answer.
+    pub fn send(&self, limit: Duration, event: &Value) {
         self.events
             .send((event.to_string(), SystemTime::now() + limit))
             .unwrap();
+    }
+
+    pub fn invoke(&self, limit: Duration, event: &Value) -> Result<Value, Value> {
+        self.send(limit, event);
         let (fine, text) = self.answers.recv_timeout(Duration::from_secs(300)).expect("an answer");
         let answer = serde_json::from_str(&text).unwrap();
         if fine { Ok(answer) } else { Err(answer) }

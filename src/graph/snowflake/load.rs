@@ -219,14 +219,15 @@ fn typed_table(
             comment: column.description.clone(),
         })
         .collect();
-    columns
-        .extend(rows::technical().map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)));
-    let key: Vec<&Ident> = spec
-        .columns
-        .iter()
-        .filter(|column| column.key)
-        .map(|column| &column.name)
-        .collect();
+    let key = rows::key(spec);
+    // Snowflake makes the columns of a primary key NOT NULL:
+    // https://docs.snowflake.com/en/sql-reference/constraints-overview
+    columns.extend(
+        rows::technical(spec)
+            .into_iter()
+            .map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment)),
+    );
+    let key: Vec<&Ident> = key.iter().collect();
     let about = spec.description.clone().unwrap_or_default();
     let mut typed = table(context, &target, &about, columns, &key)?;
     let kept = rows::rows(spec, &source.table, context.templates)?;

@@ -2,7 +2,7 @@
 
 use minijinja::{Value, context};
 
-use crate::model::{Column, Table};
+use crate::model::{Column, Origin, Table};
 use crate::snowflake::ident::{Ident, Name, literal};
 use crate::snowflake::sql::{Templates, raw};
 use crate::spec::jsonpath::{JsonPath, Root, Step};
@@ -13,12 +13,18 @@ const UNLIMITED: u32 = 16_777_216;
 
 /// The rows of `table` in `source` (a stream, or the raw table itself).
 pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Result<Value> {
-    let flatten = table
-        .flatten
-        .as_ref()
-        .map(|path| format!(",\n    LATERAL FLATTEN(INPUT => {}) AS f", expression(path)));
+    let flatten = match &table.origin {
+        Origin::File { flatten: Some(path) } => Some(format!(
+            ",\n    LATERAL FLATTEN(INPUT => {}) AS f",
+            expression(&table.origin, path)
+        )),
+        _ => None,
+    };
+    let columns = table.columns.iter().enumerate();
+    let carried = of_record(table).into_iter();
     let values = context! {
-        columns => table.columns.iter().enumerate().map(|(position, spec)| column(position, spec)).collect::<Vec<_>>(),
+        columns => columns.map(|(position, spec)| column(&table.origin, position, spec)).collect::<Vec<_>>(),
+        carried => carried.map(|carried| context! { name => raw(carried.name), json => raw(carried.json) }).collect::<Vec<_>>(),
         item_index => raw(if flatten.is_some() { "f.INDEX" } else { "0" }),
         item => raw(if flatten.is_some() { "f.VALUE" } else { "r.RECORD" }),
         source => raw(source),
@@ -32,14 +38,15 @@ pub fn reject(rows: &Value, rejected: &Name, templates: &Templates) -> anyhow::R
     templates.text("reject", context! { rejected => raw(rejected), rows => rows })
 }
 
-/// The statement that merges rows by the table's key; the newest file wins, whatever order files arrive in.
+/// The statement that merges rows by the table's key; the newest reading or file wins, whatever order files arrive in.
 pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) -> anyhow::Result<String> {
     let names = |columns: &mut dyn Iterator<Item = &Column>, prefix: &str, separator: &str| -> Value {
         let list: Vec<String> = columns.map(|column| format!("{prefix}{}", column.name)).collect();
         raw(list.join(separator))
     };
-    let keys = || table.columns.iter().filter(|column| column.key);
-    let matched: Vec<String> = keys().map(|column| format!("t.{0} = s.{0}", column.name)).collect();
+    let carried = of_record(table);
+    let keys: Vec<String> = key(table).iter().map(ToString::to_string).collect();
+    let matched: Vec<String> = keys.iter().map(|key| format!("t.{key} = s.{key}")).collect();
     let updated: Vec<Value> = table
         .columns
         .iter()
@@ -49,10 +56,12 @@ pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) 
     let values = context! {
         table => raw(target),
         rows => rows,
-        key => names(&mut keys(), "", ", "),
+        key => raw(keys.join(", ")),
+        sequenced => matches!(table.origin, Origin::Mysql(_)),
+        carried => carried.iter().map(|carried| raw(carried.name)).collect::<Vec<_>>(),
         match => raw(matched.join(" AND ")),
-        // Rows that an adopted table had before came from no file, so any file is newer.
-        rows_from_elsewhere => raw(if table.adopt { "t._FILE_MODIFIED IS NULL\n  OR " } else { "" }),
+        // Rows that an adopted table had before came from no file and no reading, so any is newer.
+        adopted => table.adopt,
         updated => updated,
         inserted => names(&mut table.columns.iter(), "", ", "),
         values => names(&mut table.columns.iter(), "s.", ", "),
@@ -61,8 +70,8 @@ pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) 
 }
 
 /// A column is read once, as `_1`, `_2` …, and typed and judged by that name.
-fn column(position: usize, column: &Column) -> Value {
-    let json = expression(&column.path);
+fn column(origin: &Origin, position: usize, column: &Column) -> Value {
+    let json = expression(origin, &column.path);
     let found = format!("_{}", position + 1);
     let is_json = matches!(column.data_type, SqlType::Variant | SqlType::Object | SqlType::Array);
     let value = typed(&column.data_type, &found);
@@ -94,12 +103,13 @@ fn typed(data_type: &SqlType, found: &str) -> String {
 }
 
 /// A JSON path in Snowflake's notation: <https://docs.snowflake.com/en/user-guide/querying-semistructured>.
-fn expression(path: &JsonPath) -> String {
-    let mut sql = match path.root {
-        Root::Record => "r.RECORD".to_owned(),
-        Root::Item => "f.VALUE".to_owned(),
+fn expression(origin: &Origin, path: &JsonPath) -> String {
+    let (mut sql, first) = match (path.root, origin) {
+        (Root::Record, _) => ("r.RECORD".to_owned(), 0),
+        (Root::Item, Origin::File { .. }) => ("f.VALUE".to_owned(), 0),
+        (Root::Item, Origin::Mysql(_)) => ("r.RECORD:\"after\"".to_owned(), 1),
     };
-    for (position, step) in path.steps.iter().enumerate() {
+    for (position, step) in (first..).zip(&path.steps) {
         match step {
             Step::Index(index) => sql.push_str(&format!("[{index}]")),
             Step::Field(name) if position == 0 => sql.push_str(&format!(":{}", quoted(name))),
@@ -114,9 +124,41 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The columns that every typed table has besides its own.
-pub fn technical() -> [(Ident, &'static str, &'static str); 4] {
-    [
+/// What a row carries over from its record besides its columns.
+struct Carried {
+    name: &'static str,
+    json: &'static str,
+    about: &'static str,
+}
+
+/// Tells rows apart that have no key.
+const ROW: &str = "_ROW";
+/// Orders the changes of a row.
+const SEQUENCE: &str = "_SEQ";
+
+fn of_record(table: &Table) -> Vec<Carried> {
+    let sequence = Carried {
+        name: SEQUENCE,
+        json: "r.RECORD:\"seq\"::VARCHAR",
+        about: "The reading that the row is of; a later one is larger",
+    };
+    let row = Carried {
+        name: ROW,
+        json: "r.RECORD:\"key\"['_row']::VARCHAR",
+        about: "Hash of the row's values, and the how manieth of equal rows it is",
+    };
+    match &table.origin {
+        Origin::File { .. } => vec![],
+        Origin::Mysql(_) if table.is_keyless() => vec![sequence, row],
+        Origin::Mysql(_) => vec![sequence],
+    }
+}
+
+/// The columns that the typed table has besides its own: name, type, meaning. Those of [`key`] are never NULL.
+pub fn technical(table: &Table) -> Vec<(Ident, &'static str, &'static str)> {
+    let carried = of_record(table).into_iter();
+    let carried = carried.map(|carried| (Ident::new(carried.name), "VARCHAR(16777216)", carried.about));
+    let of_file = [
         (Ident::new("_FILE"), "VARCHAR(16777216)", "File that the row came from"),
         (Ident::new("_FILE_ROW"), "NUMBER(38,0)", "Its record in that file"),
         (
@@ -125,5 +167,19 @@ pub fn technical() -> [(Ident, &'static str, &'static str); 4] {
             "When that file was written",
         ),
         (Ident::new("_LOADED_AT"), "TIMESTAMP_LTZ(9)", "When the row was merged"),
-    ]
+    ];
+    carried.chain(of_file).collect()
+}
+
+/// The columns of the primary key.
+pub fn key(table: &Table) -> Vec<Ident> {
+    match table.is_keyless() {
+        true => vec![Ident::new(ROW)],
+        false => table
+            .columns
+            .iter()
+            .filter(|column| column.key)
+            .map(|column| column.name.clone())
+            .collect(),
+    }
 }

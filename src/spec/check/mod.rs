@@ -3,6 +3,7 @@
 //! The checks walk the tree, not the types, so that they also run on a file that cannot be read into types.
 
 mod aws;
+mod mysql;
 mod name;
 mod snowflake;
 mod source;
@@ -41,6 +42,7 @@ pub(crate) fn run(tree: &Node, env: &str, demands: Demands, faults: &mut Vec<Fau
     if demands == Demands::All && env != LOCAL {
         aws::require(&root.key("aws"), env, faults);
         snowflake::require(&root.key("snowflake"), env, faults);
+        mysql::require(&root.key("source"), env, faults);
     }
 }
 

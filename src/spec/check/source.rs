@@ -4,13 +4,15 @@ use crate::spec::code;
 use crate::spec::cursor::Cursor;
 use crate::spec::diagnostic::Fault;
 
-use super::name;
+use super::{mysql, name};
 
 const MOST_ATTEMPTS: i64 = 1000;
 
 pub(super) fn check(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
-    if source.key("type").text() == Some("files") {
-        files(source, faults);
+    match source.key("type").text() {
+        Some("files") => files(source, faults),
+        Some("mysql") => mysql::check(source, faults),
+        _ => {}
     }
 }
 

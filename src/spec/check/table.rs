@@ -9,7 +9,7 @@ use crate::spec::jsonpath::{JsonPath, Root};
 use crate::spec::sqltype::SqlType;
 use crate::spec::suggest;
 
-use super::name;
+use super::{mysql, name};
 
 /// Longest key of an S3 object.
 const LONGEST_KEY: usize = 1024;
@@ -26,14 +26,25 @@ pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
         faults.push(at.fault(code::TABLE, "the pipeline has no table").hint(hint));
     }
     unique(&tables, "table", faults);
+    let source = root.key("source").key("type");
+    let of_database = source.text() == Some("mysql");
     for table in &tables {
         name::identifier(&table.key("name"), "table", faults);
+        adopt(table, faults);
+        if of_database {
+            mysql::table(table, faults);
+            columns(table, true, false, faults);
+            adopt_needs_key(table, faults);
+            continue;
+        }
+        mysql::none_of(table, faults);
         prefix(&table.key("prefix"), faults);
         let flattens = flatten(&table.key("flatten"), faults);
-        columns(table, flattens, faults);
-        adopt(table, faults);
+        columns(table, flattens, true, faults);
     }
-    nested_prefixes(&tables, faults);
+    if !of_database {
+        nested_prefixes(&tables, faults);
+    }
 }
 
 /// Snowflake folds names without quotes to upper case, so names that differ only in case are the same.
@@ -56,7 +67,8 @@ fn unique(named: &[Cursor<'_>], what: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
+/// A row that has no key is told apart by the reader of a database, and by nothing in a file.
+fn columns(table: &Cursor<'_>, has_items: bool, needs_key: bool, faults: &mut Vec<Fault>) {
     let at = table.key("columns");
     let Some(columns) = at.items() else { return };
     let name = table.key("name").text().unwrap_or("this table");
@@ -66,7 +78,7 @@ fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
             at.fault(code::TABLE, message)
                 .hint("add `{ name = \"id\", type = \"NUMBER\", key = true }`"),
         );
-    } else if !columns.iter().any(|column| column.key("key").boolean() == Some(true)) {
+    } else if needs_key && !columns.iter().any(|column| column.key("key").boolean() == Some(true)) {
         let message = format!("`{name}` has no key, so its rows cannot be merged");
         faults.push(
             at.fault(code::TABLE, message)
@@ -75,9 +87,9 @@ fn columns(table: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
         );
     }
     unique(&columns, "column", faults);
-    former_names(&columns, flattens, faults);
+    former_names(&columns, has_items, faults);
     for column in &columns {
-        self::column(column, flattens, faults);
+        self::column(column, has_items, faults);
     }
 }
 
@@ -93,6 +105,18 @@ fn adopt(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
             let hint = "remove `was`, and give the column the name that it has in the table";
             faults.push(was.fault(code::ADOPT, message).hint(hint));
         }
+    }
+}
+
+/// Rows that are there already have no `_ROW`, by which rows without a key are told apart.
+fn adopt_needs_key(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    let columns = table.key("columns").items().unwrap_or_default();
+    if table.key("adopt").boolean() == Some(true)
+        && !columns.iter().any(|column| column.key("key").boolean() == Some(true))
+    {
+        let message = "an adopted table needs a key, so that its rows are found again";
+        let hint = "add `key = true` to the columns that tell its rows apart";
+        faults.push(table.key("adopt").fault(code::ADOPT, message).hint(hint));
     }
 }
 

@@ -1,0 +1,76 @@
+//! The stack `schedule`: a schedule for each table, which says what is to be read and how.
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::extract;
+use crate::graph::landing::stack;
+use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
+use crate::graph::snowflake::hash;
+use crate::graph::{Body, Graph, NodeId};
+use crate::model::{Model, MysqlSource, MysqlTable};
+use crate::spec::mysql::Overlap;
+use crate::spec::rate::Rate;
+
+/// Longest name of a schedule: <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html>.
+const LONGEST_NAME: usize = 64;
+
+/// Adds the stack.
+pub fn contribute(model: &Model, source: &MysqlSource, needs: Vec<NodeId>, graph: &mut Graph) -> anyhow::Result<()> {
+    let names = &model.names;
+    let group = names.resource("extract");
+    let function_arn = names.arn("lambda", &format!("function:{}", extract::function(model)));
+    let of_group = names.arn("scheduler", &format!("schedule-group/{group}"));
+    let invoke = Statement::allow(
+        "Extract",
+        Principal::Holder,
+        &["lambda:InvokeFunction"],
+        std::slice::from_ref(&function_arn),
+    );
+    let rate = Rate::of(&source.schedule).context("the schedule of the source")?;
+    let values = json!({
+        "role": {
+            "name": names.resource("schedule"),
+            "trust": service_trust_of("scheduler.amazonaws.com", json!(of_group), &names.account),
+            "policy": policy(&[invoke]),
+        },
+        "group": group,
+        "rate": { "expression": rate.expression, "zone": rate.zone },
+        "function_arn": function_arn,
+        "tables": source.tables.iter().map(schedule).collect::<Vec<_>>(),
+    });
+    let stack = stack(model, "schedule", "when the database is read", values)?;
+    graph.add("aws:schedule", needs, Body::Stack(stack));
+    Ok(())
+}
+
+fn schedule(table: &MysqlTable) -> Value {
+    let full = table.name.to_string();
+    let digest = hash(&full);
+    let short = digest.get(..8).unwrap_or(&digest);
+    let plain: String = full.replace('$', "-");
+    let name = match plain == full && full.len() <= LONGEST_NAME {
+        true => full.clone(),
+        false => format!("{}-{short}", plain.get(..LONGEST_NAME - 9).unwrap_or(&plain)),
+    };
+    json!({
+        "logical_id": format!("Read{full}{short}"),
+        "name": name,
+        "about": format!("Reads what is new in {full}"),
+        "input": input(table).to_string(),
+    })
+}
+
+/// What the function is told.
+fn input(table: &MysqlTable) -> Value {
+    json!({
+        "do": "extract",
+        "schema": table.name.schema,
+        "table": table.name.table,
+        "watermark": table.watermark,
+        "overlap": match table.overlap {
+            Overlap::Seconds(seconds) => json!({ "seconds": seconds }),
+            Overlap::Count(count) => json!({ "count": count }),
+        },
+    })
+}

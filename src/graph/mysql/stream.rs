@@ -1,0 +1,79 @@
+//! The stack `stream`: Kinesis, and Firehose that sorts records into a folder for each table.
+
+use serde_json::json;
+
+use crate::graph::landing::stack;
+use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
+use crate::graph::{Body, Graph, NodeId};
+use crate::model::{Model, MysqlSource};
+
+/// The folder of a record, as Firehose asks jq for it.
+const QUERY: &str = "{table: (.schema + \".\" + .table)}";
+
+/// Adds the stack.
+pub fn contribute(model: &Model, source: &MysqlSource, graph: &mut Graph) -> anyhow::Result<NodeId> {
+    let names = &model.names;
+    let landing = &model.landing;
+    let delivery = names.resource("delivery");
+    let log_group = format!("/aws/kinesisfirehose/{delivery}");
+    let delivery_arn = names.arn("firehose", &format!("deliverystream/{delivery}"));
+    let values = json!({
+        "stream": { "name": source.stream, "shards": source.shards },
+        "log_group": { "name": log_group },
+        "log_retention_days": model.log_retention_days,
+        "role": {
+            "name": names.resource("firehose"),
+            "trust": service_trust_of("firehose.amazonaws.com", json!(delivery_arn), &names.account),
+            "policy": deliver(model, source, &log_group),
+        },
+        "delivery": {
+            "name": delivery,
+            "bucket_arn": names.bucket_arn(&landing.bucket, None),
+            "prefix": format!("{}!{{partitionKeyFromQuery:table}}/!{{timestamp:yyyy/MM/dd/HH}}/", landing.prefix),
+            "error_prefix": format!("{}!{{firehose:error-output-type}}/!{{timestamp:yyyy/MM/dd}}/", landing.error_prefix),
+            "buffer_seconds": source.buffer_seconds,
+            "query": QUERY,
+        },
+    });
+    let stack = stack(model, "stream", "changes on their way to S3", values)?;
+    Ok(graph.add("aws:stream", vec![], Body::Stack(stack)))
+}
+
+/// What Firehose may do: <https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html#using-iam-s3>.
+fn deliver(model: &Model, source: &MysqlSource, log_group: &str) -> serde_json::Value {
+    let names = &model.names;
+    let bucket = &model.landing.bucket;
+    let written = [model.landing.prefix, model.landing.error_prefix]
+        .map(|prefix| names.bucket_arn(bucket, Some(&format!("{prefix}*"))));
+    policy(&[
+        Statement::allow(
+            "ReadStream",
+            Principal::Holder,
+            &[
+                "kinesis:DescribeStream",
+                "kinesis:GetShardIterator",
+                "kinesis:GetRecords",
+                "kinesis:ListShards",
+            ],
+            &[names.arn("kinesis", &format!("stream/{}", source.stream))],
+        ),
+        Statement::allow(
+            "WriteCurated",
+            Principal::Holder,
+            &["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+            &written,
+        ),
+        Statement::allow(
+            "FindCurated",
+            Principal::Holder,
+            &["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            &[names.bucket_arn(bucket, None)],
+        ),
+        Statement::allow(
+            "Logs",
+            Principal::Holder,
+            &["logs:PutLogEvents"],
+            &[names.arn("logs", &format!("log-group:{log_group}:log-stream:*"))],
+        ),
+    ])
+}

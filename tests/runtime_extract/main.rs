@@ -1,0 +1,18 @@
+//! The handler `extract` as it is deployed: the real binary, real servers, a real stream.
+//!
+//! Needs a Python with ministack (`PIPECTL_TEST_PYTHON`) and the servers that `scripts/mysql.sh` installs.
+
+#[allow(dead_code)]
+#[path = "../runtime_copy/cloud.rs"]
+mod cloud;
+mod compare;
+#[allow(dead_code)]
+#[path = "../runtime_copy/function.rs"]
+mod function;
+mod login;
+#[path = "../servers/mod.rs"]
+mod servers;
+mod throttled;
+mod types;
+mod watermark;
+mod world;
