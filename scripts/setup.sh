@@ -21,6 +21,9 @@ install_packages() {
     elif ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         packages+=(python3-venv)
     fi
+    # The tests of the CI examples stand in for GitHub, whose command line has jq built in.
+    command -v jq >/dev/null || packages+=(jq)
+    command -v git >/dev/null || packages+=(git)
     ((${#packages[@]})) || return 0
     command -v apt-get >/dev/null || fail "please install: ${packages[*]}"
     local as_root=()

@@ -52,6 +52,8 @@ step "clippy" cargo clippy --quiet --locked --all-targets -- -D warnings
 step "documentation" documentation
 step "build" cargo build --quiet --locked --all-targets
 step "documents say what is" "$python" -m unittest discover -q -s tests/docs
+step "critical path" "$python" -m unittest discover -q -s benches
+step "CI examples" "$python" -m unittest discover -q -s tests/ci
 step "local cloud (pytest)" "$python" -m pytest -q -p no:cacheprovider local/tests
 step "example data and judges" "$python" -m pytest -q -p no:cacheprovider tests/judges
 step "judges on what is rendered" judges

@@ -1,8 +1,8 @@
 -- create
-CREATE DATABASE IF NOT EXISTS {{ name }} COMMENT = {{ comment }}
+CREATE DATABASE IF NOT EXISTS {{ name }} DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = {{ comment }}
 
 -- alter
-ALTER DATABASE {{ name }} SET COMMENT = {{ comment }}
+ALTER DATABASE {{ name }} SET DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = {{ comment }}
 
 -- grants
 GRANT OWNERSHIP ON DATABASE {{ name }} TO ROLE {{ owner }} COPY CURRENT GRANTS

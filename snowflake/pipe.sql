@@ -1,5 +1,11 @@
+{% for anew in [false, true] %}
+{% if anew %}
+-- replace
+CREATE OR REPLACE PIPE {{ name }}
+{% else %}
 -- create
 CREATE PIPE IF NOT EXISTS {{ name }}
+{% endif %}
   AUTO_INGEST = TRUE
   ERROR_INTEGRATION = {{ error_integration }}
   AWS_SNS_TOPIC = {{ topic_arn }}
@@ -18,6 +24,7 @@ FROM (
 FILE_FORMAT = (FORMAT_NAME = {{ format }})
 ON_ERROR = SKIP_FILE
 
+{% endfor %}
 -- alter
 ALTER PIPE {{ name }} SET ERROR_INTEGRATION = {{ error_integration }}
 

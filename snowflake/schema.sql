@@ -1,10 +1,10 @@
 -- create
-CREATE SCHEMA IF NOT EXISTS {{ name }} WITH MANAGED ACCESS COMMENT = {{ comment }}
+CREATE SCHEMA IF NOT EXISTS {{ name }} WITH MANAGED ACCESS DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = {{ comment }}
 
 -- alter
 ALTER SCHEMA {{ name }} ENABLE MANAGED ACCESS
 
-ALTER SCHEMA {{ name }} SET COMMENT = {{ comment }}
+ALTER SCHEMA {{ name }} SET DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = {{ comment }}
 
 -- grants
 {% for role in users %}

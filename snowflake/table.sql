@@ -7,10 +7,11 @@ CREATE TABLE IF NOT EXISTS {{ name }} (
   PRIMARY KEY ({{ key }}) RELY
 {% endif %}
 )
+DATA_RETENTION_TIME_IN_DAYS = 1
 COMMENT = {{ comment }}
 
 -- alter
-ALTER TABLE {{ name }} SET COMMENT = {{ comment }}
+ALTER TABLE {{ name }} SET DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = {{ comment }}
 
 -- drop
 DROP TABLE IF EXISTS {{ name }}

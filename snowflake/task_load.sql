@@ -2,13 +2,20 @@
 CREATE OR ALTER TASK {{ name }}
   WAREHOUSE = {{ warehouse }}
   COMMENT = {{ comment }}
-  AFTER {{ root }}
-  WHEN SYSTEM$STREAM_HAS_DATA({{ stream_text }})
+  AFTER {{ parent }}
+{% if condition %}
+  WHEN {{ condition }}
+{% endif %}
 AS
 BEGIN
   BEGIN TRANSACTION;
-  {{ reject|indent(2) }};
-  {{ merge|indent(2) }};
+{% for merge in merges %}
+  {{ merge.reject|indent(2) }};
+  {{ merge.merge|indent(2) }};
+{% if merge.stage %}
+  {{ merge.stage|indent(2) }};
+{% endif %}
+{% endfor %}
   COMMIT;
 EXCEPTION
   WHEN OTHER THEN

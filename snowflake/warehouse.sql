@@ -9,5 +9,17 @@ GRANT USAGE ON WAREHOUSE {{ name }} TO ROLE {{ owner }}
 
 GRANT USAGE ON WAREHOUSE {{ name }} TO ROLE {{ loader }}
 
+-- undo type
+ALTER WAREHOUSE {{ name }} SET WAREHOUSE_TYPE = 'STANDARD'
+
+-- undo min_cluster_count
+ALTER WAREHOUSE {{ name }} SET MIN_CLUSTER_COUNT = 1
+
+-- undo max_cluster_count
+ALTER WAREHOUSE {{ name }} SET MAX_CLUSTER_COUNT = 1
+
+-- undo enable_query_acceleration
+ALTER WAREHOUSE {{ name }} SET ENABLE_QUERY_ACCELERATION = FALSE
+
 -- drop
 DROP WAREHOUSE IF EXISTS {{ name }}

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod graph;
 pub mod local;
 pub mod model;
+pub mod pace;
 pub mod plan;
 pub mod report;
 pub mod runtime;

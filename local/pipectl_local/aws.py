@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import aws_clock
+
 ACCOUNT = "000000000000"
 # Under AUTH a 12-digit access key id is the root of that account; ministack compares the secret with `test`.
 ROOT_SECRET = "test"
 START_SECONDS = 30.0
-STOP_SECONDS = 3.0
+# A database that stands in for RDS writes its pages before it ends.
+STOP_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class Credentials:
     session_token: str | None = None
 
 
-def child_environment(directory: Path, port: int, region: str, auth: bool) -> dict[str, str]:
+def child_environment(directory: Path, port: int, region: str, auth: bool, time_scale: float) -> dict[str, str]:
     """ministack's settings; nothing but 127.0.0.1, no docker, temporary files under `directory`."""
     scratch = directory / "tmp"
     scratch.mkdir(mode=0o700, exist_ok=True)
+    databases = directory / "databases"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MINISTACK_", "SNOWFLAKE_"))}
     return inherited | {
         "BIND_HOST": "127.0.0.1",
@@ -55,6 +59,13 @@ def child_environment(directory: Path, port: int, region: str, auth: bool) -> di
         "S3_DATA_DIR": str(scratch / "s3"),
         "TMPDIR": str(scratch),
         "LOG_LEVEL": "INFO",
+        aws_clock.VARIABLE: str(time_scale),
+        # An asynchronous call is tried again after one and two minutes: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(60 / time_scale),
+        "LAMBDA_ASYNC_RETRY_MAX_SECONDS": str(300 / time_scale),
+        "PIPECTL_LOCAL_DATABASES": str(databases),
+        # Functions inherit it, and trust the certificate of the databases that stand in for RDS.
+        "PIPECTL_DATABASE_CA": str(databases / "ca.pem"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])),
     }
@@ -63,12 +74,12 @@ def child_environment(directory: Path, port: int, region: str, auth: bool) -> di
 class Aws:
     """A running ministack."""
 
-    def __init__(self, directory: Path, port: int, region: str, auth: bool) -> None:
+    def __init__(self, directory: Path, port: int, region: str, auth: bool, time_scale: float) -> None:
         self.directory = directory
         self.region = region
         self.auth = auth
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = child_environment(directory, port, region, auth)
+        self._environment = child_environment(directory, port, region, auth, time_scale)
         self._process: subprocess.Popen[bytes] | None = None
         self._session: Any = None
 

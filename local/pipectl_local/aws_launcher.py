@@ -15,6 +15,7 @@ import signal
 import sys
 from typing import Any
 
+from . import aws_database, aws_stand_ins, simulation
 from .process import die_with_parent, kill_group
 
 FORWARDED_PROTO = b"x-forwarded-proto"
@@ -38,6 +39,8 @@ async def serve(bind: str) -> None:
     from hypercorn.config import Config
     from ministack.app import app
 
+    simulation.install()
+    aws_stand_ins.install()
     config = Config()
     config.bind = [bind]
     config.keep_alive_timeout = 75
@@ -53,6 +56,7 @@ async def serve(bind: str) -> None:
 def main() -> None:
     die_with_parent()
     asyncio.run(serve(f"127.0.0.1:{os.environ['GATEWAY_PORT']}"))
+    aws_database.stop_all()
     # ministack's worker threads may still wait on Lambda processes; those are in this process group.
     sys.stdout.flush()
     if os.getpgid(0) == os.getpid():

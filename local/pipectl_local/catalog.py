@@ -156,6 +156,27 @@ class View(Securable):
 
 
 @dataclass(eq=False)
+class Sequence(Securable):
+    physical: str = ""
+    start: int = 1
+    increment: int = 1
+    ordered: bool = False
+    kind = "SEQUENCE"
+
+
+@dataclass(eq=False)
+class Procedure(Securable):
+    """A stored procedure; `name` ends in its argument types, as Snowflake tells overloads apart."""
+
+    arguments: list[tuple[str, SfType, str | None]] = field(default_factory=list)
+    returns: str = ""
+    body: str = ""
+    as_caller: bool = False
+    strict: bool = False
+    kind = "PROCEDURE"
+
+
+@dataclass(eq=False)
 class FileFormat(Securable):
     type: str = "CSV"
     options: dict[str, Any] = field(default_factory=dict)

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import (copy_into, database, ddl, errors, grants, integration, pipe, privileges, query, roles, scripting, show, stage, stream, table, task,
-               view, warehouse)
+from . import (comment, copy_into, database, ddl, errors, grants, integration, pipe, privileges, procedure, query, roles, scripting, sequence, show,
+               stage, stream, table, task, view, warehouse)
 from .lexer import STRING, WORD, Cursor
 from .result import Result, done, status
 
@@ -23,7 +23,7 @@ CREATE: dict[tuple[str, ...], Creator] = {
     ("NOTIFICATION", "INTEGRATION"): integration.create_notification, ("DATABASE",): database.create_database, ("SCHEMA",): database.create_schema,
     ("FILE", "FORMAT"): stage.create_format, ("STAGE",): stage.create, ("TABLE",): table.create,
     ("TRANSIENT", "TABLE"): lambda c, k, m: table.create(c, k, m, transient=True), ("VIEW",): view.create, ("PIPE",): pipe.create,
-    ("STREAM",): stream.create, ("TASK",): task.create,
+    ("STREAM",): stream.create, ("TASK",): task.create, ("SEQUENCE",): sequence.create, ("PROCEDURE",): procedure.create,
 }
 ALTER: dict[tuple[str, ...], Handler] = {
     ("ROLE",): roles.alter, ("WAREHOUSE",): warehouse.alter, ("STORAGE", "INTEGRATION"): lambda c, k: integration.alter(c, k, "STORAGE"),
@@ -36,10 +36,11 @@ DROP: dict[tuple[str, ...], Handler] = {
     ("NOTIFICATION", "INTEGRATION"): integration.drop, ("DATABASE",): database.drop_database, ("SCHEMA",): database.drop_schema,
     ("FILE", "FORMAT"): lambda c, k: ddl.drop(c, k, "FILE FORMAT"), ("STAGE",): stage.drop, ("TABLE",): table.drop,
     ("VIEW",): lambda c, k: ddl.drop(c, k, "VIEW"), ("PIPE",): pipe.drop, ("STREAM",): stream.drop, ("TASK",): task.drop,
+    ("SEQUENCE",): sequence.drop, ("PROCEDURE",): procedure.drop,
 }
 DESCRIBE: dict[tuple[str, ...], Handler] = {
     ("INTEGRATION",): integration.describe, ("STORAGE", "INTEGRATION"): integration.describe, ("NOTIFICATION", "INTEGRATION"): integration.describe,
-    ("TABLE",): table.describe, ("VIEW",): table.describe,
+    ("TABLE",): table.describe, ("VIEW",): table.describe, ("STAGE",): stage.describe,
 }
 
 
@@ -147,9 +148,9 @@ ALTER[("SESSION",)] = alter_session
 VERBS: dict[str, Handler] = {
     "CREATE": create, "ALTER": lambda c, k: match(k, ALTER)(c, k), "DROP": lambda c, k: match(k, DROP)(c, k), "SHOW": show_verb,
     "DESC": describe, "DESCRIBE": describe, "GRANT": grants.grant, "REVOKE": grants.revoke, "BEGIN": begin, "START": begin, "COMMIT": commit,
-    "ROLLBACK": rollback, "USE": use, "EXECUTE": execute_verb, "COPY": copy, "LIST": stage.list_files, "LS": stage.list_files,
+    "CALL": lambda c, k: procedure.call(c, k, execute), "COMMENT": comment.run, "ROLLBACK": rollback, "USE": use, "EXECUTE": execute_verb, "COPY": copy, "LIST": stage.list_files, "LS": stage.list_files,
 }
-DDL = ("CREATE", "ALTER", "DROP", "GRANT", "REVOKE")
+DDL = ("CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "COMMENT")
 NEEDS_WAREHOUSE: tuple[str, ...] = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 
 

@@ -83,6 +83,18 @@ def set_return_value(context: "Context", value: str) -> None:
     context.task_run.return_value = value
 
 
+WAIT_UNITS = {"DAYS": 86400.0, "HOURS": 3600.0, "MINUTES": 60.0, "SECONDS": 1.0, "MILLISECONDS": 1e-3, "MICROSECONDS": 1e-6, "NANOSECONDS": 1e-9}
+
+
+def wait(context: "Context", amount: Any, unit: str = "SECONDS") -> str:
+    """https://docs.snowflake.com/en/sql-reference/functions/system_wait"""
+    if unit.upper() not in WAIT_UNITS:
+        raise errors.invalid_value(unit, "time_unit")
+    if context.cancelled.wait(float(amount) * WAIT_UNITS[unit.upper()]):
+        raise errors.execution("SQL execution canceled", "000604", "57014")
+    return f"waited {amount} {unit.lower()}"
+
+
 def typeof(context: "Context", value: Any) -> str:
     return type(value).__name__.upper()
 
@@ -96,6 +108,7 @@ SYSTEM: dict[str, Callable[..., Any]] = {
     "SYSTEM$TASK_DEPENDENTS_ENABLE": dependents_enable,
     "SYSTEM$TASK_RUNTIME_INFO": task_runtime_info,
     "SYSTEM$SET_RETURN_VALUE": set_return_value,
+    "SYSTEM$WAIT": wait,
 }
 
 

@@ -54,6 +54,7 @@ class Runner:
     altered: bool = False
     loaded: set[str] = field(default_factory=set)
     pending: list[Pending] = field(default_factory=list)
+    held: list[Pending] = field(default_factory=list)  # what came while the pipe is paused
     condition: threading.Condition = field(default_factory=threading.Condition)
     stopped: bool = False
     busy: bool = False
@@ -78,10 +79,19 @@ class Runner:
 
     def enqueue(self, keys: list[str]) -> None:
         with self.condition:
-            waiting = {p.key for p in self.pending}
+            waiting = {p.key for p in (*self.pending, *self.held)}
             for key in keys:
                 if key not in waiting and key not in self.loaded:
-                    self.pending.append(Pending(key, now()))
+                    (self.held if self.paused else self.pending).append(Pending(key, now()))
+            self.condition.notify_all()
+
+    def pause(self, paused: bool) -> None:
+        """A paused pipe still loads what was queued before, and keeps what comes until it is resumed."""
+        with self.condition:
+            self.paused = paused
+            if not paused:
+                self.pending += self.held
+                self.held.clear()
             self.condition.notify_all()
 
     def state(self) -> str:
@@ -161,7 +171,7 @@ class Runner:
                 self._retry(item)
 
     def _ready(self) -> Pending | None:
-        if not self.pending or self.state() != "RUNNING":
+        if not self.pending or self.state() not in ("RUNNING", "PAUSED"):
             return None
         moment = time.monotonic()
         return next((p for p in self.pending if p.due <= moment), None)
@@ -170,7 +180,7 @@ class Runner:
         """Until the next retry; a stopped pipe looks again in a while (a table or stage may come back)."""
         if not self.pending:
             return None
-        if self.state() != "RUNNING":
+        if self.state() not in ("RUNNING", "PAUSED"):
             return 1.0
         return max(0.01, min(p.due for p in self.pending) - time.monotonic())
 
@@ -321,8 +331,8 @@ def alter(context: "Context", cursor: Cursor) -> Result:
         cursor.finish()
         found.comment = "" if key == "COMMENT" else found.comment
         found.error_integration = None if key == "ERROR_INTEGRATION" else found.error_integration
-        runner.paused = False if key == "PIPE_EXECUTION_PAUSED" else runner.paused
-        runner.enqueue([])
+        if key == "PIPE_EXECUTION_PAUSED":
+            runner.pause(False)
         return done()
     cursor.expect("SET")
     known = {"PIPE_EXECUTION_PAUSED": reads_boolean, "COMMENT": reads_string, "ERROR_INTEGRATION": OPTIONS["ERROR_INTEGRATION"]}
@@ -334,8 +344,7 @@ def alter(context: "Context", cursor: Cursor) -> Result:
         found.error_integration = error_integration(context, options["ERROR_INTEGRATION"])
     found.comment = options.get("COMMENT", found.comment)
     if "PIPE_EXECUTION_PAUSED" in options:
-        runner.paused = options["PIPE_EXECUTION_PAUSED"]
-        runner.enqueue([])
+        runner.pause(options["PIPE_EXECUTION_PAUSED"])
     return done()
 
 
@@ -392,6 +401,5 @@ def status_json(context: "Context", name: tuple[str, ...]) -> str:
 
 def force_resume(context: "Context", name: tuple[str, ...]) -> str:
     found: Pipe = context.get("PIPE", name, "OPERATE", "OWNERSHIP")
-    found.runner.paused = False
-    found.runner.enqueue([])
+    found.runner.pause(False)
     return f"Pipe {display(*found.path)} successfully resumed."

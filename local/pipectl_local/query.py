@@ -10,7 +10,7 @@ import duckdb
 from sqlglot import exp
 
 from . import errors, functions, info_schema, privileges, result
-from .catalog import Stream, Table, View
+from .catalog import Sequence, Stream, Table, View
 from .engine import column_list
 from .lexer import display
 from .result import Field, Result
@@ -70,6 +70,11 @@ class SessionResolver:
 
     def stage(self, text: str) -> str:
         raise errors.unsupported("SELECT from a stage outside COPY INTO")
+
+    def sequence(self, path: tuple[str, ...]) -> str:
+        found = self.context.get("SEQUENCE", path, "USAGE")
+        assert isinstance(found, Sequence)
+        return f"store.q{found.physical}"
 
     def function(self, name: str, arguments: list[exp.Expression]) -> Any:
         return functions.evaluate(self.context, name, arguments, self.evaluate)

@@ -55,6 +55,11 @@ class TaskRun:
     condition: str | None = None
     database: Any = None
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran; `None` while it does."""
+        return round((self.completed - self.started).total_seconds(), 3) if self.started and self.completed else None
+
     def __post_init__(self) -> None:
         schema = self.task.parent
         self.database = schema.parent if schema else None
@@ -149,6 +154,18 @@ class Scheduler:
     def run_now(self, root: Task, config: str | None) -> None:
         self._launch(root, MANUAL, config)
 
+    def run_all(self) -> list[TaskRun]:
+        """Runs every started graph whose root's condition holds, one after another, and waits for them."""
+        runs: list[TaskRun] = []
+        roots = [t for t in self.cloud.account.all(Task) if t.state == "started" and not t.predecessors and not t.finalizes]
+        for root in sorted(roots, key=lambda t: t.path):
+            self._claim(root, wait=not root.overlapping)
+            try:
+                runs += self._graph(root, next(self._groups), now(), MANUAL, root.config)
+            finally:
+                self._release(root)
+        return runs
+
     def _launch(self, root: Task, origin: str, config: str | None) -> None:
         if origin != MANUAL:
             self._claim(root)
@@ -174,19 +191,25 @@ class Scheduler:
         except Exception:
             LOG.exception("task graph %s", root.full_name)
         finally:
-            with self._lock:
-                self._running[root.id] -= 1
-                self._lock.notify_all()
+            self._release(root)
 
-    def _graph(self, root: Task, group: int, scheduled: dt.datetime, origin: str, config: str | None) -> None:
+    def _release(self, root: Task) -> None:
+        with self._lock:
+            self._running[root.id] -= 1
+            self._lock.notify_all()
+
+    def _graph(self, root: Task, group: int, scheduled: dt.datetime, origin: str, config: str | None) -> list[TaskRun]:
+        runs: list[TaskRun] = []
+
         def run(member: Task) -> str:
             made = TaskRun(member, root, group, scheduled, origin, config, last_group=self._last_group.get(root.id))
+            runs.append(made)
             self._run_task(made)
             return made.state
 
         states = {root.full_name: run(root)}
         if states[root.full_name] == "SKIPPED":
-            return
+            return runs
         last = task.finalizer(self.cloud.account, root)
         for member in task.graph(self.cloud.account, root):
             if member is root or member is last or member.state != "started":
@@ -201,6 +224,7 @@ class Scheduler:
         else:
             root.failures = 0
             self._last_group[root.id] = group
+        return runs
 
     def _count_failure(self, root: Task) -> None:
         root.failures += 1

@@ -362,8 +362,8 @@ def check(text: str) -> None:
     Parser(text).program()
 
 
-def run(context: "Context", text: str, execute: Callable[["Context", str], Result]) -> Result:
-    """Run an anonymous block."""
+def run(context: "Context", text: str, execute: Callable[["Context", str], Result], keep_transaction: bool = False) -> Result:
+    """Run an anonymous block, or a procedure's; a transaction that was open before it stays so."""
     program = Parser(text).program()
     saved = dict(context.variables)
     context.variables |= {"SQLROWCOUNT": None, "SQLFOUND": None, "SQLNOTFOUND": None}
@@ -373,7 +373,8 @@ def run(context: "Context", text: str, execute: Callable[["Context", str], Resul
     except Returned as returned:
         value = returned.value
     finally:
-        context.session.rollback()
+        if not keep_transaction:
+            context.session.rollback()
         context.variables = saved
     return table(("anonymous block",), [(None if value is None else str(value),)])
 

@@ -51,7 +51,7 @@ def serve(directory: Path, auth: bool, region: str, time_scale: float) -> int:
         signal.signal(signum, lambda *_: stopping.set())
     began = time.monotonic()
     log_to(directory / "snowflake.log")
-    aws = Aws(directory, free_port(), region, auth)
+    aws = Aws(directory, free_port(), region, auth, time_scale)
     aws.start()
     try:
         return _serve(directory, state, aws, region, auth, time_scale, stopping, began)

@@ -6,6 +6,7 @@ https://docs.snowflake.com/en/sql-reference/sql/create-file-format
 """
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from . import ddl, errors, integration, privileges
@@ -187,6 +188,23 @@ def discard(context: "Context", found: Any) -> None:
 
 def drop(context: "Context", cursor: Cursor) -> Result:
     return ddl.drop(context, cursor, "STAGE", discard)
+
+
+def describe(context: "Context", cursor: Cursor) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/desc-stage"""
+    found: Stage = context.get("STAGE", context.path(cursor.name()), "USAGE", "READ", "OWNERSHIP")
+    cursor.finish()
+    given = found.file_format
+    if "name" in given:
+        formats = [("FORMAT_NAME", "String", display(*given["name"]), "")]
+    else:
+        formats = [("TYPE", "String", given.get("type", "CSV"), "CSV")]
+        formats += [(key, "String", str(value), "") for key, value in given.get("options", {}).items()]
+    rows = [("STAGE_FILE_FORMAT", *row) for row in formats]
+    rows += [("STAGE_LOCATION", "URL", "String", json.dumps([found.url]), ""),
+             ("STAGE_INTEGRATION", "STORAGE_INTEGRATION", "String", found.integration or "", ""),
+             ("DIRECTORY", "ENABLE", "Boolean", str(found.directory).lower(), "false")]
+    return table(("parent_property", "property", "property_type", "property_value", "property_default"), rows)
 
 
 def split_reference(text: str) -> tuple[tuple[str, ...], str]:

@@ -307,14 +307,18 @@ def drop_column(context: "Context", target: Table, column: Column) -> None:
 
 
 def change_type(context: "Context", target: Table, column: Column, wanted: SfType) -> None:
-    """Only widening, as in Snowflake: https://docs.snowflake.com/en/sql-reference/sql/alter-table-column"""
+    """Longer text and bytes, and another precision that holds every value:
+    https://docs.snowflake.com/en/sql-reference/sql/alter-table-column"""
     old = column.type
     same = old.kind == wanted.kind
     longer = old.kind in ("TEXT", "BINARY") and same
     wider = old.kind == "FIXED" and same and old.scale == wanted.scale
     if not (longer or wider or old == wanted):
         raise errors.compilation(f"cannot change column {column.name} from type {old.sql} to {wanted.sql}", "002108", "22000")
-    if wider and (wanted.precision or 0) < (old.precision or 0) or longer and (wanted.length or 0) < (old.length or 0):
+    whole = (wanted.precision or 0) - (wanted.scale or 0)
+    overflows = wider and (wanted.precision or 0) < (old.precision or 0) and context.session.scalar(
+        f"SELECT EXISTS (SELECT 1 FROM store.t{target.physical} WHERE abs({quote(column.name)}) >= {10 ** whole})")
+    if overflows or longer and (wanted.length or 0) < (old.length or 0):
         raise errors.compilation(f"cannot change column {column.name} from type {old.sql} to {wanted.sql} because reducing the "
                                  "length or precision of a column is not supported.", "002108", "22000")
     if wanted.duck != old.duck:

@@ -24,7 +24,7 @@ OPTIONS = {"WAREHOUSE": lambda c: c.word_or_string(), "SCHEDULE": reads_string, 
            "USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS": reads_integer}
 ROOT_ONLY = ("SCHEDULE", "ALLOW_OVERLAPPING_EXECUTION", "SUSPEND_TASK_AFTER_NUM_FAILURES", "CONFIG")
 KEPT = ("SUSPEND_TASK_AFTER_NUM_FAILURES", "USER_TASK_TIMEOUT_MS", "USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS")
-MAX_PREDECESSORS, MAX_GRAPH = 100, 1000
+MAX_PREDECESSORS, MAX_CHILDREN, MAX_GRAPH = 100, 100, 1000
 
 
 def interval_seconds(schedule: str) -> int | None:
@@ -186,6 +186,9 @@ def validate(context: "Context", wanted: Task, options: dict[str, Any], after: l
         raise errors.compilation("ERROR_INTEGRATION can only be set on the root task.", "091088")
     if len(after) > MAX_PREDECESSORS:
         raise errors.compilation("A task may have at most 100 predecessors.", "091076")
+    for parent in filter(None, (by_name(context.account, name) for name in after)):
+        if len([child for child in children(context.account, parent) if child.full_name != wanted.full_name]) >= MAX_CHILDREN:
+            raise errors.execution(f"Task {parent.full_name} may have at most {MAX_CHILDREN} child tasks.", "091077", "55000")
     if options.get("SCHEDULE"):
         check_schedule(options["SCHEDULE"])
     name = options.get("WAREHOUSE")

@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError, UnsupportedError
 
-from . import errors
+from . import errors, rewrites
 from .sftypes import SfType, make
 from .values import (call, cast, comparison, fit, fit_macro, formatted, is_variant, json_path, mismatch, object_construct, text_of, to_binary,
                      type_of)
@@ -34,6 +34,7 @@ class Resolver(Protocol):
     def target(self, path: tuple[str, ...]) -> tuple[str, dict[str, SfType]]: ...
     def table_function(self, path: tuple[str, ...], arguments: dict[str, exp.Expression]) -> str: ...
     def stage(self, text: str) -> str: ...
+    def sequence(self, path: tuple[str, ...]) -> str: ...
     def function(self, name: str, arguments: list[exp.Expression]) -> Any: ...
     def variable(self, name: str, bound: bool = False) -> Any: ...
 
@@ -168,6 +169,15 @@ class Translation:
     def _table_function(self, node: exp.TableFromRows) -> None:
         if isinstance(node.this, exp.Explode):
             return
+        if isinstance(node.this, exp.Generator):
+            self._stand_in(node, rewrites.generator(node.this), "GENERATOR")
+            return
+        if isinstance(node.this, exp.SplitToTable):
+            alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier("SPLIT_TO_TABLE", quoted=True))
+            split = rewrites.split_to_table(node.this)
+            split.set("alias", exp.TableAlias(this=alias.this))
+            node.replace(split)
+            return
         path: list[str] = []
         function = node.this
         while isinstance(function, exp.Dot):
@@ -288,6 +298,9 @@ class Translation:
 
     def _functions(self, tree: exp.Expression) -> exp.Expression:
         def replace(node: exp.Expression) -> exp.Expression:
+            if isinstance(node, exp.Column) and node.args.get("table") and node.name == "NEXTVAL":
+                path = tuple(node.args[k].name for k in ("catalog", "db", "table") if node.args.get(k))
+                return call("nextval", exp.Literal.string(self.resolver.sequence(path)))
             if isinstance(node, exp.Column) and not node.args.get("table") and isinstance(node.this, exp.Identifier):
                 try:
                     return literal(self.resolver.variable(node.name))
@@ -326,6 +339,8 @@ class Translation:
             if isinstance(path, exp.JSONPath):
                 return call("json_extract", node.this, exp.Literal.string(json_path(path)))
             return call("json_extract", node.this, path)
+        if (rewritten := rewrites.rewrite(node)) is not node:
+            return rewritten
         if isinstance(node, exp.Bracket) and node.expressions and isinstance(node.expressions[0], exp.Literal):
             key = node.expressions[0]
             path = f'$."{key.name}"' if key.is_string else f"$[{key.name}]"
@@ -340,6 +355,10 @@ class Translation:
             return node
         if isinstance(node, exp.ToChar):
             return formatted(node) if node.args.get("format") else text_of(node.this)
+        if isinstance(node, exp.TimeToStr) and isinstance(node.args.get("format"), exp.Literal):
+            # Snowflake pads the day in either case; sqlglot takes `dd` for one without.
+            node.set("format", exp.Literal.string(node.args["format"].name.replace("%-d", "%d")))
+            return node
         if isinstance(node, exp.ToDouble):
             return cast(node.this, make("FLOAT", []), bool(node.args.get("safe")))
         if isinstance(node, exp.ToBoolean):
@@ -375,7 +394,7 @@ def fakesnow_transforms() -> list[Callable[[exp.Expression], exp.Expression]]:
     """fakesnow's rewrites that are about expressions, loaded on first use."""
     if not _fakesnow:
         from fakesnow import transforms as t
-        _fakesnow.extend([t.regex_replace, t.regex_substr, t.values_columns, t.to_decimal, t.sample, t.array_agg_within_group,
+        _fakesnow.extend([t.regex_replace, t.values_columns, t.to_decimal, t.sample, t.array_agg_within_group,
                           t.array_agg, t.object_agg, t.dateadd_date_cast, t.dateadd_string_literal_timestamp_cast,
                           t.datediff_string_literal_timestamp_cast, t.random, t.split, t.sha256, t.haversine,
                           t.alias_in_join])

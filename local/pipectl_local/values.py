@@ -106,7 +106,7 @@ def mismatch(expected: int, found: int) -> errors.SnowflakeError:
 
 
 FORMATS = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "MON": "%b", "MMMM": "%B", "DD": "%d", "DY": "%a", "HH24": "%H", "HH12": "%I", "AM": "%p", "PM": "%p",
-           "MI": "%M", "SS": "%S", "FF3": "%g", "FF6": "%f", "TZHTZM": "%z"}
+           "MI": "%M", "SS": "%S", "FF3": "%g", "FF6": "%f", "FF9": "%n", "TZHTZM": "%z"}
 FORMAT_TOKEN = re.compile("|".join(sorted(FORMATS, key=len, reverse=True)) + r'|"[^"]*"|[^A-Za-z0-9]', re.I)
 
 

@@ -37,13 +37,18 @@ while True:
 """
 
 
-def code() -> bytes:
+def zipped(bootstrap: str) -> bytes:
+    """A deployment package whose `bootstrap` is this text."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         info = zipfile.ZipInfo("bootstrap")
         info.external_attr = (stat.S_IFREG | 0o755) << 16
-        archive.writestr(info, BOOTSTRAP)
+        archive.writestr(info, bootstrap)
     return buffer.getvalue()
+
+
+def code() -> bytes:
+    return zipped(BOOTSTRAP)
 
 
 def wait_for(test, seconds=15):

@@ -54,17 +54,27 @@ def test_load_skip_refresh_and_history(either, landing):
     by_name = {h["FILE_NAME"]: h for h in history}
     assert by_name["invoices/bad.json"]["STATUS"] == "Load failed" and "Error parsing JSON" in by_name["invoices/bad.json"]["FIRST_ERROR_MESSAGE"]
     assert by_name["invoices/2.json.gz"]["STATUS"] == "Loaded" and by_name["invoices/2.json.gz"]["ROW_COUNT"] == "2"
-    # paused: notifications are kept
-    either.sql(f"ALTER PIPE {pipe} SET PIPE_EXECUTION_PAUSED = TRUE")
+    # paused: notifications are kept, and count only once it is resumed
+    either.sql(f"ALTER PIPE {pipe} SET PIPE_EXECUTION_PAUSED = TRUE COMMENT = 'for a while'")
+    assert either.sql(f"SHOW PIPES IN DATABASE {d}")[0]["comment"] == "for a while"
+    received = status(either, pipe)["lastForwardedMessageTimestamp"]
     site.put("data/invoices/3.json", {"n": 3})
-    found = wait_status(either, pipe, lambda s: s["pendingFileCount"] == 1)
-    assert found["executionState"] == "PAUSED" and found["oldestPendingFilePath"] == "data/invoices/3.json"
+    found = wait_status(either, pipe, lambda s: s["lastForwardedMessageTimestamp"] != received)
+    assert found["executionState"] == "PAUSED" and found["pendingFileCount"] == 0
+    assert either.value(f"SELECT COUNT(*) FROM {d}.RAW.INVOICES") == "3"
     either.sql(f"ALTER PIPE {pipe} SET PIPE_EXECUTION_PAUSED = FALSE")
     either.wait(f"SELECT COUNT(*) FROM {d}.RAW.INVOICES", "4")
-    # a new pipe has no history
-    either.sql(f"DROP PIPE {pipe}")
-    either.sql(site.pipe_sql())
-    either.sql(f"ALTER PIPE {pipe} REFRESH")
+    # a new pipe has no history; it runs, whether the old one did or not, and REFRESH takes files by their age
+    either.sql(f"ALTER PIPE {pipe} SET PIPE_EXECUTION_PAUSED = TRUE COMMENT = 'old'")
+    either.sql(site.pipe_sql().replace("PIPE IF NOT EXISTS", "OR REPLACE PIPE", 1))
+    assert status(either, pipe)["executionState"] == "RUNNING" and either.sql(f"SHOW PIPES IN DATABASE {d}")[0]["comment"] == "c"
+    def refresh(unit, amount):
+        moment = either.value(f"""SELECT TO_CHAR(DATEADD('{unit}', {amount}, SYSDATE()), 'YYYY-MM-DD"T"HH24:MI:SS')""")
+        return either.sql(f"ALTER PIPE {pipe} REFRESH MODIFIED_AFTER = '{moment}Z'")
+    with pytest.raises(SqlError, match="7 days"):
+        refresh("DAY", -8)
+    assert refresh("DAY", 1) == []
+    refresh("MINUTE", -15)
     either.wait(f"SELECT COUNT(*) FROM {d}.RAW.INVOICES", "7")
     either.sql(f"""CREATE OR REPLACE STAGE {d}.RAW.LANDING URL = 's3://{site.bucket}/data/' STORAGE_INTEGRATION = {site.integration}
         FILE_FORMAT = (FORMAT_NAME = '{d}.RAW.JSON_LINES')""")

@@ -206,3 +206,8 @@ def test_names_and_text_are_only_data(cloud):
     assert cloud.sql("""SELECT * FROM "we'ird;db"."s.p"."t""x" """) == [{"a'b": "it's; --", "select": "1"}]
     assert cloud.sql("""SELECT ? AS A, ? AS B""", bindings={"1": {"type": "TEXT", "value": "'; DROP"}, "2": {"type": "FIXED", "value": "5"}}) == [{"A": "'; DROP", "B": "5"}]
     cloud.sql('''DROP DATABASE "we'ird;db"''')
+
+
+def test_wait(cloud):
+    assert cloud.value("SELECT SYSTEM$WAIT(10, 'MILLISECONDS')") == "waited 10 milliseconds"
+    fails(cloud, "001008", "SELECT SYSTEM$WAIT(1, 'FORTNIGHTS')")

@@ -93,3 +93,12 @@ def test_runs_of_one_graph_do_not_overlap(tk):
     tk.wait("SELECT COUNT(*) FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'SLOW')) WHERE STATE = 'SUCCEEDED'", "3")
     runs = tk.sql("SELECT QUERY_START_TIME AS S, COMPLETED_TIME AS E FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'SLOW')) ORDER BY 1")
     assert all(float(a["E"]) <= float(b["S"]) for a, b in zip(runs, runs[1:])), runs
+
+
+def test_a_task_has_at_most_100_children(tk):
+    """https://docs.snowflake.com/en/user-guide/tasks-graphs"""
+    tk.sql("CREATE OR ALTER TASK TK.S.ROOT WAREHOUSE = TK_WH SCHEDULE = '1 MINUTE' AS SELECT 1")
+    for number in range(100):
+        tk.sql(f"CREATE OR ALTER TASK TK.S.KID_{number} WAREHOUSE = TK_WH AFTER TK.S.ROOT AS SELECT 1")
+    tk.sql("CREATE OR ALTER TASK TK.S.KID_0 WAREHOUSE = TK_WH AFTER TK.S.ROOT AS SELECT 2")
+    fails(tk, "091077", "CREATE OR ALTER TASK TK.S.KID_100 WAREHOUSE = TK_WH AFTER TK.S.ROOT AS SELECT 1")

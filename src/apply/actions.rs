@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
+use futures::future::try_join_all;
 
 use crate::aws::apply::Note;
+use crate::aws::recover::GivenUp;
 use crate::aws::runtime::Runtime;
 use crate::aws::{self, Aws};
 use crate::graph::Graph;
@@ -28,6 +30,8 @@ pub struct Hands {
     pub names: Names,
     /// The runtime, where one was found.
     pub runtime: Option<Runtime>,
+    /// Resources that the user gave up on the way out of a failure.
+    pub given_up: GivenUp,
 }
 
 impl Hands {
@@ -35,12 +39,14 @@ impl Hands {
     pub async fn act(&self, action: &Action, note: Note<'_>) -> anyhow::Result<()> {
         match action {
             Action::Sql { role, sql } => self.sql(*role, sql).await.map(drop),
-            Action::ReplacePipe { pipe, statements } => self.replace_pipe(pipe, statements, note).await,
+            Action::PausePipe { pipe, mark } => self.pause_pipe(pipe, mark, note).await.map(drop),
+            Action::ReplacePipe { pipe, create, mark } => self.replace_pipe(pipe, create, mark, note).await,
+            Action::RefreshPipe { pipe, create, mark } => self.refresh_pipe(pipe, create, mark).await,
             Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,
-            Action::DeployStack { stack } => self.deploy_stack(stack, note).await,
-            Action::DeleteStack { stack } => aws::apply::delete(&self.aws, stack, note).await,
+            Action::DeployStack { stack, losing } => self.deploy_stack(stack, losing, note).await,
+            Action::DeleteStack { stack } => aws::recover::delete(&self.aws, stack, &self.given_up, note).await,
             Action::DeleteBucket { bucket } => aws::buckets::delete(&self.aws, bucket, note).await,
             Action::Upload { bucket, .. } => {
                 let runtime = self.runtime.as_ref().context("the runtime was not looked for")?;
@@ -50,27 +56,32 @@ impl Hands {
         }
     }
 
-    async fn deploy_stack(&self, name: &str, note: Note<'_>) -> anyhow::Result<()> {
+    async fn deploy_stack(&self, name: &str, losing: &[String], note: Note<'_>) -> anyhow::Result<()> {
         let (_, stack) = self
             .graph
             .stacks()
             .find(|(_, stack)| stack.name == name)
             .with_context(|| format!("no stack {name} in the graph"))?;
-        let mut parameters = BTreeMap::new();
-        for (key, parameter) in &stack.parameters {
+        let values = stack.parameters.iter().map(|(key, parameter)| async move {
             let value = match parameter {
-                Parameter::RuntimeKey => self
-                    .runtime
-                    .as_ref()
-                    .context("the runtime was not looked for")?
-                    .key
-                    .clone(),
+                Parameter::RuntimeKey => {
+                    let runtime = self.runtime.as_ref().context("the runtime was not looked for")?;
+                    runtime.key.clone()
+                }
                 Parameter::Integration { name, property } => self.integration_property(name, property).await?,
                 Parameter::Output { stack, output } => aws::observe::output(&self.aws, stack, output).await?,
             };
-            parameters.insert(key.clone(), value);
-        }
-        aws::apply::deploy(&self.aws, stack, &parameters, &self.names.bucket("artifacts"), note).await
+            anyhow::Ok((key.clone(), value))
+        });
+        let parameters: BTreeMap<String, String> = try_join_all(values).await?.into_iter().collect();
+        let wanted = aws::apply::Wanted {
+            stack,
+            parameters,
+            artifact_bucket: &self.names.bucket("artifacts"),
+            losing,
+            given_up: &self.given_up,
+        };
+        aws::apply::deploy(&self.aws, wanted, note).await
     }
 
     /// The name of the Snowflake role that `actor` stands for.

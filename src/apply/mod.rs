@@ -3,24 +3,28 @@
 //! A failure stops only what needs the failed step. The only module that changes anything in the clouds.
 
 mod actions;
+mod pipe;
 mod snowflake;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::events::made;
 use crate::graph::NodeId;
 use crate::plan::{Plan, Step};
 
 pub use actions::Hands;
 
-/// Steps that run at the same time. CloudFormation and Snowflake both throttle far above it.
-const AT_ONCE: usize = 8;
+/// Steps that run at the same time. Snowflake documents no bound for statements that need no warehouse and answers 429
+/// beyond what it takes (<https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests>); those are sent
+/// again after a pause, so that a busy account slows a deploy down and does not end it.
+const AT_ONCE: usize = 32;
 
 /// What happens while a plan is carried out.
 #[derive(Debug, Clone)]
@@ -70,14 +74,8 @@ pub struct Stops {
 
 /// Carries out `plan`, all of it unless something in `stops` comes first.
 pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>, stops: Stops) -> Results {
-    let mut run = Run {
-        planned: plan.steps.iter().map(|step| step.id.clone()).collect(),
-        waiting: plan.steps.iter().collect(),
-        outcomes: BTreeMap::new(),
-        events,
-        hands,
-        stops,
-    };
+    let (tell, mut made) = unbounded_channel();
+    let mut run = Run::new(plan, events, tell, hands, stops);
     let mut running = JoinSet::new();
     loop {
         run.start_ready(&mut running);
@@ -94,9 +92,10 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
                 run.start_again_what_was_stopped().await;
                 break;
             }
+            Some((stack, resource)) = made.recv() => run.made(&stack, &resource),
             Some(ended) = running.join_next() => {
                 if let Ok((id, outcome)) = ended {
-                    run.outcomes.insert(id, outcome);
+                    run.end(id, outcome);
                 }
             }
         }
@@ -112,15 +111,72 @@ pub async fn run(plan: &Plan, hands: Arc<Hands>, events: UnboundedSender<Event>,
 }
 
 struct Run<'a> {
-    planned: BTreeSet<NodeId>,
-    waiting: Vec<&'a Step>,
+    /// Steps that wait, with the number of steps that each still waits for.
+    waiting: BTreeMap<&'a NodeId, (&'a Step, usize)>,
+    /// Steps that need a step.
+    needed_by: BTreeMap<&'a NodeId, Vec<&'a Step>>,
+    /// Steps that need only some resources of a stack, by its step, with those that are not made yet.
+    parts: BTreeMap<&'a NodeId, Vec<(&'a Step, BTreeSet<&'static str>)>>,
+    /// Steps and the stacks that they need no more of, though these are not done.
+    met_early: BTreeSet<(NodeId, NodeId)>,
+    /// Steps that wait for nothing but their turn.
+    ready: VecDeque<&'a Step>,
     outcomes: BTreeMap<NodeId, Outcome>,
     events: UnboundedSender<Event>,
+    tell: UnboundedSender<Made>,
     hands: Arc<Hands>,
     stops: Stops,
 }
 
-impl Run<'_> {
+/// A stack's step, and a resource of it that is made.
+type Made = (NodeId, String);
+
+impl<'a> Run<'a> {
+    fn new(
+        plan: &'a Plan,
+        events: UnboundedSender<Event>,
+        tell: UnboundedSender<Made>,
+        hands: Arc<Hands>,
+        stops: Stops,
+    ) -> Self {
+        let enough: BTreeMap<&NodeId, _> = hands
+            .graph
+            .nodes()
+            .iter()
+            .map(|node| (&node.id, &node.enough))
+            .collect();
+        let planned: BTreeSet<&NodeId> = plan.steps.iter().map(|step| &step.id).collect();
+        let mut run = Run {
+            waiting: BTreeMap::new(),
+            needed_by: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            met_early: BTreeSet::new(),
+            ready: VecDeque::new(),
+            outcomes: BTreeMap::new(),
+            events,
+            tell,
+            hands: hands.clone(),
+            stops,
+        };
+        for step in &plan.steps {
+            // A need that no step of the plan has is met already.
+            let needs: BTreeSet<&NodeId> = step.needs.iter().filter(|need| planned.contains(need)).collect();
+            for need in &needs {
+                run.needed_by.entry(need).or_default().push(step);
+                if let Some(resources) = enough.get(&step.id).and_then(|enough| enough.get(need)) {
+                    let missing = resources.iter().copied().collect();
+                    run.parts.entry(need).or_default().push((step, missing));
+                }
+            }
+            if needs.is_empty() {
+                run.ready.push_back(step);
+            } else {
+                run.waiting.insert(&step.id, (step, needs.len()));
+            }
+        }
+        run
+    }
+
     fn start_ready(&mut self, running: &mut JoinSet<(NodeId, Outcome)>) {
         if self.stops.interrupted.is_cancelled() {
             return;
@@ -128,75 +184,107 @@ impl Run<'_> {
         if self.stops.lost.is_cancelled() {
             self.give_up_the_rest();
         }
-        self.give_up_the_hopeless();
-        // A need that no step of the plan has is met already.
-        let is_met = |need: &NodeId| !self.planned.contains(need) || self.outcomes.get(need) == Some(&Outcome::Done);
-        let has_ended = |need: &NodeId| !self.planned.contains(need) || self.outcomes.contains_key(need);
-        let is_ready = |step: &&&Step| match step.always {
-            true => step.needs.iter().all(has_ended),
-            false => step.needs.iter().all(is_met),
-        };
-        let (ready, waiting): (Vec<&Step>, Vec<&Step>) = self.waiting.iter().partition(is_ready);
-        let room = AT_ONCE.saturating_sub(running.len());
-        for step in ready.iter().take(room) {
-            running.spawn(carry_out((*step).clone(), self.hands.clone(), self.events.clone()));
+        while running.len() < AT_ONCE
+            && let Some(step) = self.ready.pop_front()
+        {
+            running.spawn(self.carry_out(step));
         }
-        self.waiting = ready.into_iter().skip(room).chain(waiting).collect();
+    }
+
+    fn carry_out(&self, step: &Step) -> impl Future<Output = (NodeId, Outcome)> + use<> {
+        carry_out(step.clone(), self.hands.clone(), self.events.clone(), self.tell.clone())
+    }
+
+    /// Notes that a resource of a stack is made. What needs no more of the stack does not wait for its end.
+    fn made(&mut self, stack: &NodeId, resource: &str) {
+        let mut enough = Vec::new();
+        for (step, missing) in self.parts.get_mut(stack).into_iter().flatten() {
+            if missing.remove(resource) && missing.is_empty() {
+                enough.push(*step);
+            }
+        }
+        for step in enough {
+            self.met_early.insert((step.id.clone(), stack.clone()));
+            self.meet(step);
+        }
+    }
+
+    /// One need of a step is met.
+    fn meet(&mut self, step: &'a Step) {
+        if let Some((_, missing)) = self.waiting.get_mut(&step.id) {
+            *missing -= 1;
+            if *missing == 0 {
+                self.waiting.remove(&step.id);
+                self.ready.push_back(step);
+            }
+        }
+    }
+
+    /// Notes how a step ended. What needed it may be ready now; after a failure it ends here, and what needs that.
+    fn end(&mut self, id: NodeId, outcome: Outcome) {
+        let mut ended = vec![(id, outcome)];
+        while let Some((id, outcome)) = ended.pop() {
+            for step in self.needed_by.get(&id).cloned().unwrap_or_default() {
+                if outcome == Outcome::Done || step.always {
+                    if !self.met_early.contains(&(step.id.clone(), id.clone())) {
+                        self.meet(step);
+                    }
+                } else if self.waiting.remove(&step.id).is_some() {
+                    ended.push((step.id.clone(), self.not_started(&step.id, format!("it needs {id}"))));
+                }
+            }
+            self.outcomes.insert(id, outcome);
+        }
     }
 
     async fn start_again_what_was_stopped(&mut self) {
-        let steps: Vec<&Step> = self.waiting.iter().filter(|step| step.always).copied().collect();
-        for step in steps {
-            let work = carry_out(step.clone(), self.hands.clone(), self.events.clone());
+        let waiting = self.waiting.values().map(|(step, _)| *step);
+        let steps: Vec<&Step> = waiting.chain(self.ready.iter().copied()).collect();
+        for step in steps.into_iter().filter(|step| step.always) {
+            let work = self.carry_out(step);
             if let Ok((id, outcome)) = tokio::time::timeout(LAST_RITES, work).await {
                 self.outcomes.insert(id, outcome);
             }
         }
     }
 
-    /// Steps that need a failed one end here, and those that need them.
-    fn give_up_the_hopeless(&mut self) {
-        loop {
-            let failed = |need: &&NodeId| {
-                matches!(
-                    self.outcomes.get(*need),
-                    Some(Outcome::Failed(_) | Outcome::NotStarted(_))
-                )
-            };
-            let hopeless = self.waiting.iter().filter(|step| !step.always).find_map(|step| {
-                step.needs
-                    .iter()
-                    .find(failed)
-                    .map(|need| (step.id.clone(), need.clone()))
-            });
-            let Some((id, need)) = hopeless else { return };
-            self.give_up(&id, format!("it needs {need}"));
-        }
-    }
-
-    /// Without the lease nothing new starts.
+    /// Without the lease nothing new starts but what starts again what was stopped.
     fn give_up_the_rest(&mut self) {
-        let rest = self.waiting.iter().filter(|step| !step.always);
-        for id in rest.map(|step| step.id.clone()).collect::<Vec<_>>() {
-            self.give_up(&id, "the lease was lost".to_owned());
+        let (kept, given_up): (Vec<&Step>, Vec<&Step>) = self.ready.drain(..).partition(|step| step.always);
+        self.ready = kept.into();
+        for step in given_up {
+            let outcome = self.not_started(&step.id, "the lease was lost".to_owned());
+            self.end(step.id.clone(), outcome);
+        }
+        while let Some(step) = self.waiting.values().map(|(step, _)| *step).find(|step| !step.always) {
+            self.waiting.remove(&step.id);
+            let outcome = self.not_started(&step.id, "the lease was lost".to_owned());
+            self.end(step.id.clone(), outcome);
         }
     }
 
-    fn give_up(&mut self, id: &NodeId, why: String) {
+    fn not_started(&self, id: &NodeId, why: String) -> Outcome {
         let outcome = Outcome::NotStarted(why);
         // Nobody listens any more when the reporter is gone; the results still tell.
         let _ = self
             .events
             .send(Event::Ended(id.clone(), outcome.clone(), Duration::ZERO));
-        self.waiting.retain(|step| step.id != *id);
-        self.outcomes.insert(id.clone(), outcome);
+        outcome
     }
 }
 
-async fn carry_out(step: Step, hands: Arc<Hands>, events: UnboundedSender<Event>) -> (NodeId, Outcome) {
+async fn carry_out(
+    step: Step,
+    hands: Arc<Hands>,
+    events: UnboundedSender<Event>,
+    tell: UnboundedSender<Made>,
+) -> (NodeId, Outcome) {
     let started = Instant::now();
     let _ = events.send(Event::Started(step.id.clone()));
     let note = |text: String| {
+        if let Some(resource) = made(&text) {
+            let _ = tell.send((step.id.clone(), resource.to_owned()));
+        }
         let _ = events.send(Event::Note(step.id.clone(), text));
     };
     let mut outcome = Outcome::Done;
@@ -209,3 +297,6 @@ async fn carry_out(step: Step, hands: Arc<Hands>, events: UnboundedSender<Event>
     let _ = events.send(Event::Ended(step.id.clone(), outcome.clone(), started.elapsed()));
     (step.id, outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The Snowflake actions: statements, waiting for pipes, suspending and resuming a task graph.
+//! The Snowflake actions: statements, the handshake, suspending and resuming a task graph.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,11 @@ use anyhow::{Context, bail};
 use super::Hands;
 use crate::aws::apply::Note;
 use crate::graph::object::Actor;
+use crate::pace::Pace;
 use crate::snowflake::client::{Client, ResultSet, SnowflakeError, Statement};
 use crate::snowflake::ident::{Name, literal};
 
-/// How long a pipe or a task graph may take to come to rest.
+/// How long a task graph may take to come to rest.
 const REST: Duration = Duration::from_secs(600);
 /// How long AWS may take until a fresh role or policy is seen everywhere:
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>.
@@ -26,23 +27,32 @@ impl Hands {
 
     /// Runs one statement as `actor`.
     pub(super) async fn sql(&self, actor: Actor, sql: &str) -> anyhow::Result<ResultSet> {
-        let mut statement = Statement::new(sql).role(self.role(actor)?.last());
-        if let Some((_, target)) = self.snowflake.as_ref().filter(|_| needs_warehouse(sql)) {
-            statement = statement.warehouse(target.warehouse.last());
-        }
-        let started = Instant::now();
+        // What defines ends within a second or two, and being answered at once saves the looks; what computes can take
+        // long, and must be cancelled when the run is.
+        let mut statement = if needs_warehouse(sql) {
+            let warehouse = self.snowflake.as_ref().map(|(_, target)| &target.warehouse);
+            warehouse.map_or_else(
+                || Statement::new(sql),
+                |name| Statement::new(sql).warehouse(name.last()),
+            )
+        } else {
+            Statement::quick(sql)
+        };
+        statement = statement.role(self.role(actor)?.last());
+        let (started, mut pace) = (Instant::now(), Pace::default());
         loop {
             match self.client()?.execute(statement.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if is_propagating(sql, &error) && started.elapsed() < PROPAGATION => {
-                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    pace.pause().await;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    async fn ask(&self, actor: Actor, sql: String) -> anyhow::Result<String> {
+    /// The single value of a query.
+    pub(super) async fn ask(&self, actor: Actor, sql: String) -> anyhow::Result<String> {
         let answer = self.sql(actor, &sql).await?;
         Ok(answer.scalar().unwrap_or_default().to_owned())
     }
@@ -58,28 +68,6 @@ impl Hands {
         value.with_context(|| format!("DESC INTEGRATION {name} does not tell {property}"))
     }
 
-    /// Makes a pipe anew as Snowflake advises, and loads the files that arrived from the pause on; rows that come twice
-    /// by that are merged by their key:
-    /// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#recreating-pipes>.
-    pub(super) async fn replace_pipe(&self, pipe: &Name, statements: &[String], note: Note<'_>) -> anyhow::Result<()> {
-        let format = "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'";
-        let now = format!(
-            "SELECT TO_CHAR(CONVERT_TIMEZONE('UTC', DATEADD('MINUTE', -1, CURRENT_TIMESTAMP()))::TIMESTAMP_NTZ, {format})"
-        );
-        let paused = self.ask(Actor::Loader, now).await?;
-        self.sql(
-            Actor::Loader,
-            &format!("ALTER PIPE {pipe} SET PIPE_EXECUTION_PAUSED = TRUE"),
-        )
-        .await?;
-        self.drain_pipe(pipe, note).await?;
-        for statement in statements {
-            self.sql(Actor::Loader, statement).await?;
-        }
-        let refresh = format!("ALTER PIPE {pipe} REFRESH MODIFIED_AFTER = {}", literal(&paused));
-        self.sql(Actor::Loader, &refresh).await.map(drop)
-    }
-
     /// Has Snowflake list the bucket through the role. What AWS does not know everywhere yet is tried again.
     pub(super) async fn check_handshake(&self, integration: &Name, location: &str) -> anyhow::Result<()> {
         let check = format!(
@@ -87,7 +75,7 @@ impl Hands {
             literal(&integration.to_string()),
             literal(location)
         );
-        let started = Instant::now();
+        let (started, mut pace) = (Instant::now(), Pace::default());
         loop {
             let answer = self.ask(Actor::Deployer, check.clone()).await?;
             let answer: serde_json::Value =
@@ -100,46 +88,18 @@ impl Hands {
                     "Snowflake cannot list {location} through {integration}: {answer}\n  hint: see the trust of the read role with `pipectl status`, then run the same command again"
                 );
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-
-    async fn drain_pipe(&self, pipe: &Name, note: Note<'_>) -> anyhow::Result<()> {
-        let started = Instant::now();
-        loop {
-            let status = self
-                .ask(
-                    Actor::Loader,
-                    format!("SELECT SYSTEM$PIPE_STATUS({})", literal(&pipe.to_string())),
-                )
-                .await?;
-            let status: serde_json::Value = serde_json::from_str(&status).context("reading SYSTEM$PIPE_STATUS")?;
-            let pending = status
-                .get("pendingFileCount")
-                .and_then(serde_json::Value::as_u64)
-                .unwrap_or(0);
-            if pending == 0 {
-                return Ok(());
-            }
-            if started.elapsed() > REST {
-                bail!(
-                    "pipe {pipe} still has {pending} files to load after {} s\n  hint: see `pipectl status`, then run the same command again",
-                    REST.as_secs()
-                );
-            }
-            note(format!("waits for {pending} files"));
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            pace.pause().await;
         }
     }
 
     /// Suspends the root, so that no run starts, and waits for the one that is running.
     pub(super) async fn suspend_graph(&self, root: &Name, note: Note<'_>) -> anyhow::Result<()> {
         self.sql(Actor::Loader, &format!("ALTER TASK {root} SUSPEND")).await?;
-        let (_, target) = self.snowflake.as_ref().context("the pipeline has no [snowflake]")?;
+        let schema = root.parent().context("the root task has no schema")?;
+        let database = schema.parent().context("the root task's schema has no database")?;
         let running = format!(
-            "SELECT COUNT(*) FROM TABLE({}.INFORMATION_SCHEMA.TASK_HISTORY(SCHEDULED_TIME_RANGE_START => DATEADD('HOUR', -2, CURRENT_TIMESTAMP()))) WHERE STATE = 'EXECUTING' AND SCHEMA_NAME = {}",
-            target.database,
-            literal(target.raw_schema.last()),
+            "SELECT COUNT(*) FROM TABLE({database}.INFORMATION_SCHEMA.TASK_HISTORY(SCHEDULED_TIME_RANGE_START => DATEADD('HOUR', -2, CURRENT_TIMESTAMP()))) WHERE STATE = 'EXECUTING' AND SCHEMA_NAME = {}",
+            literal(schema.last()),
         );
         let started = Instant::now();
         loop {
@@ -189,12 +149,12 @@ impl Hands {
 
 /// DML and table functions compute; DDL and SHOW do not.
 fn needs_warehouse(sql: &str) -> bool {
-    sql.starts_with("MERGE") || sql.contains("TABLE(")
+    sql.starts_with("MERGE") || sql.starts_with("UPDATE") || sql.contains("TABLE(")
 }
 
 /// A pipe subscribes to the topic as it is made, and the topic's policy may not be seen everywhere yet.
 fn is_propagating(sql: &str, error: &SnowflakeError) -> bool {
     let text = error.to_string();
-    sql.starts_with("CREATE PIPE")
+    (sql.starts_with("CREATE PIPE") || sql.starts_with("CREATE OR REPLACE PIPE"))
         && (text.contains("not authorized to perform") || text.contains("Subscribe") || text.contains("assum"))
 }

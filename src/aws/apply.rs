@@ -1,201 +1,91 @@
-//! Stacks are made, changed and deleted here, always through a change set.
+//! Stacks are made and changed here, always through a change set.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use aws_sdk_cloudformation::error::ProvideErrorMetadata;
-use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, ChangeSetType, Parameter, Tag};
+use anyhow::bail;
+use aws_sdk_cloudformation::types::ChangeSetType;
 
 use super::Aws;
-use super::events::{Watch, is_missing, status};
+use super::changeset::{self, Order};
+use super::events::Watch;
 use super::failure::explain;
-use super::status::{Next, is_success, next};
+use super::observe;
+use super::recover::{GivenUp, Ready, finish, left_behind, ready};
+use super::replacement::{Effect, from_changes};
 use crate::graph::stack::Stack;
-
-/// Longest template that is sent inline:
-/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>.
-const INLINE_LIMIT: usize = 51_200;
 
 /// Hears what happens meanwhile.
 pub type Note<'a> = &'a (dyn Fn(String) + Send + Sync);
 
+/// What a stack is brought to.
+pub struct Wanted<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    /// Values of its parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Bucket that a long template goes through.
+    pub artifact_bucket: &'a str,
+    /// Resources whose loss the plan named.
+    pub losing: &'a [String],
+    /// Resources that the user gave up on the way out of a failure.
+    pub given_up: &'a GivenUp,
+}
+
 /// Brings a stack to its template and parameters.
-pub async fn deploy(
-    aws: &Aws,
-    stack: &Stack,
-    parameters: &BTreeMap<String, String>,
-    artifact_bucket: &str,
-    note: Note<'_>,
-) -> anyhow::Result<()> {
-    let kind = if ready(aws, &stack.name, note).await? {
-        ChangeSetType::Update
-    } else {
-        ChangeSetType::Create
+pub async fn deploy(aws: &Aws, wanted: Wanted<'_>, note: Note<'_>) -> anyhow::Result<()> {
+    let stack = wanted.stack;
+    let ready = ready(aws, &stack.name, wanted.given_up, note).await?;
+    let imports = ready == Ready::Create && left_behind(aws, stack).await?;
+    if imports {
+        note("takes in again what a former stack left".to_owned());
+    }
+    let parameters = wanted.parameters.iter();
+    let order = Order {
+        stack,
+        kind: match ready {
+            Ready::Update => ChangeSetType::Update,
+            Ready::Create => ChangeSetType::Create,
+        },
+        parameters: parameters
+            .map(|(key, value)| (key.clone(), Some(value.clone())))
+            .collect(),
+        artifact_bucket: wanted.artifact_bucket,
+        imports,
     };
-    let change_set = format!("pipectl-{}", uuid::Uuid::new_v4());
-    let body = stack.yaml().context("writing the template")?;
-    let request = aws
-        .cloudformation
-        .create_change_set()
-        .stack_name(&stack.name)
-        .change_set_name(&change_set)
-        .change_set_type(kind)
-        .capabilities(Capability::CapabilityNamedIam)
-        .set_tags(Some(
-            stack
-                .tags
-                .iter()
-                .map(|(key, value)| Tag::builder().key(key).value(value).build())
-                .collect(),
-        ))
-        .set_parameters(Some(
-            parameters
-                .iter()
-                .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build())
-                .collect(),
-        ));
-    let request = if body.len() <= INLINE_LIMIT {
-        request.template_body(body)
-    } else {
-        request.template_url(upload_template(aws, &stack.name, body, artifact_bucket).await?)
-    };
-    request
-        .send()
-        .await
-        .map_err(|error| explain(&format!("cloudformation:CreateChangeSet of {}", stack.name), error))?;
-    if !has_changes(aws, &stack.name, &change_set).await? {
+    let made = changeset::create(aws, order).await?;
+    let Some(changes) = &made.changes else {
         note("no change".to_owned());
-        let delete = aws
-            .cloudformation
-            .delete_change_set()
-            .stack_name(&stack.name)
-            .change_set_name(&change_set);
-        delete
-            .send()
-            .await
-            .map_err(|error| explain("cloudformation:DeleteChangeSet", error))?;
-        return Ok(());
+        return changeset::delete(aws, &made.stack, &made.name).await;
+    };
+    let live = match ready {
+        Ready::Update => observe::template(aws, &stack.name).await?,
+        Ready::Create => serde_json::Value::Null,
+    };
+    let unnamed: Vec<String> = from_changes(changes, &live, &stack.template)
+        .iter()
+        .filter(|effect| !wanted.losing.contains(&effect.resource))
+        .filter_map(Effect::loss)
+        .collect();
+    if !unnamed.is_empty() {
+        changeset::delete(aws, &made.stack, &made.name).await?;
+        bail!(
+            "nothing of stack {} was changed: CloudFormation would lose what the plan did not name, {}\n  hint: run the same command again; its plan names it now",
+            stack.name,
+            unnamed.join("; ")
+        );
     }
     let mut watch = Watch::start(aws, &stack.name).await?;
     let execute = aws
         .cloudformation
         .execute_change_set()
         .stack_name(&stack.name)
-        .change_set_name(&change_set);
+        .change_set_name(&made.name)
+        // A first creation that fails leaves nothing that would stand in the way of the next one. What was taken in must
+        // never be deleted.
+        .set_retain_except_on_create((!imports).then_some(true));
     execute
         .send()
         .await
         .map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {}", stack.name), error))?;
-    finish(&mut watch, &stack.name, note).await
-}
-
-async fn finish(watch: &mut Watch<'_>, stack: &str, note: Note<'_>) -> anyhow::Result<()> {
-    let status = watch.end(note).await?.unwrap_or_else(|| "DELETE_COMPLETE".to_owned());
-    if is_success(&status) {
-        return Ok(());
-    }
-    let causes = if watch.failures().is_empty() {
-        String::new()
-    } else {
-        format!("\n    {}", watch.failures().join("\n    "))
-    };
-    bail!(
-        "stack {stack} ended in {status}{causes}\n  hint: correct the cause and run the same command again; it goes on from here"
-    )
-}
-
-/// Brings the stack out of a status that forbids an update. True when it exists and can be updated, false when it is to
-/// be created.
-async fn ready(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<bool> {
-    // Each recovery leads to another status; more than a handful means that something works against it.
-    for _ in 0..6 {
-        let Some(found) = status(aws, stack).await? else {
-            return Ok(false);
-        };
-        match next(&found) {
-            Next::Update => return Ok(true),
-            Next::Create => return Ok(false),
-            Next::Wait => {
-                note(format!("waits: the stack is in {found}"));
-                Watch::start(aws, stack).await?.end(note).await?;
-            }
-            Next::Recreate | Next::DeleteAgain => {
-                note(format!("deletes the stack: it is in {found}"));
-                delete(aws, stack, note).await?;
-            }
-            Next::ContinueRollback => {
-                note("continues the rollback".to_owned());
-                let mut watch = Watch::start(aws, stack).await?;
-                let request = aws.cloudformation.continue_update_rollback().stack_name(stack).send();
-                request
-                    .await
-                    .map_err(|error| explain("cloudformation:ContinueUpdateRollback", error))?;
-                watch.end(note).await?;
-            }
-        }
-    }
-    bail!(
-        "stack {stack} does not come to rest\n  hint: look at its events in the CloudFormation console, then run the same command again"
-    )
-}
-
-async fn has_changes(aws: &Aws, stack: &str, change_set: &str) -> anyhow::Result<bool> {
-    let mut pause = Duration::from_millis(100);
-    loop {
-        let answer = aws
-            .cloudformation
-            .describe_change_set()
-            .stack_name(stack)
-            .change_set_name(change_set)
-            .send()
-            .await
-            .map_err(|error| explain(&format!("cloudformation:DescribeChangeSet of {stack}"), error))?;
-        let reason = answer.status_reason().unwrap_or_default();
-        match answer.status() {
-            Some(ChangeSetStatus::CreateComplete) => return Ok(true),
-            // The two texts that CloudFormation uses for an empty change set.
-            Some(ChangeSetStatus::Failed)
-                if reason.contains("didn't contain changes") || reason.contains("No updates are to be performed") =>
-            {
-                return Ok(false);
-            }
-            Some(ChangeSetStatus::Failed) => bail!("the change set of stack {stack} failed: {reason}"),
-            _ => {}
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(2));
-    }
-}
-
-/// Deletes a stack and waits until it is gone.
-pub async fn delete(aws: &Aws, stack: &str, note: Note<'_>) -> anyhow::Result<()> {
-    if status(aws, stack).await?.is_none() {
-        return Ok(());
-    }
-    let mut watch = Watch::start(aws, stack).await?;
-    let request = aws.cloudformation.delete_stack().stack_name(stack).send();
-    match request.await {
-        Ok(_) => {}
-        Err(error) if is_missing(error.message()) => return Ok(()),
-        Err(error) => return Err(explain(&format!("cloudformation:DeleteStack of {stack}"), error)),
-    }
-    match watch.end(note).await? {
-        None => Ok(()),
-        Some(_) => finish(&mut watch, stack, note).await,
-    }
-}
-
-async fn upload_template(aws: &Aws, stack: &str, body: String, bucket: &str) -> anyhow::Result<String> {
-    let key = format!("templates/{stack}-{}.yaml", crate::graph::snowflake::hash(&body));
-    let put = aws
-        .s3
-        .put_object()
-        .bucket(bucket)
-        .key(&key)
-        .body(body.into_bytes().into());
-    put.send()
-        .await
-        .map_err(|error| explain(&format!("s3:PutObject of s3://{bucket}/{key}"), error))?;
-    Ok(format!("https://{bucket}.s3.amazonaws.com/{key}"))
+    finish(aws, &mut watch, &stack.name, note).await
 }

@@ -14,6 +14,7 @@ use super::Aws;
 use super::diff;
 use super::failure::explain;
 use super::observe::LiveStacks;
+use crate::pace::Pace;
 use crate::plan::{DriftedResource, PropertyChange};
 
 /// How long CloudFormation may look at one stack.
@@ -71,7 +72,7 @@ async fn of_stack(aws: &Aws, stack: &str) -> anyhow::Result<Vec<DriftedResource>
 
 async fn wait(aws: &Aws, stack: &str, id: &str) -> anyhow::Result<()> {
     let started = Instant::now();
-    let mut pause = Duration::from_millis(200);
+    let mut pace = Pace::default();
     loop {
         let request = aws.cloudformation.describe_stack_drift_detection_status();
         let answer = request.stack_drift_detection_id(id).send().await.map_err(|error| {
@@ -91,8 +92,7 @@ async fn wait(aws: &Aws, stack: &str, id: &str) -> anyhow::Result<()> {
             ),
             _ => {}
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(2));
+        pace.pause().await;
     }
 }
 

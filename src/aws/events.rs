@@ -1,24 +1,57 @@
 //! What CloudFormation tells while it works on a stack.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::fmt;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
-use aws_sdk_cloudformation::types::StackEvent;
+use aws_sdk_cloudformation::types::{EventFilter, OperationEvent, StackEvent};
 
 use super::Aws;
 use super::failure::explain;
 use super::status::is_final;
-
-/// Longest pause between two looks; tools that look every 5 to 30 s waste most of a short deploy.
-const SLOWEST: Duration = Duration::from_secs(2);
+use crate::pace::Pace;
 
 /// Watches one operation on one stack.
 pub struct Watch<'a> {
     aws: &'a Aws,
     stack: String,
     seen: HashSet<String>,
-    failures: Vec<String>,
+}
+
+/// Why something failed, as an event tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Its name in the template; the stack's own name for the stack.
+    pub resource: String,
+    /// Its CloudFormation type.
+    pub kind: String,
+    /// The status that it came to.
+    pub status: String,
+    /// What the service said.
+    pub reason: String,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cause {
+            resource,
+            kind,
+            status,
+            reason,
+        } = self;
+        write!(f, "{resource} ({kind}): {status}: {reason}")
+    }
+}
+
+/// The type that events of a stack itself have.
+const STACK: &str = "AWS::CloudFormation::Stack";
+
+/// Those of resources; those of the stack where no resource tells anything.
+fn telling(mut causes: Vec<Cause>) -> Vec<Cause> {
+    if causes.iter().any(|cause| cause.kind != STACK) {
+        causes.retain(|cause| cause.kind != STACK);
+    }
+    causes
 }
 
 impl<'a> Watch<'a> {
@@ -28,16 +61,14 @@ impl<'a> Watch<'a> {
             aws,
             stack: stack.to_owned(),
             seen: HashSet::new(),
-            failures: Vec::new(),
         };
         watch.fresh().await?;
-        watch.failures.clear();
         Ok(watch)
     }
 
     /// Waits until the stack is in a final status and gives it; `None` when the stack is gone. `note` hears each event.
     pub async fn end(&mut self, note: &(dyn Fn(String) + Send + Sync)) -> anyhow::Result<Option<String>> {
-        let mut pause = Duration::from_millis(200);
+        let mut pace = Pace::default();
         loop {
             for event in self.fresh().await? {
                 note(event);
@@ -49,14 +80,8 @@ impl<'a> Watch<'a> {
                     return Ok(other);
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 3 / 2).min(SLOWEST);
+            pace.pause().await;
         }
-    }
-
-    /// Why resources failed, first cause first.
-    pub fn failures(&self) -> &[String] {
-        &self.failures
     }
 
     async fn fresh(&mut self) -> anyhow::Result<Vec<String>> {
@@ -81,11 +106,16 @@ impl<'a> Watch<'a> {
         for event in events.iter().rev() {
             if self.seen.insert(event.event_id().unwrap_or_default().to_owned()) {
                 texts.push(text(event));
-                self.failures.extend(failure(event));
             }
         }
         Ok(texts)
     }
+}
+
+/// The resource that a note of [`Watch::end`] tells to be made. One that is changed tells nothing: a rollback changes
+/// resources, too.
+pub fn made(note: &str) -> Option<&str> {
+    note.strip_suffix(" CREATE_COMPLETE")
 }
 
 fn text(event: &StackEvent) -> String {
@@ -96,18 +126,75 @@ fn text(event: &StackEvent) -> String {
     format!("{} {}", event.logical_resource_id().unwrap_or_default(), status)
 }
 
-fn failure(event: &StackEvent) -> Option<String> {
+fn failure(event: &StackEvent) -> Option<Cause> {
     let status = event.resource_status()?.as_str().to_owned();
     let reason = event.resource_status_reason().unwrap_or_default();
     // A resource that was stopped because another failed tells nothing.
     let told = status.ends_with("_FAILED") && !reason.contains("cancelled") && !reason.is_empty();
-    told.then(|| {
-        let (id, kind) = (
-            event.logical_resource_id().unwrap_or_default(),
-            event.resource_type().unwrap_or_default(),
-        );
-        format!("{id} ({kind}): {status}: {reason}")
+    told.then(|| Cause {
+        resource: event.logical_resource_id().unwrap_or_default().to_owned(),
+        kind: event.resource_type().unwrap_or_default().to_owned(),
+        status,
+        reason: reason.to_owned(),
     })
+}
+
+/// Whether an operation on the stack started with this event.
+fn is_start(event: &StackEvent) -> bool {
+    let status = event
+        .resource_status()
+        .map(|status| status.as_str())
+        .unwrap_or_default();
+    let of_stack = event.resource_type() == Some(STACK) && event.physical_resource_id() == event.stack_id();
+    let by_user = event.resource_status_reason() == Some("User Initiated");
+    let begins = matches!(
+        status,
+        "CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS" | "DELETE_IN_PROGRESS" | "IMPORT_IN_PROGRESS"
+    );
+    of_stack && (begins || (by_user && status.ends_with("ROLLBACK_IN_PROGRESS")))
+}
+
+/// Why the last operation on a stack failed, first cause first.
+pub async fn last_failures(aws: &Aws, stack: &str) -> anyhow::Result<Vec<Cause>> {
+    let mut causes = Vec::new();
+    let request = aws.cloudformation.describe_stack_events().stack_name(stack);
+    let mut pages = request.into_paginator().send();
+    // The newest comes first.
+    'pages: while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| explain(&format!("cloudformation:DescribeStackEvents of {stack}"), error))?;
+        for event in page.stack_events() {
+            causes.extend(failure(event));
+            if is_start(event) {
+                break 'pages;
+            }
+        }
+    }
+    causes.reverse();
+    if causes.iter().any(|cause| cause.reason.contains("DescribeEvents")) {
+        causes.extend(invalid(aws, stack).await?);
+    }
+    Ok(telling(causes))
+}
+
+/// What the validation before a deployment found; the stack's events only say that it found something:
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeEvents.html>.
+async fn invalid(aws: &Aws, stack: &str) -> anyhow::Result<Vec<Cause>> {
+    let only_failed = EventFilter::builder().failed_events(true).build();
+    let request = aws.cloudformation.describe_events().stack_name(stack);
+    let answer = request
+        .filters(only_failed)
+        .send()
+        .await
+        .map_err(|error| explain(&format!("cloudformation:DescribeEvents of {stack}"), error))?;
+    let cause = |event: &OperationEvent| {
+        Some(Cause {
+            resource: event.logical_resource_id()?.to_owned(),
+            kind: event.resource_type().unwrap_or_default().to_owned(),
+            status: event.validation_name().unwrap_or("not valid").to_owned(),
+            reason: event.validation_status_reason()?.to_owned(),
+        })
+    };
+    Ok(answer.operation_events().iter().filter_map(cause).collect())
 }
 
 /// CloudFormation answers with a ValidationError for a stack that is not there.

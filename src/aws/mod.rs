@@ -2,13 +2,16 @@
 
 pub mod apply;
 pub mod buckets;
+pub mod changeset;
 pub mod diff;
 pub mod drift;
-mod events;
+pub mod events;
 pub mod failure;
 pub mod lease;
 pub mod manifest;
 pub mod observe;
+pub mod recover;
+pub mod replacement;
 pub mod runtime;
 pub mod session;
 pub mod status;

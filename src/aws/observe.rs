@@ -6,6 +6,8 @@ use aws_sdk_cloudformation::types::{Stack, TemplateStage};
 use futures::future::try_join_all;
 use serde_json::Value;
 
+use super::events::last_failures;
+use super::status::is_failure;
 use super::{Aws, failure::explain};
 use crate::model::names::Names;
 
@@ -22,6 +24,8 @@ pub struct LiveStack {
     pub tags: BTreeMap<String, String>,
     /// Its outputs.
     pub outputs: BTreeMap<String, String>,
+    /// Why its last operation failed, where its status says that one did.
+    pub causes: Vec<String>,
 }
 
 impl LiveStack {
@@ -99,6 +103,12 @@ async fn live(aws: &Aws, stack: Stack) -> anyhow::Result<(String, LiveStack)> {
             ))
         })
         .collect();
+    let causes = if is_failure(&status) {
+        let causes = last_failures(aws, &name).await?;
+        causes.iter().map(ToString::to_string).collect()
+    } else {
+        Vec::new()
+    };
     let template = if status == "REVIEW_IN_PROGRESS" {
         Value::Null
     } else {
@@ -112,11 +122,13 @@ async fn live(aws: &Aws, stack: Stack) -> anyhow::Result<(String, LiveStack)> {
             parameters,
             tags: tags(&stack),
             outputs: outputs(&stack),
+            causes,
         },
     ))
 }
 
-async fn template(aws: &Aws, name: &str) -> anyhow::Result<Value> {
+/// The template of a stack as it was sent; null when it is not plain YAML.
+pub async fn template(aws: &Aws, name: &str) -> anyhow::Result<Value> {
     let answer = aws
         .cloudformation
         .get_template()

@@ -12,10 +12,30 @@ pub enum Next {
     Create,
     /// Its rollback stopped half-way and is continued first.
     ContinueRollback,
+    /// Its update stopped half-way, as somebody asked for, and is rolled back first.
+    RollBack,
     /// Something is under way and is waited for.
     Wait,
-    /// Its deletion stopped half-way and is tried again.
+    /// Its deletion stopped half-way and is tried again; then it is made anew.
     DeleteAgain,
+    /// No call of CloudFormation leads out of it but the deletion of the stack.
+    Stuck,
+}
+
+impl Next {
+    /// What a deploy does about it, in words that follow "a deploy".
+    pub fn words(self) -> &'static str {
+        match self {
+            Next::Update => "updates it",
+            Next::Recreate => "deletes what is left of it and makes it anew",
+            Next::Create => "makes it",
+            Next::ContinueRollback => "continues the rollback and updates it",
+            Next::RollBack => "rolls it back and updates it",
+            Next::Wait => "waits until that has ended",
+            Next::DeleteAgain => "deletes the rest and makes it anew",
+            Next::Stuck => "cannot help: delete the stack by hand, what it imported stays; then deploy again",
+        }
+    }
 }
 
 /// What follows from `status`.
@@ -24,10 +44,17 @@ pub fn next(status: &str) -> Next {
         "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" => Next::Recreate,
         "REVIEW_IN_PROGRESS" => Next::Create,
         "UPDATE_ROLLBACK_FAILED" => Next::ContinueRollback,
+        "UPDATE_FAILED" => Next::RollBack,
+        "IMPORT_ROLLBACK_FAILED" => Next::Stuck,
         "DELETE_FAILED" => Next::DeleteAgain,
         other if other.ends_with("_IN_PROGRESS") => Next::Wait,
         _ => Next::Update,
     }
+}
+
+/// Whether something failed that a person must hear of: the stack's events tell what.
+pub fn is_failure(status: &str) -> bool {
+    status.ends_with("_FAILED") || status == "ROLLBACK_COMPLETE"
 }
 
 /// Whether an operation came to its end.
@@ -55,5 +82,9 @@ mod tests {
         assert_eq!(next("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"), Next::Wait);
         assert_eq!(next("UPDATE_ROLLBACK_COMPLETE"), Next::Update);
         assert_eq!(next("DELETE_FAILED"), Next::DeleteAgain);
+        assert_eq!(next("UPDATE_FAILED"), Next::RollBack);
+        assert_eq!(next("IMPORT_ROLLBACK_COMPLETE"), Next::Update);
+        assert_eq!(next("IMPORT_ROLLBACK_FAILED"), Next::Stuck);
+        assert_eq!(next("IMPORT_IN_PROGRESS"), Next::Wait);
     }
 }

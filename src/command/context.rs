@@ -22,6 +22,8 @@ use crate::spec::{self, Document, Report};
 pub enum Failure {
     /// Errors in the file.
     File(Box<Report>),
+    /// Ctrl-C before anything was changed.
+    Interrupted,
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -38,6 +40,8 @@ impl From<Report> for Failure {
     }
 }
 
+const INTERRUPTED: &str = "interrupted; nothing was changed";
+
 impl Failure {
     /// For people.
     pub fn text(&self, style: &Style) -> String {
@@ -48,6 +52,7 @@ impl Failure {
                 let _ = report.write(&mut text, style.is_on());
                 text
             }
+            Failure::Interrupted => format!("{} {INTERRUPTED}\n", style.error("error:")),
             Failure::Other(error) => format!("{} {}\n", style.error("error:"), explained(error)),
         }
     }
@@ -56,6 +61,7 @@ impl Failure {
     pub fn json(&self) -> Value {
         match self {
             Failure::File(report) => json!({ "errors": report }),
+            Failure::Interrupted => json!({ "errors": [{ "message": INTERRUPTED }] }),
             Failure::Other(error) => json!({ "errors": [{ "message": explained(error) }] }),
         }
     }

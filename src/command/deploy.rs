@@ -12,10 +12,11 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::diff::{observe, planned};
-use super::leased::{Wait, leased, or_interrupted};
+use super::leased::{Wait, leased, or_interrupted, unless_interrupted};
 use super::{Format, Global};
 use crate::apply::{Hands, Results, Stops};
 use crate::aws::manifest;
+use crate::aws::recover::GivenUp;
 use crate::aws::runtime::Runtime;
 use crate::graph::snowflake::hash;
 use crate::plan::Plan;
@@ -38,14 +39,37 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     #[command(flatten)]
+    given_up: Abandon,
+    /// Leave RESOURCE of STACK as it is where its rollback failed, and go on with the others; may be given again
+    #[arg(long, value_name = "STACK/RESOURCE", value_parser = of_stack)]
+    skip: Vec<String>,
+    #[command(flatten)]
     wait: Wait,
+}
+
+/// Resources that a deletion leaves behind.
+#[derive(Debug, Clone, Args)]
+pub struct Abandon {
+    /// Leave RESOURCE of STACK where it is when the deletion of that stack has failed; may be given again
+    #[arg(long, value_name = "STACK/RESOURCE", value_parser = of_stack)]
+    pub retain: Vec<String>,
+}
+
+/// The name of a resource of a stack, as a failure tells it.
+fn of_stack(text: &str) -> Result<String, String> {
+    let is_whole = text
+        .split_once('/')
+        .is_some_and(|(stack, resource)| !stack.is_empty() && !resource.is_empty());
+    is_whole
+        .then(|| text.to_owned())
+        .ok_or_else(|| "write STACK/RESOURCE, as the failure named it".to_owned())
 }
 
 /// Plans, asks, applies, reports.
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let kept = options.plan.as_deref().map(SavedPlan::read).transpose()?;
     let loaded = load(global)?;
-    let clouds = connect(&loaded, &progress::say).await?;
+    let clouds = unless_interrupted(async { Ok(connect(&loaded, &progress::say).await?) }).await?;
     // Held from before the clouds are read: what is planned is what is there when it is carried out.
     leased(&loaded, &clouds, options.wait.time(), async |stops| {
         deploy(global, options, kept, &loaded, &clouds, stops).await
@@ -79,11 +103,22 @@ async fn deploy(
         if global.format == Format::Json {
             outln!("{:#}", result::json(&plan, None, &[]));
         }
+        if global.verbose {
+            progress::say(&clouds.calls());
+        }
         return Ok(ExitCode::SUCCESS);
     }
     or_interrupted(&stops, consent(&plan, options)).await?;
     let definition = definition(loaded)?;
-    let results = carry_out(global, &plan, loaded, clouds, observed.runtime, Some(definition), stops).await?;
+    let extras = Extras {
+        runtime: observed.runtime,
+        definition: Some(definition),
+        given_up: GivenUp {
+            skipped: options.skip.clone(),
+            retained: options.given_up.retain.clone(),
+        },
+    };
+    let results = carry_out(global, &plan, loaded, clouds, extras, stops).await?;
     let next = format!("{} deploy", invocation(global));
     finish(global, &plan, &results, started, &next, &style)
 }
@@ -113,14 +148,24 @@ pub fn finish(
     })
 }
 
+/// What a plan is carried out with, besides the clouds.
+#[derive(Default)]
+pub struct Extras {
+    /// The runtime, where one was looked for.
+    pub runtime: Option<Runtime>,
+    /// Hash of what a deploy makes, for the manifest.
+    pub definition: Option<String>,
+    /// Resources that the user gave up on the way out of a failure.
+    pub given_up: GivenUp,
+}
+
 /// Applies a plan with progress; Ctrl-C stops it at once and leaves a state from which the same command goes on.
 pub async fn carry_out(
     global: &Global,
     plan: &Plan,
     loaded: &Loaded,
     clouds: &Clouds,
-    runtime: Option<Runtime>,
-    definition: Option<String>,
+    extras: Extras,
     stops: Stops,
 ) -> anyhow::Result<Results> {
     let names = &loaded.model.names;
@@ -130,14 +175,15 @@ pub async fn carry_out(
         snowflake,
         graph: loaded.graph.clone(),
         names: names.clone(),
-        runtime,
+        runtime: extras.runtime,
+        given_up: extras.given_up,
     });
     let (events, heard) = unbounded_channel();
     let shown = tokio::spawn(Progress::of(plan, global.no_color, global.verbose).follow(heard));
     let results = crate::apply::run(plan, hands, events, stops).await;
     // The reporter ends with the last event.
     let _ = shown.await;
-    if let (true, Some(definition)) = (results.all_done(), definition) {
+    if let (true, Some(definition)) = (results.all_done(), extras.definition) {
         manifest::write(&clouds.aws, names, &definition).await?;
     }
     if global.verbose {

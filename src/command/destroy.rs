@@ -7,10 +7,11 @@ use std::time::Instant;
 use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
-use super::deploy::{carry_out, confirm, finish, invocation};
-use super::leased::{Wait, leased, or_interrupted};
+use super::deploy::{Abandon, Extras, carry_out, confirm, finish, invocation};
+use super::leased::{Wait, leased, or_interrupted, unless_interrupted};
 use super::{Format, Global};
 use crate::apply::Stops;
+use crate::aws::recover::GivenUp;
 use crate::aws::{buckets, manifest, observe};
 use crate::graph::object::Kind;
 use crate::plan::remove::{Found, plan};
@@ -29,13 +30,15 @@ pub struct Options {
     #[arg(long)]
     delete_data: bool,
     #[command(flatten)]
+    given_up: Abandon,
+    #[command(flatten)]
     wait: Wait,
 }
 
 /// Removes the pipeline.
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let loaded = load(global)?;
-    let clouds = connect(&loaded, &progress::say).await?;
+    let clouds = unless_interrupted(async { Ok(connect(&loaded, &progress::say).await?) }).await?;
     leased(&loaded, &clouds, options.wait.time(), async |stops| {
         destroy(global, options, &loaded, &clouds, stops).await
     })
@@ -60,13 +63,23 @@ async fn destroy(
         if global.format == Format::Json {
             outln!("{:#}", result::json(&plan, None, &kept));
         }
+        if global.verbose {
+            progress::say(&clouds.calls());
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if !options.yes {
         let question = format!("Remove {}/{}?", plan.pipeline, plan.environment);
         or_interrupted(&stops, confirm(&question)).await?;
     }
-    let results = carry_out(global, &plan, loaded, clouds, None, None, stops).await?;
+    let extras = Extras {
+        given_up: GivenUp {
+            retained: options.given_up.retain.clone(),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let results = carry_out(global, &plan, loaded, clouds, extras, stops).await?;
     if global.format == Format::Json {
         outln!("{:#}", result::json(&plan, Some(&results), &kept));
         return Ok(if results.all_done() {

@@ -1,5 +1,6 @@
 //! `pipectl diff`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,10 +8,12 @@ use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::{Format, Global};
+use crate::aws::changeset::foresee;
 use crate::aws::{drift, observe, runtime};
 use crate::graph::Body;
-use crate::plan::make::{World, plan};
+use crate::plan::make::{World, checks, plan};
 use crate::plan::saved::{Basis, SavedPlan};
+use crate::plan::stacks::differing;
 use crate::report::out::out;
 use crate::report::style::Style;
 use crate::report::{plan as report, progress, render};
@@ -97,14 +100,24 @@ pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observe
         }
     };
     let (stacks, objects) = tokio::try_join!(observe::stacks(&clouds.aws, names, &wanted), objects)?;
+    let findings = match (&clouds.snowflake, loaded.model.snowflake()) {
+        (Some(client), Some(target)) => {
+            snowflake::observe::findings(client, target, names, checks(&loaded.graph, &objects)).await?
+        }
+        _ => BTreeMap::new(),
+    };
     let runtime = runtime.await??;
     let runtime_key = runtime.as_ref().map(|runtime| runtime.key.clone()).unwrap_or_default();
-    Ok(Observed {
-        world: World {
-            stacks,
-            objects,
-            runtime_key,
-        },
-        runtime,
-    })
+    let mut world = World {
+        stacks,
+        objects,
+        findings,
+        runtime_key,
+        foreseen: Default::default(),
+    };
+    // Only stacks that differ are asked about, so that no change costs no call.
+    let differing = differing(&loaded.graph, &world, names);
+    let foreseen = foresee(&clouds.aws, &differing, &world.runtime_key).await;
+    world.foreseen = foreseen;
+    Ok(Observed { world, runtime })
 }

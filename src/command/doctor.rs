@@ -8,7 +8,7 @@ use serde_json::json;
 use super::context::{Failure, Loaded, connect_aws, connect_snowflake, explained, load};
 use super::{Format, Global};
 use crate::aws::runtime;
-use crate::doctor::policy::{document, needs};
+use crate::doctor::policy::{Need, document, needs, parts};
 use crate::doctor::{Check, State, aws, snowflake};
 use crate::graph::Body;
 use crate::report::out::{out, outln};
@@ -19,12 +19,18 @@ use crate::report::table::table;
 /// Longest managed policy, blanks not counted: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>.
 const MANAGED: usize = 6144;
 
+/// Longest sum of a role's own policies, from the same page.
+const OWN: usize = 10240;
+
 /// Options of `doctor`.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Print the least IAM policy for deploying this pipeline, and check nothing; needs no account
     #[arg(long)]
     print_policy: bool,
+    /// With --print-policy: a list of policies, each short enough for a managed one
+    #[arg(long, requires = "print_policy")]
+    managed: bool,
     /// Print the GRANT statements for the deploying role, and check nothing; needs no account
     #[arg(long, conflicts_with = "print_policy")]
     print_grants: bool,
@@ -34,14 +40,7 @@ pub struct Options {
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let loaded = load(global)?;
     if options.print_policy {
-        let policy = document(&needs(&loaded.graph, &loaded.model.names).0);
-        let length = policy.to_string().len();
-        if length > MANAGED {
-            progress::say(&format!(
-                "{length} characters: too long for a managed policy ({MANAGED}); make it the role's own (10240), or split it"
-            ));
-        }
-        outln!("{policy:#}");
+        print_policy(&needs(&loaded.graph, &loaded.model.names).0, options.managed);
         return Ok(ExitCode::SUCCESS);
     }
     if options.print_grants {
@@ -59,6 +58,23 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
         Format::Text | Format::Markdown => out!("{}", text(&checks, &Style::of_stdout(global.no_color))),
     }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn print_policy(needs: &[Need], managed: bool) {
+    if managed {
+        outln!("{:#}", json!(parts(needs, MANAGED)));
+        return;
+    }
+    let policy = document(needs);
+    let length = policy.to_string().len();
+    if length > MANAGED {
+        progress::say(&format!(
+            "{length} characters are too many for one managed policy ({MANAGED}). As the role's own ({OWN}):\n  \
+             aws iam put-role-policy --role-name ROLE --policy-name pipectl --policy-document file://policy.json\n\
+             or print a list of managed ones with --managed."
+        ));
+    }
+    outln!("{policy:#}");
 }
 
 async fn checks(loaded: &Loaded) -> Vec<Check> {
@@ -99,7 +115,7 @@ fn text(checks: &[Check], style: &Style) -> String {
     let rows: Vec<Vec<String>> = checks
         .iter()
         .map(|check| {
-            // What may be long or coloured stands last, so that it does not disturb the columns.
+            // What may be long stands last, where it can be wrapped.
             let found = match check.state {
                 State::Ok => style.dim(&check.found),
                 State::Missing => style.error(&check.found),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 
 use super::context::{Clouds, Failure, Loaded};
@@ -13,7 +12,7 @@ use crate::report::progress;
 /// How long another run is waited for.
 #[derive(Debug, Args)]
 pub struct Wait {
-    /// Wait so long for another run that is changing the pipeline
+    /// Wait so long for another run that is changing the pipeline; 0 does not wait
     #[arg(long = "wait", value_name = "SECONDS", default_value_t = 0)]
     seconds: u32,
 }
@@ -33,7 +32,8 @@ pub async fn leased<T>(
     work: impl AsyncFnOnce(Stops) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let names = &loaded.model.names;
-    let lease = Lease::take(&clouds.aws, names, &clouds.identity, wait, &progress::say).await?;
+    let taken = Lease::take(&clouds.aws, names, &clouds.identity, wait, &progress::say);
+    let lease = unless_interrupted(async { Ok(taken.await?) }).await?;
     let stops = Stops {
         lost: lease.lost(),
         ..Stops::default()
@@ -63,10 +63,18 @@ pub async fn leased<T>(
     answer
 }
 
-/// Does what changes nothing yet: Ctrl-C ends it at once.
-pub async fn or_interrupted<T>(stops: &Stops, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+/// Does what changes nothing yet, under the lease: Ctrl-C ends it at once.
+pub async fn or_interrupted<T>(stops: &Stops, work: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
     tokio::select! {
-        () = stops.interrupted.cancelled() => bail!("interrupted; nothing was changed"),
+        () = stops.interrupted.cancelled() => Err(Failure::Interrupted),
+        answer = work => Ok(answer?),
+    }
+}
+
+/// Does what changes nothing, without a lease: Ctrl-C ends it at once.
+pub async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        () = signalled() => Err(Failure::Interrupted),
         answer = work => answer,
     }
 }

@@ -33,6 +33,8 @@ pub enum Command {
         /// The statement
         statement: String,
     },
+    /// Run every task graph whose condition holds, now, and wait; exit code 1 when a task fails
+    RunTasks,
     /// Print the variables that point any AWS client at it, for `eval "$(pipectl local env)"`
     Env,
 }
@@ -56,7 +58,15 @@ pub async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure
             );
         }
         Command::Status => match local::status(&options.directory).await? {
-            Status::Up(state) => show(global, &facts(&state)),
+            Status::Up(state) => {
+                let mut facts = facts(&state);
+                let databases = local::databases(&options.directory)?;
+                if !databases.is_empty() {
+                    let shown: Vec<String> = databases.iter().map(ToString::to_string).collect();
+                    facts.push(("databases", shown.join(", ")));
+                }
+                show(global, &facts);
+            }
             other => {
                 let state = if other == Status::Down {
                     "down"
@@ -68,9 +78,11 @@ pub async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure
             }
         },
         Command::Sql { statement } => sql(global, &running(&options).await?, statement).await?,
+        Command::RunTasks => return Ok(run_tasks(global, &running(&options).await?).await?),
         Command::Env => {
             let state = running(&options).await?;
             let mut exports = state.exports();
+            exports.extend(local::database_exports(&local::databases(&options.directory)?));
             let python = local::python(&options).await?;
             exports.push(("PIPECTL_LOCAL_PYTHON".to_owned(), python.display().to_string()));
             match global.format {
@@ -123,6 +135,53 @@ async fn running(options: &UpOptions) -> anyhow::Result<State> {
         Status::Up(state) => Ok(*state),
         Status::Stale | Status::Down => anyhow::bail!("the local cloud is not up\n  hint: pipectl local up"),
     }
+}
+
+/// One column of the answer: a task, how it ended, how long it took, what it returned, why it failed.
+const RUN_COLUMNS: [&str; 5] = ["task", "state", "seconds", "return_value", "error_message"];
+
+async fn run_tasks(global: &Global, state: &State) -> anyhow::Result<ExitCode> {
+    let client = Client::new(credentials::local(&state.snowflake())?.config)?;
+    let answer = client
+        .execute(Statement::new("CALL SYSTEM$PIPECTL_RUN_TASKS()"))
+        .await
+        .context("the local Snowflake could not run its tasks")?;
+    let places: Vec<Option<usize>> = RUN_COLUMNS
+        .iter()
+        .map(|name| answer.columns.iter().position(|column| column.name == *name))
+        .collect();
+    let rows: Vec<Vec<Option<String>>> = answer
+        .shown()
+        .into_iter()
+        .map(|row| {
+            places
+                .iter()
+                .map(|place| place.and_then(|place| row.get(place).cloned().flatten()))
+                .collect()
+        })
+        .collect();
+    let failed = rows.iter().any(|row| row[1].as_deref() == Some("FAILED"));
+    match global.format {
+        Format::Json => {
+            let tasks: Vec<Value> = rows
+                .iter()
+                .map(|row| {
+                    let cells = RUN_COLUMNS.iter().zip(row);
+                    Value::Object(cells.map(|(name, cell)| ((*name).to_owned(), json!(cell))).collect())
+                })
+                .collect();
+            outln!("{:#}", json!({ "tasks": tasks }));
+        }
+        Format::Text | Format::Markdown if rows.is_empty() => outln!("no task graph is started"),
+        Format::Text | Format::Markdown => {
+            let rows: Vec<Vec<String>> = rows
+                .into_iter()
+                .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
+                .collect();
+            out!("{}", table(&RUN_COLUMNS, &rows));
+        }
+    }
+    Ok(ExitCode::from(u8::from(failed)))
 }
 
 async fn sql(global: &Global, state: &State, statement: &str) -> anyhow::Result<()> {

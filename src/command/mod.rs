@@ -15,6 +15,7 @@ mod status;
 mod unlock;
 mod validate;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +24,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::report::out::{errln, outln};
 use crate::report::style::Style;
 use context::Failure;
+use leased::unless_interrupted;
+
+/// Exit code of what Ctrl-C ended before it changed anything: 128 and the number of SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// One pipeline.toml becomes a running data pipeline across AWS and Snowflake.
 ///
@@ -39,6 +44,7 @@ struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The pipeline's file
     #[arg(short, long, global = true, value_name = "FILE", default_value = "pipeline.toml")]
@@ -107,15 +113,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // A reader that closed the pipe wants no more output, which is no failure of ours.
-            let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(1)
-            } else {
-                ExitCode::SUCCESS
-            };
-        }
+        Err(error) => return refused(&error),
     };
     let global = cli.global.clone();
     if global.format == Format::Markdown && !matches!(cli.command, Command::Diff(_)) {
@@ -135,6 +133,34 @@ pub fn main() -> ExitCode {
     answer.unwrap_or_else(|failure| fail(&global, &failure))
 }
 
+/// A wrong command line exits with 1, because 2 means changes; or it was a question for help.
+fn refused(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if !error.use_stderr() || !wants_json(&arguments) {
+        // A reader that closed the pipe wants no more output, which is no failure of ours.
+        let _ = error.print();
+        return ExitCode::from(u8::from(error.use_stderr()));
+    }
+    let text = error.render().to_string();
+    let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    outln!("{:#}", Failure::from(anyhow::anyhow!("{message}")).json());
+    ExitCode::from(1)
+}
+
+/// Whether a command line that could not be parsed asks for JSON.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let mut formats =
+        arguments
+            .iter()
+            .enumerate()
+            .filter_map(|(position, argument)| match argument.to_str()?.split_once('=') {
+                Some(("--format", value)) => Some(value),
+                None if argument == "--format" => arguments.get(position + 1)?.to_str(),
+                _ => None,
+            });
+    formats.next_back() == Some("json")
+}
+
 fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -143,13 +169,14 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         .map_err(anyhow::Error::from)?;
     let answer = runtime.block_on(async {
         match command {
-            Command::Diff(options) => diff::run(global, &options).await,
+            // These two change things, and end in order.
             Command::Deploy(options) => deploy::run(global, &options).await,
             Command::Destroy(options) => destroy::run(global, &options).await,
-            Command::Status => status::run(global).await,
-            Command::Doctor(options) => doctor::run(global, &options).await,
-            Command::Unlock(options) => unlock::run(global, &options).await,
-            Command::Local(command) => local::run(global, &command).await,
+            Command::Diff(options) => unless_interrupted(diff::run(global, &options)).await,
+            Command::Status => unless_interrupted(status::run(global)).await,
+            Command::Doctor(options) => unless_interrupted(doctor::run(global, &options)).await,
+            Command::Unlock(options) => unless_interrupted(unlock::run(global, &options)).await,
+            Command::Local(command) => unless_interrupted(local::run(global, &command)).await,
             // The commands without any network ran before a runtime was needed.
             _ => Ok(ExitCode::SUCCESS),
         }
@@ -163,5 +190,8 @@ fn fail(global: &Global, failure: &Failure) -> ExitCode {
         Format::Json => outln!("{:#}", failure.json()),
         Format::Text | Format::Markdown => errln!("{}", failure.text(&Style::of_stderr(global.no_color)).trim_end()),
     }
-    ExitCode::from(1)
+    match failure {
+        Failure::Interrupted => ExitCode::from(INTERRUPTED),
+        Failure::File(_) | Failure::Other(_) => ExitCode::from(1),
+    }
 }

@@ -34,14 +34,13 @@ fn text(hops: &[Hop], style: &Style) -> String {
     let rows: Vec<Vec<String>> = hops
         .iter()
         .map(|hop| {
-            // The sign stands last, so that colour does not disturb the columns.
-            let sign = if hop.healthy {
-                style.good("ok")
+            let (sign, state) = if hop.healthy {
+                (style.good("ok"), hop.state.clone())
             } else {
-                style.error(&hop.next)
+                (style.error("ill"), format!("{}; next: {}", hop.state, hop.next))
             };
-            vec![hop.kind.to_owned(), hop.name.clone(), hop.state.clone(), sign]
+            vec![sign, hop.kind.to_owned(), hop.name.clone(), state]
         })
         .collect();
-    table(&["HOP", "NAME", "STATE", ""], &rows)
+    table(&["", "HOP", "NAME", "STATE"], &rows)
 }

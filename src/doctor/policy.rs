@@ -67,6 +67,9 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
         "continue_update_rollback",
         &["cloudformation:ContinueUpdateRollback"],
     ),
+    ("cloudformation", "describe_events", &["cloudformation:DescribeEvents"]),
+    ("cloudformation", "rollback_stack", &["cloudformation:RollbackStack"]),
+    ("cloudformation", "list_stacks", &["cloudformation:ListStacks"]),
     ("cloudformation", "delete_stack", &["cloudformation:DeleteStack"]),
     ("iam", "get_role", &["iam:GetRole"]),
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),
@@ -283,7 +286,7 @@ pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
         .partition(|action| {
             matches!(
                 *action,
-                "cloudformation:DescribeStacks" | "cloudformation:DescribeAccountLimits"
+                "cloudformation:DescribeStacks" | "cloudformation:ListStacks" | "cloudformation:DescribeAccountLimits"
             )
         });
     list.add("Stacks", &scoped, stacks);
@@ -437,6 +440,22 @@ pub fn document(needs: &[Need]) -> Value {
         statement
     };
     json!({ "Version": "2012-10-17", "Statement": needs.iter().map(statement).collect::<Vec<_>>() })
+}
+
+/// The needs as IAM policies of at most `limit` characters each, blanks not counted. A need stays whole.
+pub fn parts(needs: &[Need], limit: usize) -> Vec<Value> {
+    let mut parts: Vec<Vec<Need>> = Vec::new();
+    for need in needs {
+        let fits = |part: &Vec<Need>| {
+            let with: Vec<Need> = part.iter().chain([need]).cloned().collect();
+            document(&with).to_string().len() <= limit
+        };
+        match parts.iter_mut().find(|part| fits(part)) {
+            Some(part) => part.push(need.clone()),
+            None => parts.push(vec![need.clone()]),
+        }
+    }
+    parts.iter().map(|part| document(part)).collect()
 }
 
 #[cfg(test)]

@@ -58,5 +58,16 @@ fn the_example_needs_exact_actions_on_exact_resources() {
     // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     let length = super::document(&needs).to_string().len();
     assert!(length <= 10_240, "{length}");
+    let parts = parts(&needs, 6144);
+    assert!(parts.iter().all(|part| part.to_string().len() <= 6144), "{parts:?}");
+    let statements = |policy: &Value| policy["Statement"].as_array().unwrap().clone();
+    let mut apart: Vec<String> = parts.iter().flat_map(statements).map(|one| one.to_string()).collect();
+    let mut whole: Vec<String> = statements(&super::document(&needs))
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    apart.sort();
+    whole.sort();
+    assert_eq!(apart, whole);
     insta::assert_snapshot!(serde_json::to_string_pretty(&super::document(&needs)).unwrap());
 }

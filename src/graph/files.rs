@@ -41,7 +41,9 @@ pub fn contribute(
         name: source.bucket.clone(),
         topic: topic_arn,
         notify_prefix: "",
-        needs: vec![ingest],
+        needs: vec![ingest.clone()],
+        // S3 may publish, and what it publishes waits in the queue until the function is there.
+        enough: vec![(ingest, &["RawTopicPolicy", "CopySubscription"])],
     }])
 }
 

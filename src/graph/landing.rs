@@ -30,6 +30,8 @@ pub struct Bucket {
     pub notify_prefix: &'static str,
     /// What must be there before S3 accepts the notification.
     pub needs: Vec<NodeId>,
+    /// Resources that are enough of a stack that is needed.
+    pub enough: Vec<(NodeId, &'static [&'static str])>,
 }
 
 /// Settings that every bucket has.
@@ -85,7 +87,8 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
     let upload = Body::Upload(Upload {
         bucket: artifact_bucket.clone(),
     });
-    let runtime = graph.add("aws:runtime", vec![artifacts], upload);
+    let runtime = graph.add("aws:runtime", vec![artifacts.clone()], upload);
+    graph.enough(artifacts, &["ArtifactBucket"]);
 
     let topic = names.resource("alerts");
     let alert_topic = names.arn("sns", &topic);
@@ -128,6 +131,7 @@ pub fn storage(
         topic: names.arn("sns", &model.landing.topic),
         notify_prefix: model.landing.prefix,
         needs: listening,
+        enough: vec![],
     };
     let mut buckets = sources;
     buckets.push(curated);
@@ -146,6 +150,14 @@ pub fn storage(
         .collect();
     let mut stack = stack(model, "storage", "buckets", json!({ "buckets": values }))?;
     stack.data_buckets = buckets.iter().map(|bucket| bucket.name.clone()).collect();
+    let enough: Vec<_> = buckets
+        .iter_mut()
+        .flat_map(|bucket| std::mem::take(&mut bucket.enough))
+        .collect();
     let needs = buckets.into_iter().flat_map(|bucket| bucket.needs).collect();
-    Ok(graph.add("aws:storage", needs, Body::Stack(stack)))
+    let storage = graph.add("aws:storage", needs, Body::Stack(stack));
+    for (stack, resources) in enough {
+        graph.enough(stack, resources);
+    }
+    Ok(storage)
 }

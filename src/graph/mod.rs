@@ -50,6 +50,8 @@ pub struct Node {
     pub id: NodeId,
     /// What must be ready before it is made.
     pub needs: Vec<NodeId>,
+    /// Resources of a needed stack that are enough, by the node of the stack; all of it where none are named.
+    pub enough: BTreeMap<NodeId, Vec<&'static str>>,
     /// What it is.
     pub body: Body,
 }
@@ -78,9 +80,18 @@ impl Graph {
         self.nodes.push(Node {
             id: id.clone(),
             needs,
+            enough: BTreeMap::new(),
             body,
         });
         id
+    }
+
+    /// Says that the last node need not wait for all of a new stack, but only for these resources of it. Only for what
+    /// comes to the same when the stack fails after them and is made anew: a subscription, for one, would be lost.
+    pub fn enough(&mut self, stack: NodeId, resources: &[&'static str]) {
+        if let Some(node) = self.nodes.last_mut() {
+            node.enough.insert(stack, resources.to_vec());
+        }
     }
 
     /// The nodes in an order of deployment.
@@ -100,6 +111,14 @@ impl Graph {
     pub fn objects(&self) -> impl Iterator<Item = (&Node, &Object)> {
         self.nodes.iter().filter_map(|node| match &node.body {
             Body::Object(object) => Some((node, object)),
+            _ => None,
+        })
+    }
+
+    /// The same, to be completed when all of them are known.
+    pub(super) fn objects_mut(&mut self) -> impl Iterator<Item = &mut Object> {
+        self.nodes.iter_mut().filter_map(|node| match &mut node.body {
+            Body::Object(object) => Some(object),
             _ => None,
         })
     }

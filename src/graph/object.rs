@@ -1,11 +1,14 @@
 //! Snowflake objects as the graph holds them: what is compared, and the statements that make, change and remove them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::names::Names;
+use crate::plan::Mark;
+use crate::snowflake::grant::Grant;
 use crate::snowflake::ident::{Ident, Name};
 
 /// Kinds of Snowflake objects that pipectl makes.
@@ -108,8 +111,23 @@ pub struct Object {
     pub statements: Statements,
     /// Columns of a table, in order.
     pub columns: Vec<ColumnDefinition>,
+    /// Columns of a table's primary key, in order.
+    pub key: Vec<Ident>,
+    /// Every grant on it that the pipeline makes, whichever object states it; those that it has from future grants, too.
+    pub grants: BTreeSet<Grant>,
     /// Its place in a task graph.
     pub task: Option<TaskPlace>,
+}
+
+impl Object {
+    /// What its COMMENT says.
+    pub fn mark(&self, names: &Names) -> Mark {
+        Mark {
+            about: self.about.clone(),
+            owner: names.mark(),
+            hash: self.hash.clone(),
+        }
+    }
 }
 
 /// The statements of an object. All may be run again without harm.
@@ -117,6 +135,8 @@ pub struct Object {
 pub struct Statements {
     /// Makes it when it is not there.
     pub create: Vec<String>,
+    /// Makes a new one in the place of one that is there, for kinds that Snowflake replaces in one transaction.
+    pub replace: Option<String>,
     /// Brings an existing one to its definition.
     pub alter: Vec<String>,
     /// Grants that belong to it.
@@ -125,6 +145,8 @@ pub struct Statements {
     pub drop: Vec<String>,
     /// Fills columns that were added to a table from the records that were kept.
     pub backfill: Vec<String>,
+    /// Sets a property back that `alter` leaves alone, because not every account has it; by property.
+    pub undo: BTreeMap<String, Vec<String>>,
 }
 
 /// A column as it must be.

@@ -1,5 +1,7 @@
 //! Rules that every rendered pipeline keeps.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::build::build;
@@ -142,4 +144,59 @@ fn templates_fit_inline() {
     for (_, stack) in graph(EXAMPLE).stacks() {
         assert!(stack.yaml().unwrap().len() < 51_200, "{}", stack.name);
     }
+}
+
+/// A pipeline of so many tables, each with files of its own.
+fn pipeline(tables: usize) -> String {
+    let head = EXAMPLE.split_once("[[table]]").unwrap().0;
+    let rest = EXAMPLE.rsplit_once("\n[env.dev]").unwrap().1;
+    let table = |number| {
+        format!(
+            r#"[[table]]
+name = "t{number}"
+prefix = "t{number}/"
+columns = [{{ name = "id", type = "NUMBER(10,0)", path = "$.Id", key = true, not_null = true }}, {{ name = "name", type = "VARCHAR(40)", path = "$.Name" }}]
+
+"#
+        )
+    };
+    let tables: String = (1..=tables).map(table).collect();
+    format!("{head}{tables}\n[env.dev]{rest}")
+}
+
+/// Snowflake's limits: 100 children of a task and 1,000 tasks in a graph, <https://docs.snowflake.com/en/user-guide/tasks-graphs>.
+/// Half of them leave room for the old graph beside the new one.
+#[test]
+fn a_task_graph_keeps_to_half_of_what_snowflake_allows() {
+    for tables in [1, 50, 51, 480, 481, 1000] {
+        let graph = graph(&pipeline(tables));
+        let mut children: BTreeMap<&str, usize> = BTreeMap::new();
+        let (mut count, mut merged) = (0, String::new());
+        for (_, task) in graph.objects().filter(|(_, object)| object.kind == Kind::Task) {
+            count += 1;
+            match task.properties["predecessors"].as_str() {
+                "" => {}
+                parent => *children.entry(parent).or_default() += 1,
+            }
+            merged += &task.properties["definition"];
+        }
+        let most = children.values().max().unwrap();
+        assert!(
+            count <= 500 && *most <= 50,
+            "{tables} tables: {count} tasks, {most} children"
+        );
+        for table in 1..=tables {
+            let merge = format!("MERGE INTO CHINOOK_INVOICES_DEV.SHOP.T{table} AS");
+            assert_eq!(merged.matches(&merge).count(), 1, "T{table} of {tables}");
+        }
+    }
+}
+
+#[test]
+fn every_task_comes_after_its_parent() {
+    let graph = graph(&pipeline(60));
+    let task = |id: &str| graph.nodes().iter().find(|node| node.id.0.ends_with(id)).unwrap();
+    let branch = task(".BRANCH_2");
+    assert!(branch.needs.contains(&task(".LOAD").id));
+    assert_eq!(task(".LOAD_T60").needs, std::slice::from_ref(&branch.id));
 }

@@ -4,6 +4,7 @@
 //! on first use, and starts and stops them.
 
 mod cloud;
+mod database;
 mod environment;
 mod lock;
 mod package;
@@ -15,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use cloud::{Status, down, python, status, up};
+pub use database::{Database, database_exports, databases};
 pub use environment::EnvironmentError;
 pub use state::State;
 

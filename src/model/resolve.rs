@@ -1,5 +1,7 @@
 //! From what the user wrote to the model.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::snowflake::ident::{Ident, Name};
 use crate::spec::jsonpath::{JsonPath, Root, Step};
 use crate::spec::schedule::Schedule;
@@ -9,7 +11,7 @@ use crate::spec::types::{Architecture, Column as ColumnSpec, Snowflake, Spec, Ta
 use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
-use super::{Column, Feed, FilesSource, Landing, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql};
+use super::{Column, Feed, FilesSource, Landing, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql, star};
 
 /// The environment that needs no account.
 pub const LOCAL: &str = "local";
@@ -63,6 +65,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         }
     };
     let source = source(spec, &names, &tables, &mut problems);
+    let star = star::resolve(spec, &tables, &mut problems);
     let (Some(schedule), Some(source), true) = (schedule, source, problems.is_empty()) else {
         return Err(problems);
     };
@@ -79,6 +82,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         source,
         landing: landing(&spec.tables, &names),
         tables,
+        star,
         targets: spec
             .snowflake
             .iter()
@@ -103,7 +107,7 @@ fn names(spec: &Spec, environment: &str) -> Names {
     }
 }
 
-fn tags(spec: &Spec, names: &Names) -> std::collections::BTreeMap<String, String> {
+fn tags(spec: &Spec, names: &Names) -> BTreeMap<String, String> {
     let mut tags = spec.pipeline.tags.clone();
     tags.insert("pipectl:pipeline".to_owned(), names.pipeline.clone());
     tags.insert("pipectl:environment".to_owned(), names.environment.clone());
@@ -131,13 +135,9 @@ fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault
 }
 
 fn landing(tables: &[TableSpec], names: &Names) -> Landing {
-    let mut feeds: Vec<Feed> = Vec::new();
-    for table in tables {
-        let feed = feed(table);
-        if !feeds.contains(&feed) {
-            feeds.push(feed);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let mut feeds: Vec<Feed> = tables.iter().map(feed).collect();
+    feeds.retain(|feed| seen.insert(feed.name.clone()));
     Landing {
         bucket: names.bucket("curated"),
         prefix: "data/",
@@ -166,19 +166,21 @@ fn feed(table: &TableSpec) -> Feed {
 
 /// Folders whose names differ only in what an identifier cannot hold would share a raw table.
 fn same_feed_name(tables: &[TableSpec]) -> Vec<Fault> {
-    let clash = |(index, table): (usize, &TableSpec)| {
-        let (this, earlier) = (feed(table), tables.iter().take(index).map(feed));
-        let other = earlier
-            .into_iter()
-            .find(|other| other.name == this.name && other.prefix != this.prefix)?;
-        let message = format!(
-            "`{}` and `{}` would both be loaded as RAW_{}",
-            this.prefix, other.prefix, this.name
-        );
-        let at = Path::root().key("table").index(index).key("prefix");
-        Some(Fault::new(code::DUPLICATE, at, message).hint("rename one of the folders"))
-    };
-    tables.iter().enumerate().filter_map(clash).collect()
+    let mut first: BTreeMap<String, String> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (index, table) in tables.iter().enumerate() {
+        let this = feed(table);
+        let prefix = first.entry(this.name.clone()).or_insert_with(|| this.prefix.clone());
+        if *prefix != this.prefix {
+            let message = format!(
+                "`{}` and `{prefix}` would both be loaded as RAW_{}",
+                this.prefix, this.name
+            );
+            let at = Path::root().key("table").index(index).key("prefix");
+            faults.push(Fault::new(code::DUPLICATE, at, message).hint("rename one of the folders"));
+        }
+    }
+    faults
 }
 
 fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> Option<Table> {

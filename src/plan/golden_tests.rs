@@ -6,6 +6,10 @@ use std::fmt::Write;
 
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
+use crate::aws::observe::LiveStack;
+use crate::aws::replacement::{Does, Effect};
+use crate::snowflake::check::{Finding, Question};
+use crate::snowflake::grant::{Grant, On};
 use crate::snowflake::mark;
 use crate::snowflake::observe::{LiveColumn, LiveObject};
 
@@ -42,6 +46,14 @@ impl Golden {
         let mut world = deployed(&graph, &names);
         change(&mut world);
         self.show(name, plan(&graph, &world, &names))
+    }
+
+    /// The file changes, and the rows of a table answer so.
+    fn answered(&mut self, name: &str, from: &str, to: &str, question: Question, rows: u64) -> &mut Self {
+        let ((old, names), (new, _)) = (graph(EXAMPLE), graph(&replaced(from, to)));
+        let mut world = deployed(&old, &names);
+        answer(&mut world, question, rows);
+        self.show(name, plan(&new, &world, &names))
     }
 
     /// A property of the object is another one by hand.
@@ -81,6 +93,9 @@ impl Golden {
         for change in &step.changes {
             let _ = writeln!(self.text, "    {change}");
         }
+        for effect in &step.resources {
+            let _ = writeln!(self.text, "    {effect}");
+        }
         if let Some(loss) = &step.loss {
             let _ = writeln!(self.text, "    LOSES {loss}");
         }
@@ -89,6 +104,18 @@ impl Golden {
     fn text(&self) -> String {
         self.text.replace("CHINOOK_INVOICES_LOCAL", "DB")
     }
+}
+
+/// The rows of INVOICE answer.
+fn answer(world: &mut World, question: Question, rows: u64) {
+    let (_, table) = key(world, Kind::Table, "INVOICE");
+    let examples = if rows > 0 {
+        vec!["7: x".to_owned(), "9: y".to_owned()]
+    } else {
+        vec![]
+    };
+    let found = Finding { rows, examples };
+    world.findings.insert(table, BTreeMap::from([(question, found)]));
 }
 
 fn replaced(from: &str, to: &str) -> String {
@@ -119,6 +146,10 @@ fn object<'a>(world: &'a mut World, kind: Kind, last: &str) -> &'a mut LiveObjec
 fn column<'a>(world: &'a mut World, table: &str, name: &str) -> &'a mut LiveColumn {
     let live = object(world, Kind::Table, table);
     live.columns.iter_mut().find(|column| column.name == name).unwrap()
+}
+
+fn grants<'a>(world: &'a mut World, kind: Kind, last: &str) -> &'a mut BTreeSet<Grant> {
+    object(world, kind, last).grants.as_mut().unwrap()
 }
 
 fn stack<'a>(world: &'a mut World, part: &str) -> &'a mut LiveStack {
@@ -209,6 +240,44 @@ fn stacks() {
 }
 
 #[test]
+fn stacks_as_cloudformation_foresees_them() {
+    let mut golden = Golden::default();
+    let effect = |resource: &str, kind: &str, does: Does, stays: bool| Effect {
+        resource: resource.to_owned(),
+        kind: kind.to_owned(),
+        does,
+        physical: Some("its-id".to_owned()),
+        stays,
+    };
+    let mut foreseen = |name: &str, found: Foreseen| {
+        golden.world(name, |world| {
+            let part = "chinook-invoices-local-ingest".to_owned();
+            stack(world, "ingest").template["Resources"]["CopyQueue"]["Metadata"] = "older".into();
+            world.foreseen.insert(part, found);
+        });
+    };
+    for (name, does, stays) in [
+        ("is replaced", Does::Replace, false),
+        ("is replaced and stays", Does::Replace, true),
+        ("may be replaced", Does::MayReplace, false),
+        ("may be replaced and stays", Does::MayReplace, true),
+        ("is removed", Does::Remove, false),
+        ("is removed and stays", Does::Remove, true),
+    ] {
+        let queue = effect("CopyQueue", "AWS::SQS::Queue", does, stays);
+        foreseen(&format!("a queue {name}"), Foreseen::ChangeSet(vec![queue]));
+    }
+    let alarm = effect("CopyAge", "AWS::CloudWatch::Alarm", Does::Replace, false);
+    foreseen("an alarm is replaced", Foreseen::ChangeSet(vec![alarm]));
+    foreseen("nothing is replaced", Foreseen::ChangeSet(vec![]));
+    foreseen(
+        "no change set may be made",
+        Foreseen::Documented("cloudformation:CreateChangeSet of X failed: AccessDenied: no".to_owned()),
+    );
+    insta::assert_snapshot!("stacks_foreseen", golden.text());
+}
+
+#[test]
 fn statuses_of_a_stack() {
     let mut golden = Golden::default();
     for status in [
@@ -228,9 +297,18 @@ fn statuses_of_a_stack() {
         "UPDATE_ROLLBACK_FAILED",
         "UPDATE_ROLLBACK_IN_PROGRESS",
         "IMPORT_COMPLETE",
+        "IMPORT_IN_PROGRESS",
+        "IMPORT_ROLLBACK_COMPLETE",
+        "IMPORT_ROLLBACK_FAILED",
+        "IMPORT_ROLLBACK_IN_PROGRESS",
     ] {
         golden.world(status, |world| stack(world, "ingest").status = status.to_owned());
     }
+    golden.world("UPDATE_ROLLBACK_FAILED, with its cause", |world| {
+        let ingest = stack(world, "ingest");
+        ingest.status = "UPDATE_ROLLBACK_FAILED".to_owned();
+        ingest.causes = vec!["CopyQueue (AWS::SQS::Queue): UPDATE_FAILED: it is gone".to_owned()];
+    });
     insta::assert_snapshot!("statuses_of_a_stack", golden.text());
 }
 
@@ -278,6 +356,17 @@ fn drift_by_hand() {
             "enabled",
             "false",
         )
+        .property(Kind::Warehouse, "CHINOOK_INVOICES_LOCAL_WH", "max_cluster_count", "3")
+        .property(
+            Kind::Warehouse,
+            "CHINOOK_INVOICES_LOCAL_WH",
+            "enable_query_acceleration",
+            "true",
+        )
+        .property(Kind::Database, "CHINOOK_INVOICES_LOCAL", "retention_time", "7")
+        .property(Kind::Schema, "SHOP", "retention_time", "7")
+        .property(Kind::Table, "INVOICE", "retention_time", "0")
+        .property(Kind::Stage, "CURATED", "file_format", "")
         .property(Kind::Schema, "SHOP", "options", "")
         .property(
             Kind::FileFormat,
@@ -319,6 +408,56 @@ fn drift_by_hand() {
         })
         .world("a column is wider", |world| {
             column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".to_owned();
+        })
+        .world("a column is wider, and rows need it", |world| {
+            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".to_owned();
+            answer(world, Question::Misfits("COUNTRY".to_owned()), 3);
+        })
+        .world("a number has more digits", |world| {
+            column(world, "INVOICE", "TOTAL").data_type = "NUMBER(12,2)".to_owned();
+        })
+        .world("a column takes NULL, and rows have none", |world| {
+            column(world, "INVOICE", "TOTAL").not_null = false;
+            answer(world, Question::Empty("TOTAL".to_owned()), 2);
+        })
+        .world("the type change of a column was cut off", |world| {
+            let live = object(world, Kind::Table, "INVOICE");
+            live.comment = mark::comment(mark::about(&live.comment), "chinook-invoices/local", mark::UNFINISHED);
+            let made = column(world, "INVOICE", "TOTAL");
+            made.name = "TOTAL__PIPECTL_NEW".to_owned();
+            made.comment = "Takes the place of a column whose type changes; made by pipectl".to_owned();
+            made.not_null = false;
+        })
+        .world("the primary key was dropped", |world| {
+            object(world, Kind::Table, "INVOICE").key.clear();
+        })
+        .world("the primary key is not relied on", |world| {
+            object(world, Kind::Table, "INVOICE").key_is_relied_on = false;
+        })
+        .world("a grant on a table was revoked", |world| {
+            grants(world, Kind::Table, "INVOICE").retain(|grant| grant.role.last() != "CHINOOK_INVOICES_LOCAL_READER");
+        })
+        .world("a grant on a table was added", |world| {
+            let grants = grants(world, Kind::Table, "INVOICE");
+            let mut grant = grants.first().unwrap().clone();
+            grant.privilege = "DELETE".to_owned();
+            grants.insert(grant);
+        })
+        .world("a grant of the future was revoked", |world| {
+            grants(world, Kind::Schema, "SHOP").retain(|grant| !matches!(grant.on, On::Future(..)));
+        })
+        .world("a role was taken from the deploying role", |world| {
+            grants(world, Kind::Role, "CHINOOK_INVOICES_LOCAL_READER").clear();
+        })
+        .world("a role was granted more on the account", |world| {
+            grants(world, Kind::Role, "CHINOOK_INVOICES_LOCAL_LOADER").insert(Grant {
+                privilege: "CREATE DATABASE".to_owned(),
+                on: On::Account,
+                role: Name::account("CHINOOK_INVOICES_LOCAL_LOADER"),
+            });
+        })
+        .world("grants were not told", |world| {
+            world.objects.values_mut().for_each(|live| live.grants = None);
         })
         .world("a column is missing", |world| {
             let live = object(world, Kind::Table, "INVOICE");
@@ -386,6 +525,49 @@ fn tables_pipes_and_tasks_of_the_file() {
             "a column has another type",
             "\"total\", type = \"NUMBER(10,2)\"",
             "\"total\", type = \"VARCHAR(40)\"",
+        )
+        .answered(
+            "values of a column do not fit its type",
+            "type = \"VARCHAR(20)\"",
+            "type = \"VARCHAR(15)\"",
+            Question::Misfits("LAST_NAME".to_owned()),
+            4,
+        )
+        .answered(
+            "values of a column are rounded",
+            "\"total\", type = \"NUMBER(10,2)\"",
+            "\"total\", type = \"NUMBER(12,1)\"",
+            Question::Changes("TOTAL".to_owned()),
+            5,
+        )
+        .answered(
+            "no value of a column is rounded",
+            "\"total\", type = \"NUMBER(10,2)\"",
+            "\"total\", type = \"NUMBER(12,1)\"",
+            Question::Changes("TOTAL".to_owned()),
+            0,
+        )
+        .file(
+            "a column has a type that its values cannot become",
+            "\"invoice_date\", type = \"TIMESTAMP_NTZ\"",
+            "\"invoice_date\", type = \"NUMBER(10,0)\"",
+        )
+        .file(
+            "the key has another type",
+            "\"invoice_id\", type = \"NUMBER(10,0)\"",
+            "\"invoice_id\", type = \"VARCHAR(20)\"",
+        )
+        .answered(
+            "another key that rows repeat",
+            "path = \"$.InvoiceDate\", not_null = true",
+            "path = \"$.InvoiceDate\", key = true",
+            Question::Repeats,
+            6,
+        )
+        .file(
+            "a key that is yet to be filled",
+            "    { name = \"invoice_date\"",
+            "    { name = \"number\", type = \"NUMBER(10,0)\", path = \"$.Number\", key = true },\n    { name = \"invoice_date\"",
         )
         .file(
             "a column must not be null",

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 
 use super::remove::drop_object;
+use super::stacks::{leftover_stacks, stack_step};
 use super::{Action, Plan, PropertyChange, Step, StepKind};
-use crate::aws::diff::{self, WantedStack};
-use crate::aws::observe::{LiveStack, LiveStacks};
-use crate::aws::status::{Next, next};
-use crate::graph::object::{Kind, Object, TaskPlace};
+use crate::aws::observe::LiveStacks;
+use crate::aws::replacement::Foreseen;
+use crate::graph::object::{Actor, Kind, Object, TaskPlace};
 use crate::graph::stack::{Parameter, Stack};
 use crate::graph::{Body, Graph, NodeId};
 use crate::model::names::Names;
+use crate::snowflake::check::{Check, Findings};
 use crate::snowflake::diff::{self as objects, Difference};
 use crate::snowflake::ident::Name;
-use crate::snowflake::observe::LiveObjects;
+use crate::snowflake::observe::{LiveObject, LiveObjects};
 
 /// What is there.
 pub struct World {
@@ -23,8 +24,23 @@ pub struct World {
     pub stacks: LiveStacks,
     /// The Snowflake objects.
     pub objects: LiveObjects,
+    /// What the rows of tables answered to [`checks`], by table.
+    pub findings: BTreeMap<Name, Findings>,
     /// Key of the runtime's zip in the artefact bucket.
     pub runtime_key: String,
+    /// What CloudFormation was asked about the stacks that differ, by name.
+    pub foreseen: BTreeMap<String, Foreseen>,
+}
+
+/// What must be asked of rows before `graph` can be planned: nothing, unless columns change that hold values.
+pub fn checks(graph: &Graph, live: &LiveObjects) -> Vec<(Name, Check)> {
+    let tables = graph.objects().filter(|(_, object)| object.kind == Kind::Table);
+    let check = |object: &Object| {
+        let found = live.get(&(object.kind, object.name.clone()))?;
+        let check = objects::check(object, found);
+        (!check.is_empty()).then(|| (object.name.clone(), check))
+    };
+    tables.filter_map(|(_, object)| check(object)).collect()
 }
 
 /// Step that suspends the task graph.
@@ -48,8 +64,8 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
                 (!foreign).then(|| stack_step(&node.id, stack, world)).flatten()
             }
             Body::Upload(upload) => upload_step(&node.id, &upload.bucket, graph, world),
-            Body::Object(object) => match objects::object(object, live(object, world), &names.mark()) {
-                Ok(difference) => difference.map(|difference| object_step(&node.id, object, difference)),
+            Body::Object(object) => match object_difference(object, world, names) {
+                Ok(difference) => difference.map(|difference| object_step(&node.id, object, difference, names)),
                 Err(obstacle) => {
                     obstacles.push(obstacle.to_string());
                     None
@@ -61,8 +77,10 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     if !obstacles.is_empty() {
         bail!("{}", obstacles.join("\n"));
     }
-    replace_pipes_of_replaced_stages(graph, world, &mut steps);
+    pipes::replace_with_their_stages(graph, world, names, &mut steps);
+    pipes::fill_gaps(graph, world, names, &mut steps);
     order(graph, &mut steps);
+    pipes::pause_before_their_stages(graph, names, &mut steps);
     let leftover = leftover_objects(graph, world, names, &steps);
     steps.extend(leftover);
     steps.extend(leftover_stacks(graph, world));
@@ -76,11 +94,43 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     })
 }
 
+fn object_difference(object: &Object, world: &World, names: &Names) -> Result<Option<Difference>, objects::Obstacle> {
+    let none = Findings::new();
+    let findings = world.findings.get(&object.name).unwrap_or(&none);
+    let found = objects::object(object, live(object, world), &names.mark(), findings)?;
+    Ok(found.map(|difference| Difference {
+        reason: difference.reason.clone() + &streams_that_see_it(object, &difference, world),
+        ..difference
+    }))
+}
+
+/// A stream that is not append-only shows each row whose column was filled anew as changed; its offset stays:
+/// <https://docs.snowflake.com/en/user-guide/streams-intro#types-of-streams>.
+fn streams_that_see_it(object: &Object, difference: &Difference, world: &World) -> String {
+    if !difference.statements.iter().any(|sql| sql.starts_with("UPDATE ")) {
+        return String::new();
+    }
+    let table = object.name.to_string();
+    let streams: Vec<String> = world
+        .objects
+        .iter()
+        .filter(|((kind, _), live)| {
+            *kind == Kind::Stream && live.property("table_name") == table && live.property("mode") == "DEFAULT"
+        })
+        .map(|((_, name), _)| name.to_string())
+        .collect();
+    match streams.is_empty() {
+        true => String::new(),
+        false => format!("; {} will show its rows as changed", streams.join(", ")),
+    }
+}
+
 fn live<'a>(object: &Object, world: &'a World) -> Option<&'a crate::snowflake::observe::LiveObject> {
     world.objects.get(&(object.kind, object.name.clone()))
 }
 
-fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
+/// A step that changes no property and loses nothing.
+pub(super) fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<Action>) -> Step {
     let reason = reason.to_owned();
     Step {
         id: id.clone(),
@@ -89,97 +139,13 @@ fn step(id: &NodeId, kind: StepKind, target: String, reason: &str, actions: Vec<
         reason,
         drift: false,
         changes: vec![],
+        resources: vec![],
         loss: None,
         reversible: true,
         needs: vec![],
         always: false,
         actions,
     }
-}
-
-fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
-    let target = format!("stack {}", stack.name);
-    let deploy = vec![Action::DeployStack {
-        stack: stack.name.clone(),
-    }];
-    let Some(live) = world.stacks.get(&stack.name) else {
-        return Some(step(id, StepKind::Create, target, "it does not exist", deploy));
-    };
-    match next(&live.status) {
-        Next::Recreate => {
-            let reason = format!("its creation ended in {}: it never lived", live.status);
-            Some(step(id, StepKind::Create, target, &reason, deploy))
-        }
-        Next::Create => Some(step(
-            id,
-            StepKind::Create,
-            target,
-            "its first change set was never executed",
-            deploy,
-        )),
-        Next::ContinueRollback | Next::DeleteAgain | Next::Wait => {
-            let reason = format!("it is in {}", live.status);
-            Some(Step {
-                changes: stack_changes(stack, live, world),
-                ..step(id, StepKind::Alter, target, &reason, deploy)
-            })
-        }
-        Next::Update => {
-            let changes = stack_changes(stack, live, world);
-            let alter = step(id, StepKind::Alter, target, "the file changed", deploy);
-            (!changes.is_empty()).then_some(Step { changes, ..alter })
-        }
-    }
-}
-
-fn stack_changes(stack: &Stack, live: &LiveStack, world: &World) -> Vec<PropertyChange> {
-    let mut parameters = BTreeMap::new();
-    let mut unknown = Vec::new();
-    for (key, parameter) in &stack.parameters {
-        match parameter {
-            Parameter::RuntimeKey => {
-                parameters.insert(key.clone(), world.runtime_key.clone());
-            }
-            // An integration that is there keeps its user; one that is not gets a new one.
-            Parameter::Integration { name, .. } if !has_integration(name, world) => {
-                let old = live.parameters.get(key).cloned();
-                unknown.push(PropertyChange::new(
-                    format!("Parameters.{key}"),
-                    old,
-                    Some(format!("(known once {name} exists)")),
-                ));
-            }
-            Parameter::Integration { .. } => {}
-            Parameter::Output { stack, output } => {
-                match world.stacks.get(stack).and_then(|other| other.outputs.get(*output)) {
-                    Some(value) => {
-                        parameters.insert(key.clone(), value.clone());
-                    }
-                    None => unknown.push(PropertyChange::new(
-                        format!("Parameters.{key}"),
-                        live.parameters.get(key).cloned(),
-                        Some(format!("(known once stack {stack} exists)")),
-                    )),
-                }
-            }
-        }
-    }
-    let mut changes = diff::stack(
-        live,
-        &WantedStack {
-            template: &stack.template,
-            parameters,
-            tags: &stack.tags,
-        },
-    );
-    changes.extend(unknown);
-    changes
-}
-
-fn has_integration(name: &Name, world: &World) -> bool {
-    [Kind::StorageIntegration, Kind::NotificationIntegration]
-        .iter()
-        .any(|kind| world.objects.contains_key(&(*kind, name.clone())))
 }
 
 /// The runtime is uploaded when a stack is to run another one than it does.
@@ -226,19 +192,41 @@ fn upload_step(id: &NodeId, bucket: &str, graph: &Graph, world: &World) -> Optio
     })
 }
 
-fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
+fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Names) -> Step {
     let sql = |sql: String| Action::Sql {
         role: object.actor,
         sql,
     };
-    let actions: Vec<Action> = match (difference.kind, object.kind) {
-        (StepKind::Replace, Kind::Pipe) => {
-            vec![Action::ReplacePipe {
-                pipe: object.name.clone(),
-                statements: difference.statements,
-            }]
+    let (pipe, mark) = (object.name.clone(), object.mark(names));
+    let actions: Vec<Action> = match (&object.statements.replace, difference.kind) {
+        (Some(create), StepKind::Replace) => vec![Action::ReplacePipe {
+            pipe,
+            create: create.clone(),
+            mark,
+        }],
+        (Some(create), _) if difference.is_made => {
+            let create = create.clone();
+            // It writes the COMMENT, which comes last.
+            let others = difference
+                .statements
+                .into_iter()
+                .filter(|sql| !sql.contains(" SET COMMENT = "));
+            let refresh = Action::RefreshPipe { pipe, create, mark };
+            others.map(sql).chain([refresh]).collect()
         }
-        _ => difference.statements.into_iter().map(sql).collect(),
+        _ => {
+            // In a schema with managed access, and on the database, only the owner grants; who made it gives it to the owner.
+            let is_owners = object.name.parent().is_some() || object.kind == Kind::Database;
+            let grantor = |sql: &str| match is_owners && !sql.starts_with("GRANT OWNERSHIP ") {
+                true => Actor::Owner,
+                false => object.actor,
+            };
+            let grants = difference.grants.into_iter().map(|sql| Action::Sql {
+                role: grantor(&sql),
+                sql,
+            });
+            difference.statements.into_iter().map(sql).chain(grants).collect()
+        }
     };
     Step {
         id: id.clone(),
@@ -247,42 +235,12 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference) -> Step {
         reason: difference.reason,
         drift: difference.drift,
         changes: difference.changes,
+        resources: vec![],
         reversible: difference.reversible,
         loss: difference.loss,
         needs: vec![],
         always: false,
         actions,
-    }
-}
-
-/// A pipe stops when its stage is replaced, and only a new pipe reads the new one:
-/// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition>.
-fn replace_pipes_of_replaced_stages(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
-    let replaced = |id: &NodeId| {
-        let is_stage = id.0.starts_with("snowflake:stage:");
-        is_stage
-            && steps
-                .iter()
-                .any(|step| step.id == *id && step.kind == StepKind::Replace)
-    };
-    let pipes: Vec<Step> = graph
-        .nodes()
-        .iter()
-        .filter(|node| node.needs.iter().any(replaced))
-        .filter_map(|node| match &node.body {
-            Body::Object(object) if object.kind == Kind::Pipe && live(object, world).is_some() => Some(object_step(
-                &node.id,
-                object,
-                objects::replacement(object, "its stage is replaced", vec![]),
-            )),
-            _ => None,
-        })
-        .collect();
-    for pipe in pipes {
-        match steps.iter_mut().find(|step| step.id == pipe.id) {
-            Some(step) => *step = pipe,
-            None => steps.push(pipe),
-        }
     }
 }
 
@@ -350,51 +308,76 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
     leftover.sort_by_key(|((kind, _), _)| std::cmp::Reverse(*kind));
     // Tasks go at once; what they used goes when everything that replaces it is in place.
     let mut earlier: Vec<NodeId> = planned.iter().map(|step| step.id.clone()).collect();
-    let mut steps = Vec::new();
+    let (tasks, leftover): (Vec<_>, Vec<_>) = leftover.into_iter().partition(|((kind, _), _)| *kind == Kind::Task);
+    let tasks: Vec<(&Name, &LiveObject)> = tasks.into_iter().map(|((_, name), live)| (name, live)).collect();
+    let mut steps = leftover_tasks(&tasks);
+    earlier.extend(steps.iter().map(|step| step.id.clone()));
     for ((kind, name), live) in leftover {
         let empty = *kind == Kind::Table && live.property("rows") == "0";
         let mut drop = drop_object(*kind, name);
-        drop.reason = "the file no longer names it".to_owned();
+        drop.reason = LEFTOVER.to_owned();
         drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
         drop.reversible = drop.loss.is_none();
-        if *kind != Kind::Task {
-            drop.needs = std::mem::take(&mut earlier);
-        }
+        drop.needs = std::mem::take(&mut earlier);
         earlier.push(drop.id.clone());
         steps.push(drop);
     }
     steps
 }
 
-fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
-    let wanted: BTreeSet<&String> = graph.stacks().map(|(_, stack)| &stack.name).collect();
-    world
-        .stacks
-        .keys()
-        .filter(|name| !wanted.contains(name))
-        .map(|name| {
-            let actions = vec![Action::DeleteStack { stack: name.clone() }];
-            let drop = step(
-                &NodeId(format!("aws:{name}")),
-                StepKind::Drop,
-                format!("stack {name}"),
-                "the file no longer names it",
-                actions,
-            );
-            // What its queues and log groups hold goes with it.
-            Step {
-                reversible: false,
-                ..drop
-            }
-        })
-        .collect()
+const LEFTOVER: &str = "the file no longer names it";
+
+/// Tasks of a graph that goes as a whole are dropped when its root is suspended and its running run has ended: first the
+/// finalizer, last the root. <https://docs.snowflake.com/en/sql-reference/sql/drop-task#usage-notes>
+fn leftover_tasks(tasks: &[(&Name, &LiveObject)]) -> Vec<Step> {
+    let is_root = |live: &LiveObject| !live.property("schedule").is_empty();
+    let is_finalizer = |live: &LiveObject| live.property("task_relations").contains("FinalizedRootTask");
+    let mut steps = Vec::new();
+    let mut last: BTreeMap<Option<Name>, NodeId> = BTreeMap::new();
+    for (root, _) in tasks.iter().filter(|(_, live)| is_root(live)) {
+        let id = NodeId(format!("{SUSPEND}:{root}"));
+        let actions = vec![Action::SuspendGraph { root: (*root).clone() }];
+        last.insert(root.parent(), id.clone());
+        steps.push(step(
+            &id,
+            StepKind::Run,
+            format!("suspend task graph {root}"),
+            LEFTOVER,
+            actions,
+        ));
+    }
+    let mut ordered: Vec<_> = tasks.iter().collect();
+    ordered.sort_by_key(|(_, live)| (is_root(live), !is_finalizer(live)));
+    for (name, _) in ordered {
+        let mut drop = drop_object(Kind::Task, name);
+        drop.reason = LEFTOVER.to_owned();
+        drop.reversible = true;
+        if let Some(before) = last.get_mut(&name.parent()) {
+            drop.needs = vec![std::mem::replace(before, drop.id.clone())];
+        }
+        steps.push(drop);
+    }
+    steps
 }
 
 /// Whether a running task could miss a column in the middle of this step.
 fn changes_columns(step: &Step) -> bool {
-    let of_column = |change: &PropertyChange| change.property.starts_with("column ");
+    let of_column = |change: &PropertyChange| change.property.starts_with("column ") || change.property == KEY;
     step.kind == StepKind::Alter && step.changes.iter().any(of_column)
 }
+
+/// The property of a table that says what its rows are merged by.
+const KEY: &str = "primary key";
+
+/// Whether rows that a task merges in the middle of this step could be lost or doubled: a column is filled from another,
+/// or another key counts.
+fn must_be_alone(step: &Step) -> bool {
+    let refills = |action: &Action| matches!(action, Action::Sql { sql, .. } if sql.starts_with("UPDATE ") || sql.contains(" RENAME COLUMN "));
+    changes_columns(step) && step.actions.iter().any(refills)
+}
+
+/// Why a graph stands still whose tasks stay as they are.
+const TABLES_CHANGE: &str = "columns that it fills change";
 
 /// Puts the changes of tasks between suspending the graph and resuming it, and resumes a graph that is found suspended.
 fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
@@ -421,10 +404,15 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         })
     };
     let suspended = states().any(|(_, live)| live.property("state") != "started");
-    if changed.is_empty() && !suspended {
+    let alone: Vec<NodeId> = steps
+        .iter()
+        .filter(|step| must_be_alone(step))
+        .map(|step| step.id.clone())
+        .collect();
+    if changed.is_empty() && alone.is_empty() && !suspended {
         return;
     }
-    if !changed.is_empty() && world.objects.contains_key(&(Kind::Task, root.clone())) {
+    if !(changed.is_empty() && alone.is_empty()) && world.objects.contains_key(&(Kind::Task, root.clone())) {
         let id = NodeId(SUSPEND.to_owned());
         let actions = vec![Action::SuspendGraph { root: root.clone() }];
         steps
@@ -437,7 +425,11 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
                 &id,
                 StepKind::Run,
                 format!("suspend task graph {root}"),
-                "its tasks change",
+                if changed.is_empty() {
+                    TABLES_CHANGE
+                } else {
+                    "its tasks change"
+                },
                 actions,
             ),
         );
@@ -453,10 +445,10 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
             .filter(|step| step.id == node.id)
             .for_each(|step| step.needs.push(resume.clone()));
     }
-    let reason = if changed.is_empty() {
-        "it is suspended"
-    } else {
-        "its tasks change"
+    let reason = match (changed.is_empty(), alone.is_empty()) {
+        (false, _) => "its tasks change",
+        (true, false) => TABLES_CHANGE,
+        (true, true) => "it is suspended",
     };
     let actions = vec![Action::ResumeGraph { root: root.clone() }];
     let mut run = step(
@@ -466,15 +458,19 @@ fn frame_tasks(graph: &Graph, world: &World, steps: &mut Vec<Step>) {
         reason,
         actions,
     );
-    run.drift = changed.is_empty();
+    run.drift = changed.is_empty() && alone.is_empty();
     run.always = world.objects.contains_key(&(Kind::Task, root.clone()));
     run.needs = changed;
+    run.needs.extend(alone);
     let at = steps
         .iter()
         .position(|step| step.needs.contains(&resume))
         .unwrap_or(steps.len());
     steps.insert(at, run);
 }
+
+#[path = "pipes.rs"]
+mod pipes;
 
 #[cfg(test)]
 #[path = "make_tests.rs"]

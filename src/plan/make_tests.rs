@@ -2,13 +2,16 @@
 
 use super::super::testing::{EXAMPLE, deployed, graph};
 use super::*;
+use crate::aws::observe::LiveStack;
 use crate::snowflake::mark;
 
 fn empty() -> World {
     World {
         stacks: LiveStacks::new(),
         objects: LiveObjects::new(),
+        findings: BTreeMap::new(),
         runtime_key: "KEY".to_owned(),
+        foreseen: Default::default(),
     }
 }
 
@@ -105,17 +108,84 @@ fn a_column_dropped_is_a_loss_and_undoes_what_adding_it_did() {
 }
 
 #[test]
-fn a_wider_column_is_altered_and_another_type_is_refused() {
+fn a_wider_column_is_altered_in_place() {
     let wider = EXAMPLE.replacen("VARCHAR(40)", "VARCHAR(50)", 1);
     assert!(lines(&change(&wider))[1].starts_with("alter snowflake:table:SHOP.INVOICE column "));
+}
+
+/// The statements of a step.
+fn sql_of(plan: &Plan, id: &str) -> Vec<String> {
+    let step = plan.steps.iter().find(|step| step.id.0.ends_with(id));
+    let actions = step.unwrap_or_else(|| panic!("no step {id}")).actions.iter();
+    let sql = |action: &Action| match action {
+        Action::Sql { sql, .. } => sql.replace("CHINOOK_INVOICES_LOCAL.SHOP.", ""),
+        other => panic!("{other:?}"),
+    };
+    actions.map(sql).collect()
+}
+
+#[test]
+fn another_type_takes_a_column_beside_the_old_one() {
+    let text = EXAMPLE.replacen(
+        "\"total\", type = \"NUMBER(10,2)\"",
+        "\"total\", type = \"VARCHAR(40)\"",
+        1,
+    );
+    let plan = change(&text);
+    let statements = sql_of(&plan, "SHOP.INVOICE");
+    let comment = "'Takes the place of a column whose type changes; made by pipectl'";
+    assert!(statements[0].contains("[pipectl chinook-invoices/local unfinished]"));
+    assert_eq!(
+        statements[1..6],
+        [
+            format!("ALTER TABLE INVOICE ADD COLUMN IF NOT EXISTS TOTAL__PIPECTL_NEW VARCHAR(40) COMMENT {comment}"),
+            "UPDATE INVOICE SET TOTAL__PIPECTL_NEW = TO_VARCHAR(TOTAL) WHERE TOTAL IS NOT NULL".to_owned(),
+            "ALTER TABLE INVOICE DROP COLUMN IF EXISTS TOTAL".to_owned(),
+            "ALTER TABLE INVOICE RENAME COLUMN TOTAL__PIPECTL_NEW TO TOTAL".to_owned(),
+            "ALTER TABLE INVOICE ALTER COLUMN TOTAL COMMENT 'Sum of the lines, in USD'".to_owned(),
+        ]
+    );
+    let last = &statements[statements.len() - 2..];
+    assert_eq!(last[0], "ALTER TABLE INVOICE ALTER COLUMN TOTAL SET NOT NULL");
+    assert!(last[1].contains("SET DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = "));
+}
+
+#[test]
+fn a_key_whose_type_changes_is_declared_again() {
+    let text = EXAMPLE.replacen(
+        "\"invoice_id\", type = \"NUMBER(10,0)\"",
+        "\"invoice_id\", type = \"VARCHAR(20)\"",
+        1,
+    );
+    let statements = sql_of(&change(&text), "SHOP.INVOICE");
+    assert_eq!(statements[1], "ALTER TABLE INVOICE DROP PRIMARY KEY");
+    assert_eq!(
+        statements[statements.len() - 2],
+        "ALTER TABLE INVOICE ADD PRIMARY KEY (INVOICE_ID) RELY"
+    );
+}
+
+#[test]
+fn rows_are_asked_only_when_columns_change_that_hold_values() {
     let (old, names) = graph(EXAMPLE);
-    let (narrower, _) = graph(&EXAMPLE.replacen("VARCHAR(40)", "VARCHAR(30)", 1));
-    let error = plan(&narrower, &deployed(&old, &names), &names)
-        .unwrap_err()
-        .to_string();
+    let mut world = deployed(&old, &names);
+    assert_eq!(checks(&old, &world.objects), vec![]);
+    let (new, _) = graph(&EXAMPLE.replacen("VARCHAR(20)", "VARCHAR(15)", 1));
+    let [(table, check)] = &checks(&new, &world.objects)[..] else {
+        panic!("not one table")
+    };
+    let misfit = "LAST_NAME IS NOT NULL AND LENGTH(LAST_NAME) > 15";
+    let sql = check.sql(table);
     assert!(
-        error.contains("is VARCHAR(40) and cannot become VARCHAR(30) in place"),
-        "{error}"
+        sql.starts_with(&format!("SELECT COUNT_IF({misfit}), MIN(IFF({misfit}, ")),
+        "{sql}"
+    );
+    let live = world.objects.get_mut(&(Kind::Table, table.clone())).unwrap();
+    live.properties.insert("rows", "0".to_owned());
+    assert_eq!(
+        checks(&new, &world.objects),
+        vec![],
+        "an empty table has nothing to tell"
     );
 }
 
@@ -162,11 +232,95 @@ fn a_stage_changed_by_hand_is_replaced_with_its_pipe_and_says_what_is_lost() {
     assert_eq!(
         lines(&plan),
         [
+            "run snowflake:pipe:SHOP_RAW.INVOICES_PIPE:pause ",
             "replace snowflake:stage:SHOP_RAW.CURATED url LOSES its pipes, which stop loading",
             "replace snowflake:pipe:SHOP_RAW.INVOICES_PIPE  LOSES its load history: files of the last 14 days can load again",
         ]
     );
-    assert_eq!(plan.steps[1].needs, [plan.steps[0].id.clone()]);
+    let [pause, stage, pipe] = &plan.steps[..] else {
+        panic!()
+    };
+    assert_eq!(stage.needs, std::slice::from_ref(&pause.id));
+    assert_eq!(pipe.needs, std::slice::from_ref(&stage.id));
+}
+
+const PIPE: &str = "snowflake:pipe:SHOP_RAW.INVOICES_PIPE";
+const LOSES: &str = "LOSES its load history: files of the last 14 days can load again";
+
+/// The plan when the only pipe is in this world.
+fn with_pipe(change: impl Fn(&mut World, &(Kind, Name), &str)) -> Plan {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    let key = world
+        .objects
+        .keys()
+        .find(|(kind, _)| *kind == Kind::Pipe)
+        .unwrap()
+        .clone();
+    change(&mut world, &key, &names.mark());
+    plan(&graph, &world, &names).unwrap()
+}
+
+#[test]
+fn a_pipe_whose_replacement_was_cut_off_is_replaced_even_where_nothing_else_differs() {
+    let plan = with_pipe(|world, pipe, owner| {
+        let live = world.objects.get_mut(pipe).unwrap();
+        live.comment = mark::comment("Loads invoices/", owner, "paused@2026-02-03T04:05:06Z");
+    });
+    assert_eq!(lines(&plan), [format!("replace {PIPE}  {LOSES}")]);
+    assert!(matches!(&plan.steps[0].actions[..], [Action::ReplacePipe { .. }]));
+}
+
+#[test]
+fn a_pipe_made_anew_that_has_not_loaded_what_came_meanwhile_loads_it_and_loses_nothing() {
+    let plan = with_pipe(|world, pipe, owner| {
+        let live = world.objects.get_mut(pipe).unwrap();
+        live.comment = mark::comment("Loads invoices/", owner, "made@2026-02-03T04:05:06Z");
+    });
+    assert_eq!(lines(&plan), [format!("alter {PIPE} definition")]);
+    let [.., last] = &plan.steps[0].actions[..] else {
+        panic!()
+    };
+    assert!(matches!(last, Action::RefreshPipe { .. }));
+    let writes_comment = |action: &Action| matches!(action, Action::Sql { sql, .. } if sql.contains("COMMENT"));
+    assert!(
+        !plan.steps[0].actions.iter().any(writes_comment),
+        "it would look whole before it is"
+    );
+}
+
+#[test]
+fn a_pipe_that_was_dropped_by_hand_loads_what_it_missed() {
+    let gone = |rows: &'static str| {
+        with_pipe(move |world, pipe, _| {
+            world.objects.remove(pipe);
+            for ((kind, _), live) in &mut world.objects {
+                if *kind == Kind::Table {
+                    live.properties.insert("rows", rows.to_owned());
+                }
+            }
+        })
+    };
+    let (filled, empty) = (gone("3"), gone("0"));
+    assert!(matches!(&filled.steps[0].actions[..], [Action::ReplacePipe { .. }]));
+    assert!(
+        matches!(&empty.steps[0].actions[..], [Action::Sql { .. }]),
+        "nothing was loaded before"
+    );
+}
+
+#[test]
+fn a_stage_that_is_missing_takes_its_pipe_along() {
+    let plan = with_pipe(|world, _, _| world.objects.retain(|(kind, _), _| *kind != Kind::Stage));
+    let lines = lines(&plan);
+    assert_eq!(
+        lines,
+        [
+            format!("run {PIPE}:pause "),
+            "create snowflake:stage:SHOP_RAW.CURATED ".to_owned(),
+            format!("replace {PIPE}  {LOSES}"),
+        ]
+    );
 }
 
 #[test]
@@ -200,7 +354,9 @@ fn each_status_of_a_stack_leads_on() {
     assert_eq!(of("ROLLBACK_COMPLETE"), ["create aws:ingest "]);
     assert_eq!(of("REVIEW_IN_PROGRESS"), ["create aws:ingest "]);
     assert_eq!(of("UPDATE_ROLLBACK_FAILED"), ["alter aws:ingest "]);
-    assert_eq!(of("DELETE_FAILED"), ["alter aws:ingest "]);
+    let [deletion] = of("DELETE_FAILED").try_into().unwrap();
+    assert!(deletion.starts_with("create aws:ingest  LOSES "), "{deletion}");
+    assert!(deletion.contains("the messages of CopyQueue"), "{deletion}");
     assert!(of("UPDATE_ROLLBACK_COMPLETE").is_empty());
 }
 

@@ -3,17 +3,23 @@
 pub mod make;
 pub mod remove;
 pub mod saved;
+pub mod stacks;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::replacement::Effect;
 use crate::graph::NodeId;
 use crate::graph::object::Actor;
 use crate::snowflake::ident::Name;
+use crate::snowflake::mark::{self, Handover};
+
+/// Why most things are made.
+pub const MISSING: &str = "it does not exist";
 
 /// Steps that bring the clouds to the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +65,9 @@ pub struct Step {
     pub drift: bool,
     /// What differs.
     pub changes: Vec<PropertyChange>,
+    /// Resources of a stack that are replaced or leave it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Effect>,
     /// What is lost, where something is.
     pub loss: Option<String>,
     /// Whether the former file brings back what was, whatever rows came meanwhile.
@@ -82,13 +91,32 @@ pub enum Action {
         /// The statement.
         sql: String,
     },
-    /// Makes a pipe anew without losing files: pauses it, waits until it has loaded what it was told of, drops and
-    /// creates it, and loads what arrived meanwhile.
+    /// Pauses a pipe that will be replaced, keeps the moment in its COMMENT, and waits until it has loaded what it was
+    /// told of.
+    PausePipe {
+        /// The pipe.
+        pipe: Name,
+        /// What its COMMENT must say.
+        mark: Mark,
+    },
+    /// Makes a pipe anew without losing files: pauses it as above, replaces it, and loads what arrived meanwhile. Where
+    /// there is none any more, the new one loads the files of the last seven days.
     ReplacePipe {
         /// The pipe.
         pipe: Name,
-        /// The statements that drop and create it.
-        statements: Vec<String>,
+        /// The statement that replaces it.
+        create: String,
+        /// What its COMMENT must say in the end.
+        mark: Mark,
+    },
+    /// Loads what arrived while a pipe was replaced, where that was cut off after the new one was made.
+    RefreshPipe {
+        /// The pipe.
+        pipe: Name,
+        /// The statement that made it.
+        create: String,
+        /// What its COMMENT must say in the end.
+        mark: Mark,
     },
     /// Lets Snowflake try the way to the bucket: trust, external id and policy.
     CheckHandshake {
@@ -111,6 +139,9 @@ pub enum Action {
     DeployStack {
         /// The stack.
         stack: String,
+        /// Resources whose loss the plan names; CloudFormation losing another one is refused.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        losing: Vec<String>,
     },
     /// Deletes a stack.
     DeleteStack {
@@ -131,6 +162,29 @@ pub enum Action {
     },
     /// Deletes the pipeline's parameters.
     DeleteParameters,
+}
+
+/// What the COMMENT of an object says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mark {
+    /// What the object is for.
+    pub about: String,
+    /// Whose it is: `pipeline/environment`.
+    pub owner: String,
+    /// Hash of its definition.
+    pub hash: String,
+}
+
+impl Mark {
+    /// The COMMENT.
+    pub fn comment(&self) -> String {
+        mark::comment(&self.about, &self.owner, &self.hash)
+    }
+
+    /// The COMMENT of a pipe while it is being replaced.
+    pub fn handing_over(&self, handover: Handover<'_>) -> String {
+        mark::comment(&self.about, &self.owner, &handover.to_string())
+    }
 }
 
 /// What a step does.

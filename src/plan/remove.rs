@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::{Action, Plan, Step, StepKind};
 use crate::aws::observe::LiveStacks;
 use crate::graph::object::{Actor, Kind};
+use crate::graph::snowflake::securable;
 use crate::graph::{Graph, NodeId};
 use crate::model::names::Names;
 use crate::snowflake::ident::Name;
@@ -34,23 +35,6 @@ pub struct Kept {
     pub target: String,
     /// Why it stays.
     pub reason: String,
-}
-
-/// The keyword after DROP.
-fn sql_kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::StorageIntegration | Kind::NotificationIntegration => "INTEGRATION",
-        Kind::Role => "ROLE",
-        Kind::Warehouse => "WAREHOUSE",
-        Kind::Database => "DATABASE",
-        Kind::Schema => "SCHEMA",
-        Kind::FileFormat => "FILE FORMAT",
-        Kind::Stage => "STAGE",
-        Kind::Table => "TABLE",
-        Kind::Pipe => "PIPE",
-        Kind::Stream => "STREAM",
-        Kind::Task => "TASK",
-    }
 }
 
 /// Who owns objects of a kind, and so drops them.
@@ -129,6 +113,7 @@ fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
         reason: String::new(),
         drift: false,
         changes: vec![],
+        resources: vec![],
         loss: None,
         reversible: false,
         needs: vec![],
@@ -281,7 +266,7 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
 /// The step that drops an object.
 pub(super) fn drop_object(kind: Kind, name: &Name) -> Step {
     let id = NodeId::of_object(kind, name);
-    let sql = format!("DROP {} IF EXISTS {name}", sql_kind(kind));
+    let sql = format!("DROP {} IF EXISTS {name}", securable(kind));
     drop_step(
         id,
         format!("{kind} {name}"),

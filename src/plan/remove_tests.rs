@@ -25,7 +25,7 @@ fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
         LiveObject {
             comment: mark::comment("", &names.mark(), "00"),
             properties,
-            columns: vec![],
+            ..LiveObject::default()
         }
     };
     let buckets = graph

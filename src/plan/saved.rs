@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::graph::object::Kind;
 use crate::graph::snowflake::hash;
 use crate::model::names::Names;
+use crate::snowflake::grant::Grant;
 use crate::snowflake::ident::Name;
 use crate::snowflake::observe::LiveObject;
 
@@ -64,8 +65,15 @@ impl Basis {
             .iter()
             .filter(|((kind, name), live)| is_ours(*kind, name, live))
             .map(|((kind, name), live)| (format!("{kind} {name}"), of_object(live)));
+        // Only what was asked of rows, because their columns change.
+        let values = world.findings.iter().map(|(table, found)| {
+            (
+                format!("what the rows hold of table {table}"),
+                hash(&json!(Vec::from_iter(found)).to_string()),
+            )
+        });
         Basis {
-            observed: stacks.chain(objects).collect(),
+            observed: stacks.chain(objects).chain(values).collect(),
             definition: files.iter().map(|(path, text)| (path.clone(), hash(text))).collect(),
             runtime: world.runtime_key.clone(),
         }
@@ -109,7 +117,9 @@ fn of_object(live: &LiveObject) -> String {
         .iter()
         .map(|column| json!([column.name, column.data_type, column.not_null, column.comment]))
         .collect();
-    hash(&json!([live.comment, properties, columns]).to_string())
+    let grants: Option<Vec<String>> = live.grants.as_ref().map(|all| all.iter().map(Grant::give).collect());
+    let key = json!([live.key, live.key_is_relied_on]);
+    hash(&json!([live.comment, properties, columns, key, grants]).to_string())
 }
 
 impl SavedPlan {

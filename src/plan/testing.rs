@@ -1,5 +1,7 @@
 //! Worlds for tests: the example's graph, and the clouds in which it is deployed.
 
+use std::collections::BTreeMap;
+
 use super::make::World;
 use crate::aws::observe::LiveStack;
 use crate::graph::Graph;
@@ -35,6 +37,8 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             .map(|key| (key.clone(), "KEY".to_owned()))
             .collect(),
         tags: stack.tags.clone(),
+        outputs: BTreeMap::new(),
+        causes: vec![],
     };
     let object = |object: &Object| {
         let mut properties = object.properties.clone();
@@ -51,6 +55,9 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             comment: mark::comment(&object.about, &names.mark(), &object.hash),
             properties,
             columns: columns.collect(),
+            key: object.key.iter().map(|name| name.as_str().to_owned()).collect(),
+            key_is_relied_on: !object.key.is_empty(),
+            grants: Some(object.grants.clone()),
         }
     };
     World {
@@ -62,6 +69,8 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             .objects()
             .map(|(_, found)| ((found.kind, found.name.clone()), object(found)))
             .collect(),
+        findings: BTreeMap::new(),
         runtime_key: "KEY".to_owned(),
+        foreseen: Default::default(),
     }
 }

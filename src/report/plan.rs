@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::style::Style;
 use crate::plan::remove::Kept;
-use crate::plan::{DriftedResource, Plan, Step, StepKind};
+use crate::plan::{DriftedResource, MISSING, Plan, Step, StepKind};
 
 /// The plan as text.
 pub fn text(plan: &Plan, style: &Style) -> String {
@@ -50,11 +50,16 @@ fn drifted(resource: &DriftedResource) -> String {
 fn steps(out: &mut String, steps: &[&Step], style: &Style) {
     for step in steps {
         let _ = writeln!(out, "  {} {}", sign(step, style), step.target);
-        if !step.reason.is_empty() && (step.kind != StepKind::Create || !step.changes.is_empty()) {
+        // That it does not exist is what the sign says.
+        let is_plain = step.kind == StepKind::Create && step.reason == MISSING && step.changes.is_empty();
+        if !step.reason.is_empty() && !is_plain {
             let _ = writeln!(out, "      {}", style.dim(&step.reason));
         }
         for change in &step.changes {
             let _ = writeln!(out, "      {change}");
+        }
+        for effect in &step.resources {
+            let _ = writeln!(out, "      {}", style.change(&effect.to_string()));
         }
         if let Some(loss) = &step.loss {
             let _ = writeln!(
@@ -118,27 +123,36 @@ pub fn kept(kept: &[Kept], style: &Style) -> String {
     out
 }
 
-/// The plan as Markdown that fits a pull-request comment: losses first, details folded.
+/// Longest Markdown. GitHub takes 65,536 characters in a comment; the rest is for what a caller puts around it.
+const LONGEST: usize = 65_000;
+/// Kept free for the end of a folded part and the notes about what was left out.
+const NOTES: usize = 1_000;
+
+/// The plan as Markdown that fits a pull-request comment: losses first, details folded. What does not fit is counted.
 pub fn markdown(plan: &Plan) -> String {
     let mut out = format!("### pipectl: {}/{}\n\n", cell(&plan.pipeline), cell(&plan.environment));
     if plan.is_empty() {
         out.push_str("No change.\n");
         return out;
     }
-    let _ = writeln!(out, "{}\n", summary(plan));
     let losses: Vec<&Step> = plan.steps.iter().filter(|step| step.loss.is_some()).collect();
+    let lost = match losses.len() {
+        0 => String::new(),
+        count => format!("; **{count} of these lose something**"),
+    };
+    let _ = writeln!(out, "{}{lost}\n", summary(plan));
     if !losses.is_empty() {
         out.push_str("| loses | what | consent |\n|---|---|---|\n");
-        for step in &losses {
+        let row = |step: &&Step| {
             let loss = step.loss.as_deref().unwrap_or_default();
-            let _ = writeln!(
-                out,
+            format!(
                 "| {} | {} | `--allow-loss {}` |",
                 cell(loss),
                 cell(&step.target),
                 step.id
-            );
-        }
+            )
+        };
+        rows(&mut out, losses.iter().map(row));
         out.push('\n');
     }
     let (by_hand, intended): (Vec<&Step>, Vec<&Step>) = plan.steps.iter().partition(|step| step.drift);
@@ -150,16 +164,37 @@ pub fn markdown(plan: &Plan) -> String {
     );
     if !plan.drifted.is_empty() {
         out.push_str("| changed by hand in stacks | changes |\n|---|---|\n");
-    }
-    for resource in &plan.drifted {
-        let changes: Vec<String> = resource
-            .changes
-            .iter()
-            .map(|change| cell(&change.to_string()))
-            .collect();
-        let _ = writeln!(out, "| {} | {} |", cell(&drifted(resource)), changes.join("<br>"));
+        let row = |resource: &DriftedResource| {
+            let changes: Vec<String> = resource
+                .changes
+                .iter()
+                .map(|change| cell(&change.to_string()))
+                .collect();
+            format!("| {} | {} |", cell(&drifted(resource)), changes.join("<br>"))
+        };
+        rows(&mut out, plan.drifted.iter().map(row));
     }
     out
+}
+
+/// As many rows as fit, then how many do not.
+fn rows(out: &mut String, rows: impl Iterator<Item = String>) {
+    let mut left_out = 0_usize;
+    for row in rows {
+        // Bytes, of which there are never fewer than characters. After the first row that is left out all are, so that
+        // what is shown is a beginning and no selection.
+        if left_out > 0 || out.len() + row.len() + NOTES > LONGEST {
+            left_out += 1;
+        } else {
+            let _ = writeln!(out, "{row}");
+        }
+    }
+    if left_out > 0 {
+        let _ = writeln!(
+            out,
+            "\n**{left_out} more do not fit here**: run `pipectl diff`, or read the kept plan."
+        );
+    }
 }
 
 fn folded(out: &mut String, title: &str, steps: &[&Step]) {
@@ -170,17 +205,19 @@ fn folded(out: &mut String, title: &str, steps: &[&Step]) {
         out,
         "<details><summary>{title}</summary>\n\n| | what | why | changes |\n|---|---|---|---|\n"
     );
-    for step in steps {
-        let changes: Vec<String> = step.changes.iter().map(|change| cell(&change.to_string())).collect();
-        let _ = writeln!(
-            out,
+    let row = |step: &&Step| {
+        let effects = step.resources.iter().map(ToString::to_string);
+        let changes = step.changes.iter().map(ToString::to_string).chain(effects);
+        let changes: Vec<String> = changes.map(|text| cell(&text)).collect();
+        format!(
             "| {} | {} | {} | {} |",
             step.kind.word(),
             cell(&step.target),
             cell(&step.reason),
             changes.join("<br>")
-        );
-    }
+        )
+    };
+    rows(out, steps.iter().map(row));
     out.push_str("\n</details>\n");
 }
 
@@ -191,4 +228,57 @@ fn cell(text: &str) -> String {
         .replace('>', "&gt;")
         .replace('|', "\\|")
         .replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::make::{World, plan};
+    use crate::plan::testing::{EXAMPLE, deployed, graph};
+
+    fn nothing() -> World {
+        World {
+            stacks: Default::default(),
+            objects: Default::default(),
+            findings: Default::default(),
+            foreseen: Default::default(),
+            runtime_key: "KEY".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_huge_plan_still_fits_a_comment() {
+        let (graph, names) = graph(EXAMPLE);
+        let mut huge = plan(&graph, &nothing(), &names).unwrap();
+        let before = markdown(&huge);
+        assert!(!before.contains("more do not fit"), "{before}");
+        let step = huge.steps[0].clone();
+        for number in 0..4_000 {
+            let mut more = step.clone();
+            more.target = format!("table {number} <b>|</b>");
+            more.loss = (number % 2 == 0).then(|| "its rows".to_owned());
+            more.drift = number % 3 == 0;
+            huge.steps.push(more);
+        }
+        let text = markdown(&huge);
+        // GitHub's limit for a comment.
+        assert!(text.chars().count() <= 65_536, "{}", text.chars().count());
+        assert!(text.contains("**2000 of these lose something**"), "{}", &text[..400]);
+        assert!(text.contains("more do not fit here"));
+        assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
+    }
+
+    #[test]
+    fn losses_come_first() {
+        let (graph, names) = graph(EXAMPLE);
+        let less = EXAMPLE.replace(
+            "    { name = \"city\", type = \"VARCHAR(40)\", path = \"$.Customer.City\" },\n",
+            "",
+        );
+        let (wanted, _) = crate::plan::testing::graph(&less);
+        let text = markdown(&plan(&wanted, &deployed(&graph, &names), &names).unwrap());
+        let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part} in {text}"));
+        assert!(place("**1 of these lose something**") < place("| loses |"), "{text}");
+        assert!(place("`--allow-loss ") < place("<details>"), "{text}");
+    }
 }

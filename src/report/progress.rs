@@ -51,8 +51,13 @@ impl Progress {
         }
     }
 
-    fn step(&self, id: &NodeId) -> (StepKind, String) {
-        self.steps.get(id).cloned().unwrap_or((StepKind::Run, id.to_string()))
+    fn step(&self, id: &NodeId) -> String {
+        match self.steps.get(id) {
+            // Such a target says itself what is done.
+            Some((StepKind::Run, target)) => target.clone(),
+            Some((kind, target)) => format!("{} {target}", kind.word()),
+            None => id.to_string(),
+        }
     }
 
     fn line(&self, text: String) {
@@ -64,18 +69,18 @@ impl Progress {
     }
 
     fn started(&mut self, id: NodeId) {
-        let (kind, target) = self.step(&id);
+        let step = self.step(&id);
         match &self.bars {
             Some(bars) => {
                 let bar = bars.add(ProgressBar::new_spinner());
                 if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed:>4.dim} {wide_msg:.dim}") {
                     bar.set_style(style);
                 }
-                bar.set_prefix(format!("{} {target}", kind.word()));
+                bar.set_prefix(step);
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.running.insert(id, bar);
             }
-            None if self.verbose => self.line(format!("{} {target}: started", kind.word())),
+            None if self.verbose => self.line(format!("{step}: started")),
             None => {}
         }
     }
@@ -84,8 +89,7 @@ impl Progress {
         match self.running.get(id) {
             Some(bar) => bar.set_message(text.to_owned()),
             None if self.verbose => {
-                let (kind, target) = self.step(id);
-                self.line(format!("{} {target}: {text}", kind.word()));
+                self.line(format!("{}: {text}", self.step(id)));
             }
             None => {}
         }
@@ -95,27 +99,12 @@ impl Progress {
         if let Some(bar) = self.running.remove(id) {
             bar.finish_and_clear();
         }
-        let (kind, target) = self.step(id);
+        let step = self.step(id);
         let seconds = format!("{:.1} s", elapsed.as_secs_f64());
         let text = match outcome {
-            Outcome::Done => format!(
-                "{} {} {target} {}",
-                self.style.good("✓"),
-                kind.word(),
-                self.style.dim(&seconds)
-            ),
-            Outcome::Failed(_) => format!(
-                "{} {} {target} {}",
-                self.style.error("✗"),
-                kind.word(),
-                self.style.dim(&seconds)
-            ),
-            Outcome::NotStarted(why) => format!(
-                "{} {} {target} {}",
-                self.style.dim("·"),
-                kind.word(),
-                self.style.dim(why)
-            ),
+            Outcome::Done => format!("{} {step} {}", self.style.good("✓"), self.style.dim(&seconds)),
+            Outcome::Failed(_) => format!("{} {step} {}", self.style.error("✗"), self.style.dim(&seconds)),
+            Outcome::NotStarted(why) => format!("{} {step} {}", self.style.dim("·"), self.style.dim(why)),
         };
         self.line(text);
     }

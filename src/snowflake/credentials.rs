@@ -17,7 +17,7 @@ use aws_config::SdkConfig;
 
 use self::connections::Connection;
 pub use self::error::CredentialsError;
-use super::client::{Account, Auth, Config, PrivateKey, Secret};
+use super::client::{Account, Auth, Config, PrivateKey, Provider, Secret, SnowflakeError, TokenSource, Workload};
 
 /// What `[snowflake]` of pipeline.toml says about signing in. Secrets are references.
 #[derive(Debug, Clone, Copy, Default)]
@@ -208,6 +208,9 @@ const ACCOUNT_PLACES: &str =
 const CREDENTIAL_PLACES: &str = "[snowflake] private_key or token (references), SNOWFLAKE_PRIVATE_KEY_PATH, SNOWFLAKE_PRIVATE_KEY_RAW or SNOWFLAKE_TOKEN, \
      or private_key_file or token of a connection in ~/.snowflake/connections.toml";
 
+const WORKLOAD_PLACES: &str = "SNOWFLAKE_TOKEN, SNOWFLAKE_TOKEN_FILE_PATH, token or token_file_path of a connection; in GitHub Actions give the job \
+     `permissions: id-token: write` and none is needed";
+
 /// A search through the places, which notes what it found where.
 struct Search<'a> {
     around: &'a Surroundings<'a>,
@@ -324,6 +327,8 @@ impl Search<'_> {
         let found = Found {
             authenticator: env("SNOWFLAKE_AUTHENTICATOR")
                 .map(|value| (value, Origin::Environment("SNOWFLAKE_AUTHENTICATOR"))),
+            provider: env("SNOWFLAKE_WORKLOAD_IDENTITY_PROVIDER")
+                .map(|value| (value, Origin::Environment("SNOWFLAKE_WORKLOAD_IDENTITY_PROVIDER"))),
             key_raw: env("SNOWFLAKE_PRIVATE_KEY_RAW")
                 .map(|value| (value, Origin::Environment("SNOWFLAKE_PRIVATE_KEY_RAW"))),
             key_path: ["SNOWFLAKE_PRIVATE_KEY_PATH", "SNOWFLAKE_PRIVATE_KEY_FILE"]
@@ -344,6 +349,7 @@ impl Search<'_> {
             .map(|(value, _)| Secret::new(value));
         let found = Found {
             authenticator: self.in_connection(&["authenticator"]),
+            provider: self.in_connection(&["workload_identity_provider"]),
             key_raw: self.in_connection(&["private_key_raw"]),
             key_path: self.in_connection(&["private_key_file", "private_key_path"]),
             passphrase: own.or_else(|| self.passphrase()),
@@ -380,6 +386,7 @@ impl Search<'_> {
 /// All that one place says about signing in.
 struct Found {
     authenticator: Option<(String, Origin)>,
+    provider: Option<(String, Origin)>,
     key_raw: Option<(String, Origin)>,
     key_path: Option<(String, Origin)>,
     passphrase: Option<Secret>,
@@ -393,6 +400,10 @@ impl Found {
         let way = self.authenticator.as_ref().map(|(way, _)| way.to_ascii_uppercase());
         match (way.as_deref(), &self.authenticator) {
             (None | Some("SNOWFLAKE" | "SNOWFLAKE_JWT" | "OAUTH" | "PROGRAMMATIC_ACCESS_TOKEN"), _) | (_, None) => {}
+            (Some("WORKLOAD_IDENTITY"), Some((_, origin))) => {
+                let origin = origin.clone();
+                return self.workload(around, origin).map(Some);
+            }
             (Some(_), Some((way, origin))) => {
                 return Err(CredentialsError::Refused {
                     origin: origin.clone(),
@@ -432,6 +443,34 @@ impl Found {
             }),
             None => Ok(None),
         }
+    }
+
+    /// The names are those of Snowflake's own tools; on GitHub the token is fetched, because it lasts five minutes only.
+    fn workload(self, around: &Surroundings<'_>, origin: Origin) -> Result<(Auth, Origin), CredentialsError> {
+        let provider = match &self.provider {
+            None => Provider::Oidc,
+            Some((text, origin)) => Provider::parse(text).ok_or_else(|| CredentialsError::Invalid {
+                what: "workload identity provider",
+                origin: origin.clone(),
+                source: SnowflakeError::Configuration(format!("{text:?} is none of OIDC, AWS, AZURE and GCP")),
+            })?,
+        };
+        let github = (around.env)("ACTIONS_ID_TOKEN_REQUEST_URL").zip((around.env)("ACTIONS_ID_TOKEN_REQUEST_TOKEN"));
+        let source = match (self.token, self.token_path, github) {
+            (Some((token, _)), ..) => TokenSource::Given(Secret::new(token)),
+            (None, Some((path, _)), _) => TokenSource::File(around.file(&path)),
+            (None, None, Some((url, token))) if provider == Provider::Oidc => TokenSource::GitHub {
+                url,
+                request_token: Secret::new(token),
+            },
+            _ => {
+                return Err(CredentialsError::Missing {
+                    what: "workload identity token",
+                    places: WORKLOAD_PLACES,
+                });
+            }
+        };
+        Ok((Auth::Workload(Workload::new(provider, source)), origin))
     }
 }
 

@@ -69,6 +69,41 @@ impl Name {
         Name(parts.iter().map(|part| Ident((*part).to_owned())).collect())
     }
 
+    /// From a name as Snowflake writes it in an answer, or as this program writes it in a statement: parts are parted by
+    /// dots and quoted where they must be.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut rest = text.trim();
+        loop {
+            let (part, after) = match rest.strip_prefix('"') {
+                Some(quoted) => {
+                    let doubled = |at: usize| quoted[..at].chars().rev().take_while(|c| *c == '"').count() % 2 == 1;
+                    let ends = |(at, _): &(usize, &str)| !quoted[at + 1..].starts_with('"') && !doubled(*at);
+                    let (end, _) = quoted.match_indices('"').find(ends)?;
+                    (quoted[..end].replace("\"\"", "\""), &quoted[end + 1..])
+                }
+                None => {
+                    let end = rest.find('.').unwrap_or(rest.len());
+                    (rest[..end].to_owned(), &rest[end..])
+                }
+            };
+            if part.is_empty() {
+                return None;
+            }
+            parts.push(Ident(part));
+            match after.strip_prefix('.') {
+                Some(more) => rest = more,
+                None => return after.is_empty().then_some(Name(parts)),
+            }
+        }
+    }
+
+    /// What it is inside of; nothing for an object of the account.
+    pub fn parent(&self) -> Option<Self> {
+        let (_, above) = self.0.split_last()?;
+        (!above.is_empty()).then(|| Name(above.to_vec()))
+    }
+
     /// The last part, as Snowflake stores it.
     pub fn last(&self) -> &str {
         self.0.last().map(Ident::as_str).unwrap_or_default()
@@ -116,6 +151,19 @@ mod tests {
         assert_eq!(Ident::new("odd name").to_string(), "\"odd name\"");
         assert_eq!(Ident::new("a\"b").to_string(), "\"a\"\"b\"");
         assert_eq!(Name::account("d").child("s").child("1t").to_string(), "D.S.\"1t\"");
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for text in ["D", "D.S.T", "D.\"odd .name\".\"a\"\"b\"", "\"\"\"\"", "\"a\"\"\".B"] {
+            assert_eq!(Name::from_text(text).unwrap().to_string(), text);
+        }
+        for text in ["", ".", "D.", "\"D", "\"D\"S"] {
+            assert_eq!(Name::from_text(text), None, "{text}");
+        }
+        let table = Name::from_text("D.S.T").unwrap();
+        assert_eq!(table.parent(), Name::from_text("D.S"));
+        assert_eq!(Name::account("D").parent(), None);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The Snowflake side: identifiers, SQL, client, and the verbs observe, diff and apply.
 
+pub mod cast;
+pub mod check;
 pub mod client;
 pub mod credentials;
 pub mod diff;
+pub mod grant;
 pub mod ident;
 pub mod mark;
 pub mod observe;

@@ -1,13 +1,18 @@
 //! The objects as they are: one SHOW for each kind, never one statement for each object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
 use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 
+use super::check::{Check, Findings};
 use super::client::{Client, ResultSet, Row, SnowflakeError, Statement};
+use super::grant::{Grant, On};
 use super::ident::{Name, literal};
 use super::{mark, sql::canonical, types};
 use crate::graph::object::Kind;
+use crate::graph::snowflake::securable;
 use crate::model::SnowflakeTarget;
 use crate::model::names::Names;
 
@@ -20,6 +25,13 @@ pub struct LiveObject {
     pub properties: BTreeMap<&'static str, String>,
     /// Columns of a table, in order.
     pub columns: Vec<LiveColumn>,
+    /// Columns of a table's primary key, in order.
+    pub key: Vec<String>,
+    /// Whether Snowflake relies on the primary key.
+    pub key_is_relied_on: bool,
+    /// What the pipeline's roles may do with it; for a role also what it may do with the account and with what is not the
+    /// pipeline's. Nothing where it was not told.
+    pub grants: Option<BTreeSet<Grant>>,
 }
 
 impl LiveObject {
@@ -71,7 +83,11 @@ fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
         properties,
     };
     vec![
-        shown(Kind::Role, format!("SHOW ROLES LIKE {like}"), &[]),
+        shown(
+            Kind::Role,
+            format!("SHOW ROLES LIKE {like}"),
+            &[("is_inherited", "is_inherited")],
+        ),
         shown(
             Kind::Warehouse,
             format!("SHOW WAREHOUSES LIKE {}", literal(target.warehouse.last())),
@@ -79,6 +95,10 @@ fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
                 ("size", "size"),
                 ("auto_suspend", "auto_suspend"),
                 ("auto_resume", "auto_resume"),
+                ("type", "type"),
+                ("min_cluster_count", "min_cluster_count"),
+                ("max_cluster_count", "max_cluster_count"),
+                ("enable_query_acceleration", "enable_query_acceleration"),
             ],
         ),
         // One answer for both kinds of integration; `category` tells them apart.
@@ -90,7 +110,7 @@ fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
         shown(
             Kind::Database,
             format!("SHOW DATABASES LIKE {}", literal(target.database.last())),
-            &[],
+            &[("retention_time", "retention_time")],
         ),
     ]
 }
@@ -108,7 +128,7 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             kind: Kind::Schema,
             statement: format!("SHOW SCHEMAS IN DATABASE {database}"),
             name: &["database_name", "name"],
-            properties: &[("options", "options")],
+            properties: &[("options", "options"), ("retention_time", "retention_time")],
         },
         shown(
             Kind::FileFormat,
@@ -120,7 +140,11 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             "STAGES",
             &[("url", "url"), ("storage_integration", "storage_integration")],
         ),
-        shown(Kind::Table, "TABLES", &[("rows", "rows")]),
+        shown(
+            Kind::Table,
+            "TABLES",
+            &[("rows", "rows"), ("retention_time", "retention_time")],
+        ),
         shown(
             Kind::Pipe,
             "PIPES",
@@ -146,32 +170,173 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
                 ("warehouse", "warehouse"),
                 ("predecessors", "predecessors"),
                 ("error_integration", "error_integration"),
+                ("task_relations", "task_relations"),
             ],
         ),
     ]
 }
 
-/// Reads all objects that could be the pipeline's: at most twelve statements, whatever the number of objects.
+/// Rows that a SHOW gives at most; what comes after them is not told:
+/// <https://docs.snowflake.com/en/sql-reference/sql/show-grants#usage-notes>.
+const MOST_ROWS: usize = 10_000;
+
+/// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects.
 pub async fn objects(client: &Client, names: &Names, target: &SnowflakeTarget) -> Result<LiveObjects, SnowflakeError> {
     let mut live = LiveObjects::new();
     read(client, of_account(names, target), &mut live).await?;
     let database = (Kind::Database, target.database.clone());
-    if !live.contains_key(&database) {
-        return Ok(live);
+    let has_database = live.contains_key(&database);
+    let kinds = if has_database { of_database(target) } else { vec![] };
+    let ask = |sql: String| client.execute(Statement::quick(sql));
+    let of_tables = async {
+        match has_database {
+            true => {
+                let database = &target.database;
+                let columns = ask(format!("SHOW COLUMNS IN DATABASE {database}"));
+                let keys = ask(format!("SHOW PRIMARY KEYS IN DATABASE {database}"));
+                futures::future::try_join(columns, keys).await.map(Some)
+            }
+            false => Ok(None),
+        }
+    };
+    let roles: Vec<Name> = ["OWNER", "LOADER", "READER"]
+        .iter()
+        .map(|part| Name::account(&names.snowflake(part)))
+        .filter(|role| live.contains_key(&(Kind::Role, role.clone())))
+        .collect();
+    // What is yet to be made is granted to nobody but who moves and who reads rows.
+    let granted = roles.iter().map(|role| format!("SHOW GRANTS TO ROLE {role}"));
+    let promised = roles
+        .iter()
+        .filter(|role| **role != Name::account(&names.snowflake("OWNER")))
+        .map(|role| format!("SHOW FUTURE GRANTS TO ROLE {role}"));
+    let grants = try_join_all(granted.chain(promised).map(ask));
+    let mut found = LiveObjects::new();
+    let (_, tables, grants) = futures::try_join!(read(client, kinds, &mut found), of_tables, grants)?;
+    live.extend(found);
+    if let Some((columns, keys)) = tables {
+        describe_tables(&columns, &keys, &mut live);
     }
-    read(client, of_database(target), &mut live).await?;
-    let columns = Statement::quick(format!("SHOW COLUMNS IN DATABASE {}", target.database));
-    for row in client.execute(columns).await?.iter() {
-        let table = (
+    insert_grants(&grants, &target.deployer, &mut live);
+    describe_stages(client, names, &mut live).await?;
+    Ok(live)
+}
+
+fn describe_tables(columns: &ResultSet, keys: &ResultSet, live: &mut LiveObjects) {
+    let table = |row: &Row<'_>| {
+        (
             Kind::Table,
-            shown_name(&row, &["database_name", "schema_name", "table_name"]),
-        );
-        if let Some(table) = live.get_mut(&table) {
+            shown_name(row, &["database_name", "schema_name", "table_name"]),
+        )
+    };
+    for row in columns.iter() {
+        if let Some(table) = live.get_mut(&table(&row)) {
             table.columns.push(column(&row));
         }
     }
-    Ok(live)
+    let mut parts: Vec<(usize, Row<'_>)> = keys
+        .iter()
+        .map(|row| (row.get("key_sequence").and_then(|at| at.parse().ok()).unwrap_or(0), row))
+        .collect();
+    parts.sort_by_key(|(at, _)| *at);
+    for (_, row) in parts {
+        if let (Some(table), Some(name)) = (live.get_mut(&table(&row)), row.get("column_name")) {
+            table.key.push(name.to_owned());
+            table.key_is_relied_on = row.get("rely").is_none_or(|rely| rely.eq_ignore_ascii_case("true"));
+        }
+    }
 }
+
+/// Puts each grant to the object that it is on; one on the account or on what is not the pipeline's to the role that has it.
+fn insert_grants(answers: &[ResultSet], deployer: &Name, live: &mut LiveObjects) {
+    if answers.iter().any(|answer| answer.rows.len() >= MOST_ROWS) {
+        return;
+    }
+    let by_kind: BTreeMap<(String, Name), (Kind, Name)> = live
+        .iter()
+        .filter(|(_, found)| found.mark().is_some())
+        .map(|((kind, name), _)| ((securable(*kind).to_owned(), name.clone()), (*kind, name.clone())))
+        .collect();
+    for found in live.values_mut() {
+        found.grants = Some(BTreeSet::new());
+    }
+    // Whose roles the deploying role has, it tells itself.
+    for ((kind, name), found) in live.iter_mut() {
+        if *kind == Kind::Role && found.property("is_inherited") == "y" {
+            let member = Grant {
+                privilege: "USAGE".to_owned(),
+                on: On::Object("ROLE".to_owned(), name.clone()),
+                role: deployer.clone(),
+            };
+            found.grants.get_or_insert_default().insert(member);
+        }
+    }
+    for grant in answers
+        .iter()
+        .flat_map(ResultSet::iter)
+        .filter_map(|row| Grant::of_row(&row))
+    {
+        let home = match &grant.on {
+            On::Object(kind, name) => by_kind.get(&(kind.clone(), name.clone())).cloned(),
+            On::Future(_, schema) => by_kind.get(&("SCHEMA".to_owned(), schema.clone())).cloned(),
+            On::Account => None,
+        };
+        // A role owns what it made; only the database changes hands.
+        if grant.privilege == "OWNERSHIP" && home.as_ref().is_none_or(|(kind, _)| *kind != Kind::Database) {
+            continue;
+        }
+        let home = home.unwrap_or_else(|| (Kind::Role, grant.role.clone()));
+        if let Some(grants) = live.get_mut(&home).and_then(|found| found.grants.as_mut()) {
+            grants.insert(grant);
+        }
+    }
+}
+
+/// SHOW STAGES does not tell the file format, so the pipeline's stage is described:
+/// <https://docs.snowflake.com/en/sql-reference/sql/desc-stage>.
+async fn describe_stages(client: &Client, names: &Names, live: &mut LiveObjects) -> Result<(), SnowflakeError> {
+    let owner = names.mark();
+    let is_ours = |found: &LiveObject| found.mark().is_some_and(|(by, _)| by == owner);
+    for ((kind, name), stage) in live.iter_mut() {
+        if *kind != Kind::Stage || !is_ours(stage) {
+            continue;
+        }
+        let told = client.execute(Statement::quick(format!("DESC STAGE {name}"))).await?;
+        let of_format = told
+            .iter()
+            .filter(|row| row.get("parent_property") == Some("STAGE_FILE_FORMAT"));
+        let rows: Vec<Row<'_>> = of_format.collect();
+        let named = rows.iter().find(|row| row.get("property") == Some("FORMAT_NAME"));
+        if !rows.is_empty() {
+            let format = named.and_then(|row| row.get("property_value")).unwrap_or_default();
+            stage.properties.insert("file_format", canonical(format));
+        }
+    }
+    Ok(())
+}
+
+/// Asks the rows of tables whose columns are to change: one statement for each such table.
+pub async fn findings(
+    client: &Client,
+    target: &SnowflakeTarget,
+    names: &Names,
+    checks: Vec<(Name, Check)>,
+) -> anyhow::Result<BTreeMap<Name, Findings>> {
+    let owner = names.snowflake("OWNER");
+    let ask = async |(table, check): (Name, Check)| {
+        let statement = Statement::new(check.sql(&table))
+            .role(owner.as_str())
+            .warehouse(target.warehouse.last());
+        let answer = client.execute(statement).await;
+        let answer = answer.with_context(|| format!("asking the rows of {table} whether its columns can change"))?;
+        anyhow::Ok((table, check.findings(&answer)))
+    };
+    let answers = stream::iter(checks).map(ask).buffered(AT_ONCE).try_collect::<Vec<_>>();
+    Ok(answers.await?.into_iter().collect())
+}
+
+/// Tables that are asked at the same time.
+const AT_ONCE: usize = 8;
 
 /// The views in the target's database, but for Snowflake's own.
 pub async fn views(client: &Client, target: &SnowflakeTarget) -> Result<Vec<Name>, SnowflakeError> {
@@ -214,7 +379,7 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
             LiveObject {
                 comment,
                 properties,
-                columns: Vec::new(),
+                ..LiveObject::default()
             },
         );
     }
@@ -227,9 +392,12 @@ const FORMAT_OPTIONS: [&str; 3] = ["TYPE", "COMPRESSION", "STRIP_OUTER_ARRAY"];
 fn comparable(property: &str, shown: &str) -> Option<String> {
     match property {
         "definition" | "condition" => Some(canonical(shown)),
+        // Accounts without the feature do not tell it.
+        "min_cluster_count" | "max_cluster_count" | "type" if shown.is_empty() => None,
+        "enable_query_acceleration" => (!shown.is_empty()).then(|| shown.to_lowercase()),
         // `X-Small` is what was written as XSMALL.
         "size" => Some(shown.to_uppercase().replace('-', "")),
-        "stale" | "enabled" | "auto_resume" => Some(shown.to_lowercase()),
+        "stale" | "enabled" | "auto_resume" | "is_inherited" => Some(shown.to_lowercase()),
         "options" => Some(
             if shown.contains("MANAGED ACCESS") {
                 "MANAGED ACCESS"

@@ -31,11 +31,29 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "pipe",
     "stream",
     "task_root",
+    "task_branch",
     "task_load",
+    "task_loads",
     "task_report",
     "rows",
     "reject",
     "merge",
+    "star_stage",
+    "star_touched",
+    "star_rows",
+    "star_unknown",
+    "star_dimension",
+    "star_infer",
+    "star_history",
+    "star_history_infer",
+    "star_versions",
+    "star_calendar",
+    "star_fact",
+    "star_fact_gone",
+    "star_repoint",
+    "star_table",
+    "task_step",
+    "task_transform",
 ];
 
 /// Marks text as SQL that this program made.
@@ -44,7 +62,10 @@ pub fn raw(sql: impl ToString) -> Value {
 }
 
 /// All templates, ready to fill. Made once and passed along.
-pub struct Templates(Environment<'static>);
+pub struct Templates {
+    environment: Environment<'static>,
+    gap: String,
+}
 
 impl Templates {
     /// Parses the templates.
@@ -59,13 +80,19 @@ impl Templates {
         for (name, text) in TEMPLATES {
             environment.add_template(name, text)?;
         }
-        Ok(Templates(environment))
+        let gap = format!("\u{1}{:032x}", fastrand::u128(..));
+        Ok(Templates { environment, gap })
+    }
+
+    /// Text to put where something is put in later. It is another one in every run, so no text of the user has it.
+    pub fn gap(&self) -> &str {
+        &self.gap
     }
 
     /// Fills a template and gives its whole text.
     pub fn text(&self, name: &str, values: impl Into<Value>) -> anyhow::Result<String> {
         let template = self
-            .0
+            .environment
             .get_template(name)
             .with_context(|| format!("no SQL template `{name}`"))?;
         let text = template

@@ -24,30 +24,6 @@ pub fn shown(json: &str) -> String {
     }
 }
 
-/// Whether a column can become `new` in place and keep its values:
-/// <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>.
-pub fn widens(old: &str, new: &str) -> bool {
-    let parts = |text: &str| -> Option<(String, Vec<u64>)> {
-        let (name, rest) = text.split_once('(')?;
-        let numbers = rest
-            .trim_end_matches(')')
-            .split(',')
-            .map(|part| part.trim().parse().ok())
-            .collect::<Option<_>>()?;
-        Some((name.to_owned(), numbers))
-    };
-    match (parts(old), parts(new)) {
-        (Some((old_name, old)), Some((new_name, new))) if old_name == new_name => match (&old[..], &new[..]) {
-            ([old], [new]) if old_name == "VARCHAR" || old_name == "BINARY" => new >= old,
-            ([old_precision, old_scale], [new_precision, new_scale]) => {
-                old_scale == new_scale && new_precision >= old_precision
-            }
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,14 +41,5 @@ mod tests {
         );
         assert_eq!(shown(r#"{"type":"REAL"}"#), "FLOAT");
         assert_eq!(shown("odd"), "odd");
-    }
-
-    #[test]
-    fn only_wider_is_wider() {
-        assert!(widens("VARCHAR(10)", "VARCHAR(20)"));
-        assert!(!widens("VARCHAR(20)", "VARCHAR(10)"));
-        assert!(widens("NUMBER(10,2)", "NUMBER(12,2)"));
-        assert!(!widens("NUMBER(10,2)", "NUMBER(12,3)"));
-        assert!(!widens("VARCHAR(10)", "NUMBER(38,0)"));
     }
 }

@@ -8,7 +8,7 @@ pub mod code;
 mod cursor;
 mod diagnostic;
 mod environment;
-mod expression;
+pub(crate) mod expression;
 pub mod jsonpath;
 pub mod mysql;
 mod node;
@@ -111,6 +111,8 @@ fn read_environment(text: &str, file: &str, env: &str, demands: Demands) -> Resu
     };
     let misplaced = environment::apply(&mut tree, env);
     diagnostics.extend(misplaced.into_iter().map(|fault| written.diagnostic(fault)));
+    // A large file has a large tree; two of them at a time are enough.
+    drop(written);
 
     let mut faults = Vec::new();
     let secrets = secret::find(&tree).faults;
@@ -146,18 +148,15 @@ fn find_secrets(tree: &Node, source: &mut SourceText) -> Vec<Diagnostic> {
     source.hide(&found.hidden);
     let mut diagnostics = secret::outside_values(source.text(), &found.hidden);
     source.hide(&secret::in_text(source.text()));
-    let positions = Positions {
-        tree: tree.clone(),
-        source: source.clone(),
-    };
     let elsewhere = |fault: &Fault| fault.path.segments().first() == Some(&Segment::Key("env".to_owned()));
-    diagnostics.extend(
-        found
-            .faults
-            .into_iter()
-            .filter(elsewhere)
-            .map(|fault| positions.diagnostic(fault)),
-    );
+    let faults: Vec<Fault> = found.faults.into_iter().filter(elsewhere).collect();
+    if !faults.is_empty() {
+        let positions = Positions {
+            tree: tree.clone(),
+            source: source.clone(),
+        };
+        diagnostics.extend(faults.into_iter().map(|fault| positions.diagnostic(fault)));
+    }
     diagnostics
 }
 

@@ -1,5 +1,6 @@
 //! Secrets: references to them are read, literals are found, and neither is ever shown.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -77,6 +78,20 @@ impl fmt::Display for SecretReference {
 pub(crate) struct Found {
     pub(crate) faults: Vec<Fault>,
     pub(crate) hidden: Vec<Range<usize>>,
+    keys: Keys,
+}
+
+/// Keys and whether they name a secret. A file repeats a few keys for every table, and judging one is slow.
+#[derive(Default)]
+struct Keys(BTreeMap<String, bool>);
+
+impl Keys {
+    fn is_sensitive(&mut self, key: &str) -> bool {
+        match self.0.get(key) {
+            Some(known) => *known,
+            None => *self.0.entry(key.to_owned()).or_insert_with(|| is_sensitive(key)),
+        }
+    }
 }
 
 /// Finds literal secrets by the key they stand under and by what they look like.
@@ -91,7 +106,7 @@ fn visit(node: &Node, path: &Path, sensitive: bool, found: &mut Found) {
         Value::Table(table) => {
             for (key, entry) in &table.0 {
                 let path = path.key(key);
-                let sensitive = !is_tag(&path) && (sensitive || is_sensitive(key));
+                let sensitive = !is_tag(&path) && (sensitive || found.keys.is_sensitive(key));
                 visit(&entry.node, &path, sensitive, found);
             }
         }
@@ -160,9 +175,10 @@ fn is_sensitive(key: &str) -> bool {
 /// Secrets that the text shows by their form alone, also in comments and in a file that cannot be parsed.
 pub(crate) fn in_text(text: &str) -> Vec<Range<usize>> {
     let mut hidden = patterns(text);
+    let mut keys = Keys::default();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        if let Some(value) = sensitive_value(line) {
+        if let Some(value) = sensitive_value(line, &mut keys) {
             hidden.push(start + value.start..start + value.end);
         }
         start += line.len();
@@ -171,7 +187,7 @@ pub(crate) fn in_text(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The rest of a line after `key =` where the key names a secret and the rest is no reference.
-fn sensitive_value(line: &str) -> Option<Range<usize>> {
+fn sensitive_value(line: &str, keys: &mut Keys) -> Option<Range<usize>> {
     let mut from = 0;
     while let Some(equals) = line.get(from..)?.find('=').map(|at| at + from) {
         let before = line.get(..equals)?.trim_end().trim_end_matches(['"', '\'']);
@@ -180,7 +196,7 @@ fn sensitive_value(line: &str) -> Option<Range<usize>> {
             .next()
             .unwrap_or_default();
         let rest = line.get(equals + 1..)?;
-        if is_sensitive(key) && !starts_with_reference(rest) {
+        if keys.is_sensitive(key) && !starts_with_reference(rest) {
             let value = rest.trim_start();
             let start = line.len() - value.len();
             let end = line.trim_end().len();

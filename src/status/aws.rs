@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::Hop;
 use crate::aws::failure::explain;
-use crate::aws::status::{is_success, next};
+use crate::aws::status::{Next, is_success, next};
 use crate::aws::{Aws, observe};
 use crate::graph::Graph;
-use crate::model::{Model, Source};
+use crate::model::{Landing, Model, Source};
 
 const DEPLOY: &str = "run pipectl deploy";
 
@@ -23,8 +23,17 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
         .map(|(_, stack)| match live.get(&stack.name) {
             None => Hop::ill("stack", &stack.name, "missing", DEPLOY),
             Some(found) => {
-                let well = is_success(&found.status) || found.status == "UPDATE_ROLLBACK_COMPLETE";
-                let hint = format!("{DEPLOY} (it will: {:?})", next(&found.status));
+                let well = is_success(&found.status)
+                    || matches!(
+                        found.status.as_str(),
+                        "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE"
+                    );
+                let causes: String = found.causes.iter().map(|cause| format!("; {cause}")).collect();
+                let hint = match next(&found.status) {
+                    Next::Update => format!("{DEPLOY}, which updates it{causes}"),
+                    Next::Stuck => format!("a deploy {}{causes}", Next::Stuck.words()),
+                    other => format!("{DEPLOY}, which {}{causes}", other.words()),
+                };
                 Hop::judged(
                     well,
                     "stack",
@@ -46,6 +55,7 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
         hops.push(handshake(aws, &names.resource("snowflake-read"), &names.external_id()).await?);
     }
     hops.push(rejected_files(aws, &model.landing.bucket, model.landing.error_prefix).await?);
+    hops.extend(unloaded_folders(aws, &model.landing).await?);
     Ok(hops)
 }
 
@@ -161,6 +171,38 @@ async fn rejected_files(aws: &Aws, bucket: &str, prefix: &str) -> anyhow::Result
         format!("{reasons}{more} files"),
         &hint,
     ))
+}
+
+/// Folders of records that no table names, so that nothing loads them: one list call, and one for each such folder.
+async fn unloaded_folders(aws: &Aws, landing: &Landing) -> anyhow::Result<Vec<Hop>> {
+    let list = |prefix: String, delimiter: Option<&str>| {
+        let request = aws.s3.list_objects_v2().bucket(&landing.bucket).prefix(prefix);
+        request.set_delimiter(delimiter.map(str::to_owned)).send()
+    };
+    let failed = |error| explain(&format!("s3:ListObjectsV2 of {}", landing.bucket), error);
+    let page = match list(landing.prefix.to_owned(), Some("/")).await {
+        Ok(page) => page,
+        // Told by the hop of the bad files already.
+        Err(error) if error.code() == Some("NoSuchBucket") => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let found = page.common_prefixes().iter().filter_map(|folder| folder.prefix());
+    let mut hops = Vec::new();
+    for folder in found.filter(|folder| !is_loaded(folder.trim_start_matches(landing.prefix), landing)) {
+        let inside = list(folder.to_owned(), None).await.map_err(failed)?;
+        let more = if inside.is_truncated() == Some(true) { "+" } else { "" };
+        let state = format!("{}{more} files that nothing loads", inside.contents().len());
+        let next = "make the folder the prefix of a [[table]] and run pipectl deploy, or delete the files";
+        let name = format!("s3://{}/{folder}", landing.bucket);
+        hops.push(Hop::ill("folder", name, state, next));
+    }
+    Ok(hops)
+}
+
+/// Whether a table reads the folder, something in it, or what it is in.
+fn is_loaded(folder: &str, landing: &Landing) -> bool {
+    let mut feeds = landing.feeds.iter();
+    feeds.any(|feed| feed.prefix.starts_with(folder) || folder.starts_with(&feed.prefix))
 }
 
 #[cfg(test)]

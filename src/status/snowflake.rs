@@ -8,6 +8,7 @@ use crate::graph::object::{Kind, Object};
 use crate::model::{Model, SnowflakeTarget};
 use crate::snowflake::client::{Client, ResultSet, Statement};
 use crate::snowflake::ident::{Name, literal};
+use crate::snowflake::mark::{self, Handover};
 use crate::snowflake::observe::{LiveObjects, objects};
 
 const DEPLOY: &str = "run pipectl deploy";
@@ -32,6 +33,19 @@ pub async fn hops(model: &Model, target: &SnowflakeTarget, graph: &Graph, client
         }
     }
     Ok(hops)
+}
+
+/// What to do about a pipe that does not load. Snowflake keeps what a paused pipe is told of for 14 days, and resumes it
+/// later than that only by force: <https://docs.snowflake.com/en/sql-reference/functions/system_pipe_force_resume>.
+fn pipe_hint(name: &Name, state: &str, is_handed_over: bool) -> String {
+    match state {
+        _ if is_handed_over => "run pipectl deploy, which goes on with it".to_owned(),
+        "paused" => format!(
+            "somebody paused it; resume it with ALTER PIPE {name} SET PIPE_EXECUTION_PAUSED = FALSE, after more than 14 days with SELECT SYSTEM$PIPE_FORCE_RESUME({}, 'STALENESS_CHECK_OVERRIDE') and ALTER PIPE {name} REFRESH",
+            literal(&name.to_string())
+        ),
+        _ => "check the trust of the read role with pipectl deploy".to_owned(),
+    }
 }
 
 struct Look<'a> {
@@ -83,14 +97,20 @@ impl Look<'_> {
         } else {
             format!("{state}: {error}")
         };
-        let hint = "check the trust of the read role with pipectl deploy; a paused pipe resumes with ALTER PIPE … SET PIPE_EXECUTION_PAUSED = FALSE";
-        Ok(Hop::judged(
-            state == "running" && error.is_empty(),
-            "pipe",
-            name.to_string(),
-            text,
-            hint,
-        ))
+        let comment = self
+            .live
+            .get(&(Kind::Pipe, name.clone()))
+            .map(|live| live.comment.as_str());
+        let hash = comment.and_then(mark::read).map(|(_, hash)| hash);
+        let is_handed_over = hash.and_then(Handover::read).is_some();
+        let text = if is_handed_over {
+            format!("{text}, its replacement was cut off")
+        } else {
+            text
+        };
+        let healthy = state == "running" && error.is_empty() && !is_handed_over;
+        let hint = pipe_hint(name, &state, is_handed_over);
+        Ok(Hop::judged(healthy, "pipe", name.to_string(), text, &hint))
     }
 
     fn stream(&self, name: &Name) -> Hop {

@@ -78,7 +78,7 @@ fn exit_codes_are_those_of_the_contract() {
     );
     run("deploy -f bad.toml --env local --yes").exits(1);
     run("nonsense").exits(1);
-    run("validate --nonsense").exits(1);
+    run("validate --nonsense").exits(1).complains("Usage:");
     run("--version").exits(0);
     run("local status").exits(1).prints("down");
     run("local sql select").exits(1).complains("pipectl local up");
@@ -122,6 +122,22 @@ fn without_a_cloud_json_is_exactly_one_document() {
         let (document, code) = run(words);
         assert!(errors(&document) == Some(1) && code == Some(1), "{words}: {document:#}");
     }
+    // A wrong command line too; 2 would mean changes.
+    for words in [
+        "nonsense",
+        "diff --nonsense",
+        "deploy --wait soon",
+        "doctor --managed",
+        "",
+    ] {
+        let (document, code) = run(words);
+        assert!(errors(&document) == Some(1) && code == Some(1), "{words}: {document:#}");
+    }
+    let message = run("diff --nonsense").0["errors"][0]["message"].to_string();
+    assert!(
+        message.contains("--nonsense") && !message.contains("error:"),
+        "{message}"
+    );
     for words in ["init other", "render", "schema", "local down"] {
         assert_eq!(run(words).1, Some(0), "{words}");
     }
@@ -160,8 +176,13 @@ fn with_a_cloud_json_is_exactly_one_document_and_nothing_prompts() {
     assert_eq!(run("destroy --yes --delete-data", 0)["ok"], true);
     assert_eq!(run("destroy --yes", 0)["ok"], true);
     // Nobody watches: no colour, no bars.
-    let plain = cloud.run("deploy --yes -v").exits(0);
+    let plain = cloud.run("deploy --yes -v").exits(0).complains("AWS calls");
     assert!(!plain.stdout.contains('\x1b') && !plain.stderr.contains('\x1b') && !plain.stderr.contains('\r'));
+    cloud
+        .run("deploy --yes -v")
+        .exits(0)
+        .prints("no change")
+        .complains("AWS calls");
 }
 
 #[test]

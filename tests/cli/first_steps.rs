@@ -26,6 +26,7 @@ fn the_template_becomes_a_pipeline(iam: Iam) {
     cloud.run("render").exits(0);
     cloud.run("deploy --yes").exits(0);
     cloud.run("diff").exits(0);
+    cloud.run("local run-tasks").exits(0).prints("SKIPPED");
     let record = r#"{"id": 7, "customer": {"name": "Ada"}, "issued": "2026-01-02T03:04:05", "total": 12.5,
         "lines": [{"no": 1, "article": "pen", "price": 2.5}, {"no": 2, "article": "ink", "price": 10}]}"#;
     cloud.put(

@@ -37,10 +37,10 @@ fn an_interrupted_deploy_goes_on(iam: Iam) {
         let (run, done) = interrupted(&cloud, &moment);
         match run.code {
             None if matches!(moment, Moment::Killed(_)) => {}
-            // Before it holds the lease the signal ends the process as it ends any other.
+            // Before it listens the signal ends the process as it ends any other.
             None => assert!(run.stdout.is_empty() && done == 0, "{moment:?}: {run:?}"),
             // Before there is a plan nothing was done; the lease is given back first.
-            Some(1) if run.stdout.is_empty() => {
+            Some(130) => {
                 assert!(
                     run.stderr.contains("interrupted; nothing was changed") && done == 0,
                     "{moment:?}: {run:?}"
@@ -88,4 +88,42 @@ fn interrupted(cloud: &Cloud, moment: &Moment) -> (Run, usize) {
 fn signal(child: &Child, signal: Signal) {
     // One that has ended is still there until it is waited for.
     kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn what_changes_nothing_says_so_when_it_is_interrupted() {
+    let cloud = Cloud::up(Iam::Off);
+    cloud.edit(
+        "aws = { account = \"111122223333\", region = \"eu-west-1\" }",
+        "aws = { account = \"000000000000\", region = \"us-east-1\" }",
+    );
+    cloud.edit(
+        "account = \"EXAMPLEORG-DEV\", connection = \"dev\"",
+        "account = \"LOCAL\"",
+    );
+    for words in ["diff", "status", "deploy --yes", "destroy --yes --format json"] {
+        // A Snowflake that takes the connection and never answers, so that the signal surely comes before any plan. Each
+        // command has its own: one that was interrupted may have tried to connect again.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut command = crate::cloud::pipectl();
+        command
+            .args(words.split_whitespace())
+            .args(["--env", "dev", "-f"])
+            .arg(cloud.file())
+            .envs(cloud.variables().iter().cloned())
+            .env(
+                "PIPECTL_SNOWFLAKE_URL",
+                format!("http://{}", silent.local_addr().unwrap()),
+            )
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let child = command.spawn().unwrap();
+        let (_asked, _) = silent.accept().unwrap();
+        signal(&child, Signal::INT);
+        let run = Run::ended(child.wait_with_output().unwrap()).exits(130);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains("interrupted; nothing was changed"), "{words}: {run:?}");
+        assert!(!words.contains("json") || run.json()["errors"].is_array(), "{run:?}");
+    }
 }

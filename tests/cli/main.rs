@@ -2,20 +2,29 @@
 
 mod client;
 mod cloud;
+#[path = "../shared/message.rs"]
+mod message;
 mod run;
+mod stand_in;
 
+mod call_count;
 mod columns;
 mod command_line;
 mod destroy;
 mod doctor;
 mod drift;
 mod first_steps;
+mod folders;
 mod handshake;
 mod interrupt;
 mod lease;
 mod least_privilege;
 mod main_job;
+mod pipes;
 mod render;
+mod running_graph;
 mod saved_plan;
 mod second_deploy;
+mod secrets;
+mod stack_status;
 mod there_and_back;

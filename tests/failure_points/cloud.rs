@@ -16,6 +16,10 @@ use crate::proxy::{Kind, Proxy, Told, kill};
 const PIPECTL: &str = env!("CARGO_BIN_EXE_pipectl");
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 const RAW: &str = "chinook-invoices-local-raw-000000000000-us-east-1";
+const PIPE: &str = "snowflake:pipe:CHINOOK_INVOICES_LOCAL.SHOP_RAW.INVOICES_PIPE";
+const STAGE: &str = "snowflake:stage:CHINOOK_INVOICES_LOCAL.SHOP_RAW.CURATED";
+/// Whole records; `… without repetitions` counts those of them that are not there twice.
+const RECORDS: &str = "CHINOOK_INVOICES_LOCAL.SHOP_RAW.RAW_INVOICES";
 /// How long rows may take to arrive, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one run of pipectl may take: a client that was left hanging waits for 75 s.
@@ -26,17 +30,29 @@ const LONGEST_RUN: Duration = Duration::from_secs(240);
 pub enum Phase {
     FirstDeploy,
     Update,
+    /// The pipe has another COPY statement, which only a new pipe changes; files arrive all the while.
+    ReplacePipe,
+    /// The stage has another folder, which takes a new stage and a new pipe; files arrive all the while.
+    ReplaceStage,
     Destroy,
 }
 
 impl Phase {
-    pub const ALL: [Self; 3] = [Self::FirstDeploy, Self::Update, Self::Destroy];
+    pub const ALL: [Self; 5] = [
+        Self::FirstDeploy,
+        Self::Update,
+        Self::ReplacePipe,
+        Self::ReplaceStage,
+        Self::Destroy,
+    ];
 
     /// Its name in `PIPECTL_FAILURE_POINTS`.
     pub fn word(self) -> &'static str {
         match self {
             Self::FirstDeploy => "first-deploy",
             Self::Update => "update",
+            Self::ReplacePipe => "replace-pipe",
+            Self::ReplaceStage => "replace-stage",
             Self::Destroy => "destroy",
         }
     }
@@ -44,8 +60,14 @@ impl Phase {
     fn words(self) -> &'static [&'static str] {
         match self {
             Self::FirstDeploy | Self::Update => &["deploy", "--yes"],
+            Self::ReplacePipe => &["deploy", "--yes", "--allow-loss", PIPE],
+            Self::ReplaceStage => &["deploy", "--yes", "--allow-loss", STAGE, "--allow-loss", PIPE],
             Self::Destroy => &["destroy", "--yes", "--delete-data"],
         }
+    }
+
+    fn replaces(self) -> bool {
+        matches!(self, Self::ReplacePipe | Self::ReplaceStage)
     }
 }
 
@@ -63,12 +85,20 @@ pub struct Cloud {
     look: Look,
 }
 
+/// Whether policies count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Iam {
+    Off,
+    Enforced,
+}
+
 impl Cloud {
-    pub fn up() -> Self {
+    pub fn up(iam: Iam) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("cloud");
         let down = Down(folder.path().to_owned());
-        let ran = pipectl(&own).args(["local", "up"]).output().unwrap();
+        let auth: &[&str] = if iam == Iam::Enforced { &["--auth"] } else { &[] };
+        let ran = pipectl(&own).args(["local", "up"]).args(auth).output().unwrap();
         assert!(ran.status.success(), "{}", said(&ran));
         let told = pipectl(&own)
             .args(["local", "env", "--format", "json"])
@@ -93,15 +123,16 @@ impl Cloud {
     /// A life without a failure: what the runs leave is what every other life must leave.
     pub fn undisturbed(&mut self) -> Undisturbed {
         let (mut calls, mut states) = (BTreeMap::new(), BTreeMap::new());
-        let mut invoices = 0;
+        let mut records = 0;
         for phase in Phase::ALL {
             self.prepare(phase).unwrap();
             let (ran, told) = self.run(phase, None).unwrap();
             assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
             calls.insert(phase, told.calls);
+            self.put_between(phase).unwrap();
             self.put_after(phase).unwrap();
             if phase != Phase::Destroy {
-                invoices = self.wait_for_rest(invoices);
+                records = self.wait_for_rest(records);
             }
             states.insert(phase, self.look.snapshot().unwrap());
         }
@@ -126,6 +157,7 @@ impl Cloud {
                 code => return Err(format!("it ended with {code:?} after {met}")),
             }
         }
+        self.put_between(phase)?;
         self.converges(phase, is_done, usual)
             .map_err(|fault| format!("{fault}\nit met {met}"))?;
         Ok(met != "nothing failed")
@@ -157,12 +189,21 @@ impl Cloud {
                 lines.join("\n")
             ));
         }
+        let asleep = asleep(&found);
+        if !asleep.is_empty() {
+            return Err(format!("tasks are left suspended: {asleep:?}"));
+        }
         self.put_after(phase)?;
         let started = Instant::now();
         loop {
             let rows = self.look.rows()?;
             let mut lines = Vec::new();
-            differences("rows", &wanted["rows"], &rows, &mut lines);
+            differences(
+                "rows",
+                &comparable(phase, &wanted["rows"]),
+                &comparable(phase, &rows),
+                &mut lines,
+            );
             if lines.is_empty() {
                 return Ok(());
             }
@@ -184,22 +225,39 @@ impl Cloud {
         }
         fs::write(self.folder.path().join("pipeline.toml"), text).unwrap();
         match phase {
-            Phase::Update => self.put("2022.json.gz"),
+            Phase::Update => self.put("2022.json.gz", "2022.json.gz"),
+            Phase::ReplacePipe => self
+                .look
+                .drift("pipe")
+                .and_then(|()| self.put("2023 été + extras.json", "2023.json")),
+            Phase::ReplaceStage => self
+                .look
+                .drift("stage")
+                .and_then(|()| self.put("2025.json", "2025.json")),
             Phase::FirstDeploy | Phase::Destroy => Ok(()),
+        }
+    }
+
+    /// The data that arrives after the first run of the command, whatever became of it.
+    fn put_between(&mut self, phase: Phase) -> Result<(), String> {
+        match phase {
+            Phase::ReplacePipe => self.put("2024.json", "2024.json"),
+            Phase::ReplaceStage => self.put("2021.json", "2021 again.json"),
+            Phase::FirstDeploy | Phase::Update | Phase::Destroy => Ok(()),
         }
     }
 
     /// The data that shows that a first deploy loads.
     fn put_after(&mut self, phase: Phase) -> Result<(), String> {
         match phase {
-            Phase::FirstDeploy => self.put("2021.json"),
-            Phase::Update | Phase::Destroy => Ok(()),
+            Phase::FirstDeploy => self.put("2021.json", "2021.json"),
+            _ => Ok(()),
         }
     }
 
-    fn put(&mut self, name: &str) -> Result<(), String> {
+    fn put(&mut self, name: &str, key: &str) -> Result<(), String> {
         let file = example().join("data/invoices").join(name);
-        self.look.put(RAW, &format!("invoices/{name}"), &file)
+        self.look.put(RAW, &format!("invoices/{key}"), &file)
     }
 
     /// Runs the command of a phase; a failure makes its N-th call fail.
@@ -234,18 +292,18 @@ impl Cloud {
         }
     }
 
-    /// Waits until there are more invoices than before and nothing moves any more; their number.
+    /// Waits until there are more records than before and nothing moves any more; their number.
     fn wait_for_rest(&mut self, before: u64) -> u64 {
         let started = Instant::now();
         let (mut last, mut since) = (Value::Null, Instant::now());
         loop {
             let rows = self.look.rows().unwrap();
-            let invoices = rows["CHINOOK_INVOICES_LOCAL.SHOP.INVOICE"][0].as_str();
-            let invoices = invoices.map_or(0, |count| count.parse().unwrap());
+            let records = rows[format!("{RECORDS} without repetitions")][0].as_str();
+            let records = records.map_or(0, |count| count.parse().unwrap());
             if rows != last {
                 (last, since) = (rows, Instant::now());
-            } else if since.elapsed() > Duration::from_secs(3) && invoices > before {
-                return invoices;
+            } else if since.elapsed() > Duration::from_secs(3) && records > before {
+                return records;
             }
             assert!(started.elapsed() < PATIENCE, "rows do not come to rest: {last:#}");
             sleep(Duration::from_millis(100));
@@ -257,6 +315,22 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         drop(Down(self.folder.path().to_owned()));
     }
+}
+
+/// Tasks that are not started.
+fn asleep(found: &Value) -> Vec<&str> {
+    let tasks = found["snowflake"]["SHOW TASKS IN DATABASE CHINOOK_INVOICES_LOCAL"].as_array();
+    let asleep = tasks.into_iter().flatten().filter(|task| task["state"] != "started");
+    asleep.filter_map(|task| task["name"].as_str()).collect()
+}
+
+/// Rows as they must be after a phase. A pipe made anew may load a file again, and only the tables merge it.
+fn comparable(phase: Phase, rows: &Value) -> Value {
+    let mut rows = rows.clone();
+    if let (true, Some(rows)) = (phase.replaces(), rows.as_object_mut()) {
+        rows.remove(RECORDS);
+    }
+    rows
 }
 
 /// Takes the cloud down, also when its start panics.

@@ -1,7 +1,7 @@
 """Looks at a local cloud for the tests: what stands there, told so that two equal clouds give equal texts.
 
 Usage: look.py CLOUD_JSON. Reads one JSON request a line from stdin, writes its answer as a line to stdout:
-{"do": "snapshot"} or {"do": "put", "bucket", "key", "file"}. It speaks to the clouds itself: no code of pipectl is in between.
+{"do": "snapshot"}, {"do": "rows"}, {"do": "put", "bucket", "key", "file"} or {"do": "drift", "what"}. It speaks to the clouds itself: no code of pipectl is in between.
 """
 
 import json
@@ -60,9 +60,9 @@ class Cloud:
             self.token, self.until = jwt.encode(claims, self.key, algorithm="RS256"), now + 2500
         return self.token
 
-    def sql(self, statement):
+    def sql(self, statement, **fields):
         """The rows as dictionaries."""
-        request = urllib.request.Request(self.info["snowflake_url"] + "/api/v2/statements", method="POST", data=json.dumps({"statement": statement}).encode(), headers={
+        request = urllib.request.Request(self.info["snowflake_url"] + "/api/v2/statements", method="POST", data=json.dumps({"statement": statement, **fields}).encode(), headers={
             "Content-Type": "application/json", "Authorization": f"Bearer {self.bearer()}", "X-Snowflake-Authorization-Token-Type": "KEYPAIR_JWT",
         })
         try:
@@ -152,6 +152,10 @@ def rows(cloud, tables):
             "INVOICE": "COUNT(*), COUNT(DISTINCT INVOICE_ID), SUM(TOTAL), COUNT(BILLING_COUNTRY)",
             "INVOICE_LINE": "COUNT(*), COUNT(DISTINCT INVOICE_LINE_ID), SUM(UNIT_PRICE * QUANTITY), COUNT(DISTINCT INVOICE_ID)",
         }.get(table["name"] if table["schema_name"] == "SHOP" else "", "COUNT(*)")
+        if table["name"].startswith("RAW_"):
+            # A pipe made anew may load a file again; the tables merge it.
+            distinct = f"SELECT COUNT(DISTINCT FILE_NAME || ' ' || FILE_ROW) FROM {name}"
+            counted[f"{name} without repetitions"] = list(cloud.sql(distinct)[0].values())
         try:
             counted[name] = list(cloud.sql(f"SELECT {what} FROM {name}")[0].values())
             columns = [row["column_name"] for row in cloud.sql(f"SHOW COLUMNS IN TABLE {name}")]
@@ -162,7 +166,26 @@ def rows(cloud, tables):
     return counted
 
 
+def drift(cloud, what):
+    """Somebody gives the pipe another COPY statement, or the stage another folder; the comment stays."""
+    if what == "stage":
+        shown = cloud.sql(f"SHOW STAGES IN DATABASE {PREFIX}")[0]
+        name = f"{PREFIX}.{shown['schema_name']}.{shown['name']}"
+        cloud.sql(f"ALTER STAGE {name} SET URL = '{shown['url']}invoices/'", role=f"{PREFIX}_OWNER")
+        return
+    shown = cloud.sql(f"SHOW PIPES IN DATABASE {PREFIX}")[0]
+    name = f"{PREFIX}.{shown['schema_name']}.{shown['name']}"
+    topics = [each["TopicArn"] for each in cloud.aws("sns", "list_topics")["Topics"] if each["TopicArn"].endswith("-curated")]
+    copy = shown["definition"].replace("ON_ERROR = SKIP_FILE", "ON_ERROR = CONTINUE")
+    assert copy != shown["definition"]
+    cloud.sql(f"""CREATE OR REPLACE PIPE {name} AUTO_INGEST = TRUE ERROR_INTEGRATION = {shown['error_integration']} AWS_SNS_TOPIC = '{topics[0]}'
+        COMMENT = '{shown['comment']}' AS {copy}""", role=f"{PREFIX}_LOADER")
+
+
 def answer(cloud, request):
+    if request["do"] == "drift":
+        drift(cloud, request["what"])
+        return {}
     if request["do"] == "put":
         cloud.aws("s3", "put_object", Bucket=request["bucket"], Key=request["key"], Body=Path(request["file"]).read_bytes())
         return {}

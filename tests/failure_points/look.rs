@@ -44,6 +44,11 @@ impl Look {
             .map(drop)
     }
 
+    /// Changes the `pipe` or the `stage` by hand, so that only a new one is right.
+    pub fn drift(&mut self, what: &str) -> Result<(), String> {
+        self.ask(json!({ "do": "drift", "what": what })).map(drop)
+    }
+
     fn ask(&mut self, request: Value) -> Result<Value, String> {
         writeln!(self.input, "{request}").map_err(|error| error.to_string())?;
         let mut line = String::new();

@@ -1,15 +1,18 @@
 //! Every failure point: a proxy between pipectl and the local cloud fails or kills pipectl at its N-th call, for every N
-//! of a first deploy, an update and a destroy. One plain rerun must then end in the state of an undisturbed run.
+//! of a first deploy, of updates and of a destroy. One plain rerun must then end in the state of an undisturbed run.
 //!
-//! A round is a first deploy, a file that is loaded, another file that is under way while the update runs, the update,
-//! and the destroy, each disturbed at call N and run again; the destroy leaves an empty cloud for the next round.
-//! `make test` tries every [`STRIDE`]-th N with each of the [`USUAL`] kinds of failure, from another first N for each
-//! kind, so that all together meet every third or fourth N. `PIPECTL_FAILURE_POINTS=all` tries every N with every kind.
-//! Further words, with commas between, narrow either: kinds (`kill-after`), phases (`first-deploy`, `update`, `destroy`)
-//! and a range of N (`40-70`).
+//! A round is the life of a pipeline: a first deploy, an update, a pipe and then a stage made anew while files arrive, and
+//! the destroy, each disturbed at a call of its own and run again; the destroy leaves an empty cloud for the next round.
+//! Half of the rounds are in a cloud that enforces IAM policies.
+//!
+//! `make test` tries [`ROUNDS`] calls of each phase, spread over all of them, with the [`USUAL`] kinds of failure in turn.
+//! `PIPECTL_FAILURE_POINTS=every` tries every N with one of those kinds, `all` with every kind. Further words, with commas between, narrow either: kinds
+//! (`kill-after`), phases (`first-deploy`, `update`, `replace-pipe`, `replace-stage`, `destroy`) and a range of N (`40-70`).
 
 mod cloud;
 mod look;
+#[path = "../shared/message.rs"]
+mod message;
 mod proxy;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,17 +21,29 @@ use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use cloud::{Cloud, Phase, Undisturbed};
+use cloud::{Cloud, Iam, Phase, Undisturbed};
 use proxy::{KINDS, Kind};
 
-/// Of how many points one is tried with each kind of failure, when not all are.
-const STRIDE: usize = 14;
-/// The kinds that are tried when not all are: those that the client does not simply try again, or that happen most.
-const USUAL: [Kind; 4] = [Kind::KillBefore, Kind::KillAfter, Kind::DropAfter, Kind::Refuse];
-/// Clouds that a machine of two cores carries.
-const CLOUDS: usize = 2;
+/// Rounds when not all points are tried: what two clouds do in three or four minutes.
+const ROUNDS: usize = 20;
+/// The kinds that are tried when not all are.
+const USUAL: [Kind; 8] = [
+    Kind::KillAfter,
+    Kind::Refuse,
+    Kind::DropAfter,
+    Kind::KillBefore,
+    Kind::Error,
+    Kind::Stall,
+    Kind::Throttle,
+    Kind::DropBefore,
+];
+/// The clouds: two are what a machine of two cores carries.
+const CLOUDS: [Iam; 2] = [Iam::Off, Iam::Enforced];
 /// A hang lasts until the client gives up, which takes 30 to 75 s: only a few are tried, and only with all.
 const HANG_STRIDE: usize = 40;
+
+/// What fails in each phase of a round, and at which call.
+type Round = BTreeMap<Phase, (Kind, usize)>;
 
 /// How the points of one kind and phase ended.
 #[derive(Default)]
@@ -48,22 +63,28 @@ struct Report {
 #[test]
 fn every_failure_point_converges() {
     let started = Instant::now();
-    let mut first = Cloud::up();
-    let usual = first.undisturbed();
-    eprintln!("calls of undisturbed runs: {:?}", usual.calls);
-    let asked = Asked::of_environment();
-    let rounds = asked.rounds(&usual.calls);
+    let lives = std::thread::scope(|scope| {
+        let live = |iam| {
+            scope.spawn(move || {
+                let mut cloud = Cloud::up(iam);
+                let usual = cloud.undisturbed();
+                (cloud, usual)
+            })
+        };
+        CLOUDS.map(live).map(|thread| thread.join().unwrap())
+    });
+    let calls = lives[0].1.calls.clone();
+    eprintln!("calls of undisturbed runs: {calls:?}");
+    let rounds = Asked::of_environment().rounds(&calls);
     let total = rounds.len();
     let trial = Trial {
-        asked,
-        usual,
         rounds: Mutex::new(rounds),
         report: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| trial.work(first));
-        for _ in 1..CLOUDS {
-            scope.spawn(|| trial.work(Cloud::up()));
+        for ((cloud, usual), iam) in lives.into_iter().zip(CLOUDS) {
+            let trial = &trial;
+            scope.spawn(move || trial.work(cloud, &usual, iam));
         }
     });
     let report = trial.report.into_inner().unwrap();
@@ -75,34 +96,35 @@ fn every_failure_point_converges() {
 
 /// What the clouds' threads share.
 struct Trial {
-    asked: Asked,
-    usual: Undisturbed,
-    rounds: Mutex<VecDeque<(Kind, usize)>>,
+    rounds: Mutex<VecDeque<Round>>,
     report: Mutex<Report>,
 }
 
 impl Trial {
     /// Rounds in one cloud until none is left. What a fault leaves is no ground for the next round.
-    fn work(&self, mut cloud: Cloud) {
+    fn work(&self, mut cloud: Cloud, usual: &Undisturbed, iam: Iam) {
         loop {
             let next = self.rounds.lock().unwrap().pop_front();
-            let Some((kind, at)) = next else { return };
-            if !self.round(&mut cloud, kind, at) {
-                cloud = Cloud::up();
+            let Some(round) = next else { return };
+            if !self.round(&mut cloud, &round, usual, iam) {
+                cloud = Cloud::up(iam);
             }
         }
     }
 
     /// One round; false when it met a fault.
-    fn round(&self, cloud: &mut Cloud, kind: Kind, at: usize) -> bool {
+    fn round(&self, cloud: &mut Cloud, round: &Round, usual: &Undisturbed, iam: Iam) -> bool {
+        // Each update goes on from what the one before has left.
+        let last = round.keys().filter(|phase| **phase != Phase::Destroy).max();
         for phase in Phase::ALL {
-            let is_tried = self.asked.phases.contains(&phase) && at <= self.usual.calls[&phase];
-            if !is_tried && phase == Phase::Update {
+            let failure = round.get(&phase).copied();
+            let is_needed = matches!(phase, Phase::FirstDeploy | Phase::Destroy) || Some(&phase) <= last;
+            if !is_needed {
                 continue;
             }
-            let ended = cloud.phase(phase, is_tried.then_some((kind, at)), &self.usual);
+            let ended = cloud.phase(phase, failure, usual);
             let mut report = self.report.lock().unwrap();
-            if is_tried {
+            if let Some((kind, _)) = failure {
                 let count = report.counts.entry((kind, phase)).or_default();
                 match &ended {
                     Ok(true) => (count.tried, count.converged) = (count.tried + 1, count.converged + 1),
@@ -111,12 +133,17 @@ impl Trial {
                 }
             }
             if let Err(fault) = ended {
-                let fault = format!("{} at call {at} of {}: {fault}", kind.word(), phase.word());
+                let met = failure.map(|(kind, at)| format!("{} at call {at}", kind.word()));
+                let met = met.unwrap_or_else(|| "nothing".to_owned());
+                let fault = format!("{met} of {} (IAM {iam:?}): {fault}", phase.word());
                 eprintln!("{fault}");
                 report.faults.push(fault);
                 return false;
             }
         }
+        let (tried, converged) = self.report.lock().unwrap().sums();
+        let left = self.rounds.lock().unwrap().len();
+        eprintln!("so far: points tried {tried}, points converged {converged}, rounds left {left}");
         true
     }
 }
@@ -147,6 +174,7 @@ impl Report {
 /// Which points are tried.
 struct Asked {
     all: bool,
+    every: bool,
     kinds: Vec<Kind>,
     phases: Vec<Phase>,
     range: RangeInclusive<usize>,
@@ -156,7 +184,7 @@ impl Asked {
     fn of_environment() -> Self {
         let text = std::env::var("PIPECTL_FAILURE_POINTS").unwrap_or_default();
         let (mut kinds, mut phases) = (Vec::new(), Vec::new());
-        let (mut all, mut range) = (false, 1..=usize::MAX);
+        let (mut all, mut every, mut range) = (false, false, 1..=usize::MAX);
         for word in text.split(',').filter(|word| !word.is_empty()) {
             let bounds = word.split_once('-').map(|(from, to)| (from.parse(), to.parse()));
             if let Some((Ok(from), Ok(to))) = bounds {
@@ -165,6 +193,8 @@ impl Asked {
                 kinds.push(kind);
             } else if let Some(phase) = Phase::ALL.into_iter().find(|phase| phase.word() == word) {
                 phases.push(phase);
+            } else if word == "every" {
+                every = true;
             } else {
                 assert_eq!(word, "all", "PIPECTL_FAILURE_POINTS knows no {word}");
                 all = true;
@@ -178,27 +208,57 @@ impl Asked {
         }
         Self {
             all,
+            every,
             kinds,
             phases,
             range,
         }
     }
 
-    /// What fails, and at which call of each phase.
-    fn rounds(&self, calls: &BTreeMap<Phase, usize>) -> VecDeque<(Kind, usize)> {
-        let last = self.phases.iter().map(|phase| calls[phase]).max().unwrap_or(0);
-        let mut rounds = Vec::new();
-        for (position, kind) in self.kinds.iter().enumerate() {
-            let (from, step) = match (kind, self.all) {
-                (Kind::Hang, _) => (HANG_STRIDE / 2, HANG_STRIDE),
-                (_, true) => (1, 1),
-                (_, false) => (1 + position * STRIDE / self.kinds.len(), STRIDE),
-            };
-            let points = (from..=last).step_by(step).filter(|at| self.range.contains(at));
-            rounds.extend(points.map(|at| (at, *kind)));
+    /// The points of each phase, a point of every phase in a round.
+    fn rounds(&self, calls: &BTreeMap<Phase, usize>) -> VecDeque<Round> {
+        let mut rounds = VecDeque::new();
+        for phase in &self.phases {
+            for (number, point) in self.points(*phase, calls[phase]).into_iter().enumerate() {
+                if number == rounds.len() {
+                    rounds.push_back(Round::new());
+                }
+                rounds[number].insert(*phase, point);
+            }
         }
-        // Early points first, whatever the kind: what is broken shows soon.
-        rounds.sort();
-        rounds.into_iter().map(|(at, kind)| (kind, at)).collect()
+        rounds
     }
+
+    fn points(&self, phase: Phase, calls: usize) -> Vec<(Kind, usize)> {
+        let (first, last) = (*self.range.start().max(&1), *self.range.end().min(&calls));
+        let is_tried = |kind: &&Kind, at: usize| **kind != Kind::Hang || at % HANG_STRIDE == HANG_STRIDE / 2;
+        if self.all {
+            let of_call = |at| {
+                self.kinds
+                    .iter()
+                    .filter(move |kind| is_tried(kind, at))
+                    .map(move |kind| (*kind, at))
+            };
+            return scattered((first..=last).flat_map(of_call).collect());
+        }
+        let span = (last + 1).saturating_sub(first);
+        let count = if self.every { span } else { span.min(ROUNDS) };
+        let spread = |number: usize| {
+            // The phases of a round meet different kinds.
+            let kind = self.kinds[(number + phase as usize * 3) % self.kinds.len()];
+            (kind, first + number * span / count)
+        };
+        (0..count).map(spread).collect()
+    }
+}
+
+/// In an order of which every beginning is spread over the whole: a run that is stopped early has seen of everything.
+fn scattered<T: Copy>(items: Vec<T>) -> Vec<T> {
+    let has_common_divisor =
+        |step: &usize| (2..=*step).any(|divisor| step.is_multiple_of(divisor) && items.len().is_multiple_of(divisor));
+    let golden = items.len() * 618 / 1000;
+    let step = (golden.max(1)..).find(|step| !has_common_divisor(step)).unwrap_or(1);
+    (0..items.len())
+        .map(|number| items[number * step % items.len()])
+        .collect()
 }

@@ -2,12 +2,14 @@
 //!
 //! One thread for each connection, HTTP/1.1 as pipectl's two clients and the two servers speak it.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::message::{Message, Part};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,11 +28,16 @@ pub enum Kind {
     Error,
     /// Too many requests: throttling by AWS, 429 from Snowflake.
     Throttle,
+    /// No answer for a while, then the connection is closed.
+    Stall,
     /// No answer at all, until the client gives up.
     Hang,
 }
 
-pub const KINDS: [Kind; 8] = [
+/// How long a stalled call is silent.
+const STALL: Duration = Duration::from_secs(2);
+
+pub const KINDS: [Kind; 9] = [
     Kind::KillBefore,
     Kind::KillAfter,
     Kind::DropBefore,
@@ -38,6 +45,7 @@ pub const KINDS: [Kind; 8] = [
     Kind::Refuse,
     Kind::Error,
     Kind::Throttle,
+    Kind::Stall,
     Kind::Hang,
 ];
 
@@ -52,6 +60,7 @@ impl Kind {
             Self::Refuse => "refuse",
             Self::Error => "error",
             Self::Throttle => "throttle",
+            Self::Stall => "stall",
             Self::Hang => "hang",
         }
     }
@@ -171,6 +180,10 @@ fn serve(client: TcpStream, server: &str, is_aws: bool, shared: &Shared) -> io::
                 return Ok(());
             }
             Some((Kind::DropBefore, _)) => return Ok(()),
+            Some((Kind::Stall, _)) => {
+                std::thread::sleep(STALL);
+                return Ok(());
+            }
             Some((Kind::Hang, _)) => {
                 // Until the client hangs up.
                 io::copy(&mut client, &mut io::sink())?;
@@ -223,7 +236,7 @@ fn next_call(shared: &Shared, of_run: u64, request: &Message) -> Option<(Kind, u
     if run.calls != at {
         return None;
     }
-    run.failed = Some(request.told());
+    run.failed = Some(told(request));
     while run.pid.is_none() {
         let waited = shared.started.wait_timeout(run, Duration::from_secs(10));
         run = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
@@ -281,124 +294,9 @@ fn refusal(kind: Kind, is_aws: bool, request: &Message) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Which message is read: an answer to HEAD has no body, whatever its length says.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Request,
-    Answer,
-    Head,
-}
-
-/// A request or an answer, as it was sent.
-struct Message {
-    bytes: Vec<u8>,
-    head: Vec<String>,
-    body_at: usize,
-    until_closed: bool,
-}
-
-impl Message {
-    /// The next message, or `None` when the other side has closed.
-    fn read(from: &mut impl BufRead, part: Part, to: &mut impl Write) -> io::Result<Option<Self>> {
-        let mut message = Self {
-            bytes: Vec::new(),
-            head: Vec::new(),
-            body_at: 0,
-            until_closed: false,
-        };
-        loop {
-            let line = message.line(from)?;
-            if line.is_empty() {
-                if message.head.is_empty() {
-                    return Ok(None);
-                }
-                // The server says that it is listening; the answer itself follows.
-                if part != Part::Request && message.head[0].contains(" 100 ") {
-                    message.head.clear();
-                    message.bytes.clear();
-                    continue;
-                }
-                break;
-            }
-            message.head.push(line);
-        }
-        message.body_at = message.bytes.len();
-        if part == Part::Request && message.header("expect").is_some() {
-            to.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
-        let chunked = message
-            .header("transfer-encoding")
-            .is_some_and(|value| value.contains("chunked"));
-        let length = message
-            .header("content-length")
-            .and_then(|value| value.parse::<u64>().ok());
-        let status = message.head[0].split(' ').nth(1).unwrap_or_default().to_owned();
-        let is_empty = part == Part::Head || (part == Part::Answer && matches!(status.as_str(), "204" | "304"));
-        match (chunked, length) {
-            _ if is_empty => {}
-            (true, _) => while message.chunk(from)? {},
-            (false, Some(length)) => message.take(from, length)?,
-            (false, None) if part == Part::Answer => {
-                from.read_to_end(&mut message.bytes)?;
-                message.until_closed = true;
-            }
-            (false, None) => {}
-        }
-        Ok(Some(message))
-    }
-
-    fn line(&mut self, from: &mut impl BufRead) -> io::Result<String> {
-        let at = self.bytes.len();
-        from.read_until(b'\n', &mut self.bytes)?;
-        Ok(String::from_utf8_lossy(&self.bytes[at..]).trim_end().to_owned())
-    }
-
-    fn take(&mut self, from: &mut impl BufRead, length: u64) -> io::Result<()> {
-        let read = from.take(length).read_to_end(&mut self.bytes)?;
-        if read as u64 == length {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
-    }
-
-    /// One chunk; false when it was the last one.
-    fn chunk(&mut self, from: &mut impl BufRead) -> io::Result<bool> {
-        let size = self.line(from)?;
-        let size = size.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).map_err(|_| io::ErrorKind::InvalidData)?;
-        if size > 0 {
-            self.take(from, size + 2)?;
-            return Ok(true);
-        }
-        // Trailers, up to the empty line.
-        while !self.line(from)?.is_empty() {}
-        Ok(false)
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut pairs = self.head.iter().skip(1).filter_map(|line| line.split_once(':'));
-        pairs
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-    }
-
-    fn method(&self) -> &str {
-        self.head[0].split(' ').next().unwrap_or_default()
-    }
-
-    fn closes(&self) -> bool {
-        self.until_closed
-            || self
-                .header("connection")
-                .is_some_and(|value| value.eq_ignore_ascii_case("close"))
-    }
-
-    /// The request line and what tells the call: the target, the action or the statement.
-    fn told(&self) -> String {
-        let body = String::from_utf8_lossy(&self.bytes[self.body_at..]);
-        let body: String = body.chars().take(300).collect();
-        let target = self.header("x-amz-target").unwrap_or_default();
-        format!("{} {target} {body}", self.head[0])
-    }
+/// The request line and what tells the call: the target, the action or the statement.
+fn told(request: &Message) -> String {
+    let body: String = String::from_utf8_lossy(&request.body()).chars().take(300).collect();
+    let target = request.header("x-amz-target").unwrap_or_default();
+    format!("{} {target} {body}", request.head[0])
 }

@@ -69,7 +69,7 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
     };
     let warehouse = warehouse(context, &[owner.clone(), loader.clone()], graph)?;
     let integrations = integrations(context, handshake, owner, loader, graph)?;
-    let database = database(context, owner, graph)?;
+    let database = database(context, &made, graph)?;
     let users = [database, loader.clone(), reader.clone()];
     let schema = schema(
         context,
@@ -142,7 +142,7 @@ fn integrations(
     Ok(vec![storage, errors])
 }
 
-fn database(context: &Context, owner: &NodeId, graph: &mut Graph) -> anyhow::Result<NodeId> {
+fn database(context: &Context, roles: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
     let blueprint = Blueprint {
         kind: Kind::Database,
         template: "database",
@@ -151,7 +151,8 @@ fn database(context: &Context, owner: &NodeId, graph: &mut Graph) -> anyhow::Res
         about: context.model.description.clone(),
         values: values! { "owner": raw(&context.roles.owner) },
     };
-    add(context, blueprint, std::slice::from_ref(owner), graph)
+    // A role that was dropped is made before it gets its grants on the database again.
+    add(context, blueprint, roles, graph)
 }
 
 /// A grant on a schema or on what will be in it.

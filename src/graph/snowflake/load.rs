@@ -1,4 +1,4 @@
-//! What moves records: format, stage, raw tables, pipes, streams, typed tables and the task graph.
+//! What moves records: format, stage, raw tables, pipes, streams and typed tables.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,16 @@ use super::Context;
 use super::access::{Access, add, insert};
 use super::objects::{Blueprint, values};
 use super::rows;
-use crate::graph::object::{Actor, ColumnDefinition, Kind, Object, TaskPlace};
+use super::star::{self, Stage};
+use super::tasks::{Load, tasks};
+use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
 use crate::graph::{Graph, NodeId};
 use crate::model::{Feed, Table};
 use crate::snowflake::ident::{Ident, Name, literal};
 use crate::snowflake::sql::{canonical, raw};
 
 /// Text without a limit of its own, as Snowflake shows it.
-const TEXT: &str = "VARCHAR(16777216)";
+pub(super) const TEXT: &str = "VARCHAR(16777216)";
 
 /// Nodes and names of one feed.
 struct Raw {
@@ -43,11 +45,16 @@ pub(super) fn contribute(
         raws.insert(&feed.name, raw_table(context, feed, &access.raw_schema, graph)?);
     }
     let mut loads = Vec::new();
+    let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
+    let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     for table in &context.model.tables {
         let Some(raw) = raws.get(table.feed.as_str()) else {
             anyhow::bail!("table {} has no feed", table.name)
         };
-        loads.push(typed_table(context, table, raw, access, graph)?);
+        let (load, stage) = typed_table(context, table, raw, access, graph)?;
+        stages.extend(stage.map(|stage| (table.name.clone(), stage)));
+        streams.entry(&table.feed).or_default().push(load.stream_node.clone());
+        loads.push(load);
     }
     let mut listening = Vec::new();
     for feed in &context.model.landing.feeds {
@@ -56,10 +63,11 @@ pub(super) fn contribute(
         };
         let mut needs = vec![delivery.clone(), stage_node.clone(), raw.node.clone()];
         // A pipe that loads before its streams exist would make rows that no stream shows.
-        needs.extend(loads.iter().map(|load| load.stream_node.clone()));
+        needs.extend(streams.remove(feed.name.as_str()).unwrap_or_default());
         listening.push(pipe(context, feed, raw, &stage, &format, &needs, graph)?);
     }
-    listening.extend(tasks(context, &loads, access, graph)?);
+    let steps = star::contribute(context, &stages, access, graph)?;
+    listening.extend(tasks(context, &loads, &steps, access, graph)?);
     Ok(listening)
 }
 
@@ -98,6 +106,7 @@ fn stage_object(
     };
     let mut stage = blueprint.build(context.templates, &context.model.names)?;
     stage.properties.insert("url", url);
+    stage.properties.insert("file_format", format.to_string());
     stage
         .properties
         .insert("storage_integration", context.storage_integration.last().to_owned());
@@ -108,7 +117,7 @@ fn stage_object(
 }
 
 /// A table with these columns. `key` names the columns of the primary key.
-fn table(
+pub(super) fn table(
     context: &Context,
     name: &Name,
     about: &str,
@@ -134,21 +143,22 @@ fn table(
             }
         })
         .collect();
-    let key: Vec<String> = key.iter().map(ToString::to_string).collect();
+    let listed: Vec<String> = key.iter().map(ToString::to_string).collect();
     let blueprint = Blueprint {
         kind: Kind::Table,
         template: "table",
         name: name.clone(),
         actor: Actor::Owner,
         about: about.to_owned(),
-        values: values! { "columns": shown, "key": raw(key.join(", ")) },
+        values: values! { "columns": shown, "key": raw(listed.join(", ")) },
     };
     let mut object = blueprint.build(context.templates, &context.model.names)?;
     object.columns = columns;
+    object.key = key.iter().map(|name| (*name).clone()).collect();
     Ok(object)
 }
 
-fn column(name: &str, data_type: &str, not_null: bool, comment: &str) -> ColumnDefinition {
+pub(super) fn column(name: &str, data_type: &str, not_null: bool, comment: &str) -> ColumnDefinition {
     ColumnDefinition {
         name: Ident::new(name),
         data_type: data_type.to_owned(),
@@ -172,23 +182,13 @@ fn raw_table(context: &Context, feed: &Feed, schema: &NodeId, graph: &mut Graph)
     Ok(Raw { table: name, node })
 }
 
-/// What the task graph needs to know of one typed table.
-struct Load {
-    name: String,
-    stream: Name,
-    stream_node: NodeId,
-    nodes: Vec<NodeId>,
-    reject: String,
-    merge: String,
-}
-
 fn typed_table(
     context: &Context,
     spec: &Table,
     source: &Raw,
     access: &Access,
     graph: &mut Graph,
-) -> anyhow::Result<Load> {
+) -> anyhow::Result<(Load, Option<Stage>)> {
     let target = context.target.schema.child(&spec.name);
     let rejected = context.target.raw_schema.child(&format!("{}_REJECTED", spec.name));
     let stream = context.target.raw_schema.child(&format!("{}_STREAM", spec.name));
@@ -212,22 +212,37 @@ fn typed_table(
     let key: Vec<&Ident> = key.iter().collect();
     let about = spec.description.clone().unwrap_or_default();
     let mut typed = table(context, &target, &about, columns, &key)?;
-    typed.statements.backfill = vec![rows::merge(spec, &source.table, &target, context.templates)?];
+    let kept = rows::rows(spec, &source.table, context.templates)?;
+    typed.statements.backfill = vec![rows::merge(spec, &kept, &target, context.templates)?];
     let typed = insert(typed, &[access.schema.clone(), source.node.clone()], graph);
     let rejected_node = insert(
         rejected_table(context, spec, &rejected)?,
         std::slice::from_ref(&access.raw_schema),
         graph,
     );
-    let stream_node = stream_object(context, &stream, source, graph)?;
-    Ok(Load {
+    let stream_node = self::stream(
+        context,
+        &stream,
+        &source.table,
+        "Records not yet merged",
+        &source.node,
+        graph,
+    )?;
+    let arrived = rows::rows(spec, &stream, context.templates)?;
+    let stage = star::stage(context, spec, &target, (&arrived, &kept), access, graph)?;
+    let mut nodes = vec![typed, rejected_node, stream_node.clone()];
+    nodes.extend(stage.iter().flat_map(|stage| stage.nodes.iter().cloned()));
+    let load = Load {
         name: spec.name.clone(),
-        nodes: vec![typed, rejected_node, stream_node.clone()],
-        reject: rows::reject(spec, &stream, &rejected, context.templates)?,
-        merge: rows::merge(spec, &stream, &target, context.templates)?,
+        nodes,
+        reject: rows::reject(&arrived, &rejected, context.templates)?,
+        merge: rows::merge(spec, &arrived, &target, context.templates)?,
+        stage: stage.as_ref().map(|stage| stage.insert.clone()),
+        pending: stage.as_ref().map(|stage| stage.pending.clone()),
         stream,
         stream_node,
-    })
+    };
+    Ok((load, stage))
 }
 
 fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
@@ -248,21 +263,29 @@ fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Resul
     )
 }
 
-fn stream_object(context: &Context, name: &Name, source: &Raw, graph: &mut Graph) -> anyhow::Result<NodeId> {
+/// A stream of the rows that are added to a table.
+pub(super) fn stream(
+    context: &Context,
+    name: &Name,
+    table: &Name,
+    about: &str,
+    node: &NodeId,
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
     let blueprint = Blueprint {
         kind: Kind::Stream,
         template: "stream",
         name: name.clone(),
         actor: Actor::Owner,
-        about: "Records not yet merged".to_owned(),
-        values: values! { "table": raw(&source.table) },
+        about: about.to_owned(),
+        values: values! { "table": raw(table) },
     };
     let mut stream = blueprint.build(context.templates, &context.model.names)?;
-    stream.properties.insert("table_name", source.table.to_string());
+    stream.properties.insert("table_name", table.to_string());
     // A stale stream can no longer be read, and neither its table nor its mode can be changed:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-stream
     stream.fixed = &["table_name", "mode", "stale"];
-    Ok(insert(stream, std::slice::from_ref(&source.node), graph))
+    Ok(insert(stream, std::slice::from_ref(node), graph))
 }
 
 fn pipe(
@@ -312,133 +335,4 @@ fn location(stage: &Name, prefix: &str) -> String {
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.' | '='));
     if plain { path } else { literal(&path) }
-}
-
-/// One graph: the root looks for rows, a task per table merges them, the finalizer keeps what failed.
-fn tasks(context: &Context, loads: &[Load], access: &Access, graph: &mut Graph) -> anyhow::Result<Vec<NodeId>> {
-    let schema = &context.target.raw_schema;
-    let root = schema.child("LOAD");
-    let failures = schema.child("LOAD_FAILURES");
-    let failures_node = insert(
-        failures_table(context, &failures)?,
-        std::slice::from_ref(&access.raw_schema),
-        graph,
-    );
-    let mut needs: Vec<NodeId> = loads.iter().flat_map(|load| load.nodes.iter().cloned()).collect();
-    needs.extend(access.warehouse.clone());
-    needs.extend(access.integrations.iter().cloned());
-    let conditions: Vec<String> = loads
-        .iter()
-        .map(|load| format!("SYSTEM$STREAM_HAS_DATA({})", literal(&load.stream.to_string())))
-        .collect();
-    let common = |extra: BTreeMap<&'static str, Value>| {
-        let mut values = values! {
-            "warehouse": raw(&context.target.warehouse),
-            "root": raw(&root),
-        };
-        values.extend(extra);
-        values
-    };
-    let mut nodes = Vec::new();
-    let root_values = common(values! {
-        "schedule": context.target.schedule.to_string(),
-        "error_integration": raw(&context.error_integration),
-        "condition": raw(conditions.join("\n    OR ")),
-    });
-    let node = task(
-        context,
-        "task_root",
-        &root,
-        TaskPlace::Root,
-        "Starts a load",
-        root_values,
-        &needs,
-        graph,
-    )?;
-    nodes.push(node.clone());
-    for load in loads {
-        let name = schema.child(&format!("LOAD_{}", load.name));
-        let values = common(values! {
-            "stream_text": load.stream.to_string(),
-            "reject": raw(&load.reject),
-            "merge": raw(&load.merge),
-        });
-        let place = TaskPlace::Member { root: root.clone() };
-        nodes.push(task(
-            context,
-            "task_load",
-            &name,
-            place,
-            &format!("Merges {}", load.name),
-            values,
-            std::slice::from_ref(&node),
-            graph,
-        )?);
-    }
-    let report = schema.child("REPORT_FAILURES");
-    let values = common(values! { "failures": raw(&failures), "database": raw(&context.target.database) });
-    let needs = [node, failures_node];
-    let place = TaskPlace::Member { root: root.clone() };
-    nodes.push(task(
-        context,
-        "task_report",
-        &report,
-        place,
-        "Keeps what failed",
-        values,
-        &needs,
-        graph,
-    )?);
-    Ok(nodes)
-}
-
-fn failures_table(context: &Context, name: &Name) -> anyhow::Result<Object> {
-    let columns = vec![
-        column("TASK_NAME", TEXT, true, "Task that failed"),
-        column("RUN_ID", TEXT, false, "Run of the graph"),
-        column("FAILED_AT", "TIMESTAMP_LTZ(9)", false, "When"),
-        column("ERROR_CODE", TEXT, false, "Snowflake's code"),
-        column("ERROR_MESSAGE", TEXT, false, "Snowflake's message"),
-    ];
-    table(context, name, "Task runs that failed", columns, &[])
-}
-
-#[expect(clippy::too_many_arguments, reason = "one caller that names each argument")]
-fn task(
-    context: &Context,
-    template: &str,
-    name: &Name,
-    place: TaskPlace,
-    about: &str,
-    values: BTreeMap<&'static str, Value>,
-    needs: &[NodeId],
-    graph: &mut Graph,
-) -> anyhow::Result<NodeId> {
-    let blueprint = Blueprint {
-        kind: Kind::Task,
-        template,
-        name: name.clone(),
-        actor: Actor::Loader,
-        about: about.to_owned(),
-        values,
-    };
-    let mut task = blueprint.build(context.templates, &context.model.names)?;
-    let create = task.statements.create.first().map(String::as_str).unwrap_or_default();
-    let (head, body) = create.split_once("\nAS\n").unwrap_or_default();
-    let condition = head.split_once("\n  WHEN ").map(|(_, condition)| canonical(condition));
-    let after = head.split_once("\n  AFTER ").and_then(|(_, rest)| rest.lines().next());
-    let properties = [
-        ("definition", canonical(body)),
-        ("condition", condition.unwrap_or_default()),
-        ("predecessors", after.map(canonical).unwrap_or_default()),
-        ("warehouse", context.target.warehouse.last().to_owned()),
-    ];
-    task.properties.extend(properties);
-    if place == TaskPlace::Root {
-        task.properties.insert("schedule", context.target.schedule.to_string());
-        task.properties
-            .insert("error_integration", context.error_integration.last().to_owned());
-    }
-    task.task = Some(place);
-    Ok(insert(task, needs, graph))
 }

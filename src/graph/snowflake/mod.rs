@@ -4,10 +4,14 @@
 //! table, stream, pipe → tasks. The nodes returned are those that must listen before the source is switched on.
 
 mod access;
+mod granted;
 mod load;
 mod objects;
+pub use granted::securable;
 pub use objects::hash;
 mod rows;
+mod star;
+mod tasks;
 
 use serde_json::json;
 
@@ -70,7 +74,9 @@ pub fn contribute(
     };
     let access = access::contribute(&context, &handshake, graph)?;
     let delivery = delivery(&context, &handshake, access.integrations.clone(), graph)?;
-    load::contribute(&context, &access, delivery, graph)
+    let listening = load::contribute(&context, &access, delivery, graph)?;
+    granted::settle(graph);
+    Ok(listening)
 }
 
 /// The stack with the topic that Snowflake hears and the roles that it takes.

@@ -1,6 +1,6 @@
 //! One object from its template: statements, hash and mark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 use sha2::{Digest, Sha256};
@@ -32,20 +32,25 @@ impl Blueprint<'_> {
     pub fn build(self, templates: &Templates, names: &Names) -> anyhow::Result<Object> {
         let mut values = self.values;
         values.insert("name", raw(&self.name));
-        values.insert("comment", Value::from(self.about.as_str()));
-        let unmarked = templates.sections(self.template, Value::from(values.clone()))?;
+        // Filled once: only the comment differs between the text that is hashed and the text that is run.
+        let gap = templates.gap();
+        values.insert("comment", raw(gap));
+        let mut sections = templates.sections(self.template, Value::from(values))?;
+        let about = literal(&self.about);
         let definition = ["create", "grants"]
             .iter()
-            .filter_map(|section| unmarked.get(*section))
+            .filter_map(|section| sections.get(*section))
             .flatten();
-        let hash = hash(&definition.map(String::as_str).collect::<Vec<_>>().join(";"));
+        let definition: Vec<String> = definition.map(|sql| sql.replace(gap, &about)).collect();
+        let hash = hash(&definition.join(";"));
         let comment = |hash: &str| mark::comment(&self.about, &names.mark(), hash);
         // What is granted is no part of the object, so the hash is written after the grants: an object whose making was
         // cut off in between is not taken for a whole one.
-        let granted = unmarked.get("grants").is_some_and(|grants| !grants.is_empty());
-        let first = if granted { mark::UNFINISHED } else { &hash };
-        values.insert("comment", Value::from(comment(first)));
-        let mut sections = templates.sections(self.template, Value::from(values))?;
+        let granted = sections.get("grants").is_some_and(|grants| !grants.is_empty());
+        let first = literal(&comment(if granted { mark::UNFINISHED } else { &hash }));
+        for statement in sections.values_mut().flatten().filter(|sql| sql.contains(gap)) {
+            *statement = statement.replace(gap, &first);
+        }
         if granted {
             let kind = match self.kind {
                 // The word before it is optional, and sqlfluff knows only the form without.
@@ -55,9 +60,18 @@ impl Blueprint<'_> {
             let finish = format!("ALTER {kind} {} SET COMMENT = {}", self.name, literal(&comment(&hash)));
             sections.entry("grants".to_owned()).or_default().push(finish);
         }
+        let undo = sections
+            .keys()
+            .filter_map(|section| section.strip_prefix("undo ").map(str::to_owned));
+        let undo: Vec<String> = undo.collect();
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let statements = Statements {
+            undo: undo
+                .into_iter()
+                .map(|property| (property.clone(), take(&format!("undo {property}"))))
+                .collect(),
             create: take("create"),
+            replace: take("replace").pop(),
             alter: take("alter"),
             grants: take("grants"),
             drop: take("drop"),
@@ -73,17 +87,32 @@ impl Blueprint<'_> {
             fixed: &[],
             statements,
             columns: Vec::new(),
+            key: Vec::new(),
+            grants: BTreeSet::new(),
             task: None,
         })
     }
 }
 
+/// Days that rows can be had back, as the templates set them: what every edition of Snowflake has.
+/// <https://docs.snowflake.com/en/user-guide/data-time-travel#data-retention-period>
+const RETENTION: &str = "1";
+
 /// Properties that every object of a kind has, as its template sets them.
 fn constants(kind: Kind) -> BTreeMap<&'static str, String> {
     let pairs: &[(&'static str, &str)] = match kind {
-        Kind::Warehouse => &[("size", "XSMALL"), ("auto_suspend", "60"), ("auto_resume", "true")],
+        Kind::Warehouse => &[
+            ("size", "XSMALL"),
+            ("auto_suspend", "60"),
+            ("auto_resume", "true"),
+            ("type", "STANDARD"),
+            ("min_cluster_count", "1"),
+            ("max_cluster_count", "1"),
+            ("enable_query_acceleration", "false"),
+        ],
+        Kind::Database | Kind::Table => &[("retention_time", RETENTION)],
         Kind::StorageIntegration | Kind::NotificationIntegration => &[("enabled", "true")],
-        Kind::Schema => &[("options", "MANAGED ACCESS")],
+        Kind::Schema => &[("options", "MANAGED ACCESS"), ("retention_time", RETENTION)],
         Kind::FileFormat => &[(
             "format_options",
             "TYPE = JSON COMPRESSION = AUTO STRIP_OUTER_ARRAY = TRUE",

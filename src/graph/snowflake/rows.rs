@@ -34,15 +34,12 @@ pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Resu
 }
 
 /// The statement that keeps rows that cannot be typed, with file, line and reason; once, however often they come.
-pub fn reject(table: &Table, source: &Name, rejected: &Name, templates: &Templates) -> anyhow::Result<String> {
-    templates.text(
-        "reject",
-        context! { rejected => raw(rejected), rows => rows(table, source, templates)? },
-    )
+pub fn reject(rows: &Value, rejected: &Name, templates: &Templates) -> anyhow::Result<String> {
+    templates.text("reject", context! { rejected => raw(rejected), rows => rows })
 }
 
 /// The statement that merges rows by the table's key; the newest reading or file wins, whatever order files arrive in.
-pub fn merge(table: &Table, source: &Name, target: &Name, templates: &Templates) -> anyhow::Result<String> {
+pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) -> anyhow::Result<String> {
     let names = |columns: &mut dyn Iterator<Item = &Column>, prefix: &str, separator: &str| -> Value {
         let list: Vec<String> = columns.map(|column| format!("{prefix}{}", column.name)).collect();
         raw(list.join(separator))
@@ -58,7 +55,7 @@ pub fn merge(table: &Table, source: &Name, target: &Name, templates: &Templates)
         .collect();
     let values = context! {
         table => raw(target),
-        rows => rows(table, source, templates)?,
+        rows => rows,
         key => raw(keys.join(", ")),
         sequenced => matches!(table.origin, Origin::Mysql(_)),
         carried => carried.iter().map(|carried| raw(carried.name)).collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! Signing in: key-pair JWT, programmatic access token, OAuth.
+//! Signing in: key-pair JWT, programmatic access token, OAuth, workload identity federation.
 //!
 //! Source: <https://docs.snowflake.com/en/developer-guide/sql-api/authenticating>.
 
@@ -12,6 +12,7 @@ use super::account::Account;
 use super::error::SnowflakeError;
 use super::key::PrivateKey;
 use super::secret::Secret;
+use super::workload::Workload;
 
 /// Snowflake takes a JWT for at most one hour; a minute less allows for its clock.
 const LIFETIME: Duration = Duration::from_secs(59 * 60);
@@ -31,6 +32,8 @@ pub enum Auth {
     AccessToken(Secret),
     /// An OAuth access token.
     OAuth(Secret),
+    /// What the machine's own identity provider attests; no key is kept anywhere.
+    Workload(Workload),
 }
 
 impl Auth {
@@ -40,6 +43,7 @@ impl Auth {
             Self::KeyPair(_) => "KEYPAIR_JWT",
             Self::AccessToken(_) => "PROGRAMMATIC_ACCESS_TOKEN",
             Self::OAuth(_) => "OAUTH",
+            Self::Workload(_) => "WORKLOAD_IDENTITY_FEDERATION",
         }
     }
 }
@@ -86,12 +90,16 @@ impl Authenticator {
         &self.auth
     }
 
-    /// The token for a request sent at `now`.
-    pub(super) fn token(&self, now: SystemTime) -> Result<Secret, SnowflakeError> {
-        let key = match &self.auth {
-            Auth::AccessToken(token) | Auth::OAuth(token) => return Ok(token.clone()),
-            Auth::KeyPair(key) => key,
-        };
+    /// The token for a request sent at `now`. A workload identity is asked through `http`.
+    pub(super) async fn bearer(&self, http: &reqwest::Client, now: SystemTime) -> Result<Secret, SnowflakeError> {
+        match &self.auth {
+            Auth::Workload(workload) => workload.bearer(http, now).await,
+            Auth::AccessToken(token) | Auth::OAuth(token) => Ok(token.clone()),
+            Auth::KeyPair(key) => self.signed(key, now),
+        }
+    }
+
+    fn signed(&self, key: &PrivateKey, now: SystemTime) -> Result<Secret, SnowflakeError> {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(issued) = issued.as_ref().filter(|issued| is_fresh(issued.at, now)) {
             return Ok(issued.token.clone());
@@ -164,10 +172,17 @@ mod tests {
         .unwrap()
     }
 
+    fn token(authenticator: &Authenticator, now: SystemTime) -> Secret {
+        let Auth::KeyPair(key) = authenticator.auth() else {
+            unreachable!("the authenticator of these tests signs")
+        };
+        authenticator.signed(key, now).unwrap()
+    }
+
     #[test]
     fn claims_hold_against_the_public_key() {
         let now = SystemTime::now();
-        let token = authenticator().token(now).unwrap();
+        let token = token(&authenticator(), now);
         let public = DecodingKey::from_rsa_pem(samples::PUBLIC.as_bytes()).unwrap();
         let decoded =
             jsonwebtoken::decode::<serde_json::Value>(token.expose(), &public, &Validation::new(Algorithm::RS256))
@@ -192,21 +207,18 @@ mod tests {
     fn renewed_before_its_end_and_after_the_clock_went_back() {
         let authenticator = authenticator();
         let start = SystemTime::now();
-        let first = authenticator.token(start).unwrap();
-        assert_eq!(
-            authenticator.token(start + Duration::from_secs(50 * 60)).unwrap(),
-            first
-        );
-        let second = authenticator.token(start + Duration::from_secs(54 * 60)).unwrap();
+        let first = token(&authenticator, start);
+        assert_eq!(token(&authenticator, start + Duration::from_secs(50 * 60)), first);
+        let second = token(&authenticator, start + Duration::from_secs(54 * 60));
         assert_ne!(second, first);
-        assert_ne!(authenticator.token(start).unwrap(), second);
+        assert_ne!(token(&authenticator, start), second);
     }
 
     #[test]
     fn a_refused_token_is_renewed_only_when_it_is_old() {
         let authenticator = authenticator();
         let start = SystemTime::now();
-        authenticator.token(start).unwrap();
+        token(&authenticator, start);
         assert!(!authenticator.renew_after_refusal(start + Duration::from_secs(1)));
         assert!(authenticator.renew_after_refusal(start + Duration::from_secs(120)));
     }

@@ -32,6 +32,16 @@ pub enum SnowflakeError {
         /// What the last try met, with its causes.
         cause: String,
     },
+    /// The machine's identity provider gave no token for Snowflake.
+    #[error(
+        "no workload identity token: {cause}\n  hint: on GitHub the job needs `permissions: id-token: write`; elsewhere set SNOWFLAKE_TOKEN or SNOWFLAKE_TOKEN_FILE_PATH"
+    )]
+    NoToken {
+        /// Why not.
+        cause: String,
+        /// Whether asking again may help.
+        passing: bool,
+    },
     /// An answer that cannot be read.
     #[error("Snowflake's answer cannot be read: {problem} (statement {handle})")]
     Unreadable {

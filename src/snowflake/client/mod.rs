@@ -14,6 +14,7 @@ mod running;
 mod secret;
 mod statement;
 mod transport;
+mod workload;
 
 #[cfg(test)]
 mod samples;
@@ -37,6 +38,7 @@ pub use result::{Affected, Column, ResultSet, Row};
 pub use secret::Secret;
 pub use statement::{Binding, Context, Statement, Transaction, Wait};
 pub use transport::Retry;
+pub use workload::{Provider, TokenSource, Workload};
 
 use running::{Running, Waiting};
 use statement::Body;
@@ -313,7 +315,7 @@ impl Inner {
     fn about(&self, sql: &str, context: &Context) -> About {
         let fingerprint = match self.transport.auth() {
             Auth::KeyPair(key) => Some(key.fingerprint().to_owned()),
-            Auth::AccessToken(_) | Auth::OAuth(_) => None,
+            Auth::AccessToken(_) | Auth::OAuth(_) | Auth::Workload(_) => None,
         };
         About {
             statement: shorten(sql),

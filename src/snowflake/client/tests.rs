@@ -402,3 +402,88 @@ async fn another_account_is_refused_before_anything_is_read() {
         assert_eq!(server.seen().len(), 1);
     }
 }
+
+/// A token whose only true part is its end.
+fn github_token(name: &str, lives: Duration) -> Answer {
+    let end = std::time::SystemTime::now() + lives;
+    let seconds = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = base64::Engine::encode(
+        &base64::prelude::BASE64_URL_SAFE_NO_PAD,
+        json!({ "exp": seconds }).to_string(),
+    );
+    Answer::Json(200, json!({ "value": format!("{name}.{claims}.signature") }))
+}
+
+#[tokio::test]
+async fn on_github_a_token_is_fetched_and_fetched_again_before_it_ends() {
+    let busy = || Answer::Json(503, json!({}));
+    let long = Duration::from_secs(300);
+    // The first one ends too soon to be used twice.
+    let tokens = vec![
+        busy(),
+        github_token("one", Duration::from_secs(30)),
+        github_token("two", long),
+    ];
+    let github = Server::answering(tokens).await;
+    let snowflake = Server::answering((0..3).map(|_| rows(&["1"], 1, 1)).collect()).await;
+    let source = TokenSource::GitHub {
+        url: format!("{}/token?api-version=2.0", github.url),
+        request_token: Secret::new("request"),
+    };
+    let auth = Auth::Workload(Workload::new(Provider::Oidc, source));
+    let mut config = Config::new(Account::parse("LOCAL").unwrap(), auth);
+    config.base_url = Some(snowflake.url.clone());
+    let client = Client::new(config).unwrap();
+    for _ in 0..3 {
+        client.execute(Statement::new("SELECT 1")).await.unwrap();
+    }
+    let asked = github.seen();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(
+        asked[0]
+            .line
+            .starts_with("GET /token?api-version=2.0&audience=snowflakecomputing.com "),
+        "{asked:?}"
+    );
+    assert!(asked[0].headers.contains("authorization: bearer request"), "{asked:?}");
+    let seen = snowflake.seen();
+    for (request, token) in seen.iter().zip(["one", "two", "two"]) {
+        let headers = &request.headers;
+        assert!(
+            headers.contains(&format!("authorization: bearer wif.oidc.{token}.")),
+            "{headers}"
+        );
+        assert!(
+            headers.contains("x-snowflake-authorization-token-type: workload_identity_federation"),
+            "{headers}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_file_is_read_each_time_and_its_loss_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let snowflake = Server::answering((0..2).map(|_| rows(&["1"], 1, 1)).collect()).await;
+    let auth = Auth::Workload(Workload::new(Provider::Gcp, TokenSource::File(file.clone())));
+    let mut config = Config::new(Account::parse("LOCAL").unwrap(), auth);
+    config.base_url = Some(snowflake.url.clone());
+    let client = Client::new(config).unwrap();
+    for token in ["one", "two"] {
+        std::fs::write(&file, format!("{token}\n")).unwrap();
+        client.execute(Statement::new("SELECT 1")).await.unwrap();
+        let headers = snowflake.seen().last().unwrap().headers.clone();
+        assert!(
+            headers.contains(&format!("authorization: bearer wif.gcp.{token}\r")),
+            "{headers}"
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+    let error = client
+        .execute(Statement::new("SELECT 1"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no workload identity token"), "{error}");
+    assert_eq!(snowflake.seen().len(), 2);
+}

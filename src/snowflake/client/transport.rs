@@ -161,7 +161,14 @@ impl Transport {
 
     async fn attempt(&self, call: &Call<'_>, again: bool) -> Result<Attempt, SnowflakeError> {
         let mut request = self.http.request(call.method.clone(), self.url(call, again)?);
-        let token = self.authenticator.token(SystemTime::now())?;
+        let token = match self.authenticator.bearer(&self.http, SystemTime::now()).await {
+            Ok(token) => token,
+            // Whoever issues tokens may be busy as well as Snowflake.
+            Err(SnowflakeError::NoToken { cause, passing: true }) => {
+                return Ok(Attempt::TryAgain { cause, pause: None });
+            }
+            Err(error) => return Err(error),
+        };
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
             SnowflakeError::Configuration("the Snowflake token holds characters that no token has".to_owned())
         })?;
@@ -207,7 +214,7 @@ impl Transport {
 }
 
 /// Statuses that mean "not now" (<https://docs.snowflake.com/en/developer-guide/sql-api/reference>); 502 comes from proxies.
-fn is_passing(status: u16) -> bool {
+pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
 }
 
@@ -244,7 +251,7 @@ fn broken(error: &reqwest::Error) -> Attempt {
 }
 
 /// An error with its causes. The URL is left out: it says nothing that the host does not.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -281,7 +288,7 @@ fn base_url(config: &Config) -> Result<Url, SnowflakeError> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     // Parsed addresses only: 127.0.0.1.example.org is somebody else's machine.
     match url.host_str() {
         Some("localhost") => true,

@@ -1,7 +1,18 @@
 //! References to secrets: `env:NAME`, `ssm:NAME`, `secretsmanager:NAME`.
 
 use super::{CredentialsError, Surroundings};
+use crate::aws::failure::explain;
 use crate::snowflake::client::Secret;
+
+const NO_SESSION: &str = "no AWS session is at hand to read it";
+
+fn failed(what: &'static str, reference: &str, why: String) -> CredentialsError {
+    CredentialsError::Reference {
+        what,
+        reference: reference.to_owned(),
+        why,
+    }
+}
 
 /// Fetches the secret that a reference names. `what` is the setting it stands in.
 pub(super) async fn resolve(
@@ -10,15 +21,17 @@ pub(super) async fn resolve(
     around: &Surroundings<'_>,
 ) -> Result<Secret, CredentialsError> {
     match reference.split_once(':') {
-        Some(("env", name)) if !name.is_empty() => (around.env)(name)
-            .map(Secret::new)
-            .ok_or_else(|| CredentialsError::Reference { what, reference: reference.to_owned(), why: format!("the environment variable {name} is not set") }),
+        Some(("env", name)) if !name.is_empty() => {
+            (around.env)(name)
+                .map(Secret::new)
+                .ok_or_else(|| CredentialsError::Reference {
+                    what,
+                    reference: reference.to_owned(),
+                    why: format!("the environment variable {name} is not set"),
+                })
+        }
         Some(("ssm", name)) if !name.is_empty() => parameter(what, reference, name, around).await,
-        Some(("secretsmanager", name)) if !name.is_empty() => Err(CredentialsError::Reference {
-            what,
-            reference: reference.to_owned(),
-            why: "pipectl itself cannot read Secrets Manager yet; put the value into an SSM SecureString and write ssm:NAME, or use env:NAME".to_owned(),
-        }),
+        Some(("secretsmanager", name)) if !name.is_empty() => secret(what, reference, name, around).await,
         // The text may be the secret itself, so it is not repeated.
         _ => Err(CredentialsError::LiteralSecret { what }),
     }
@@ -32,14 +45,8 @@ async fn parameter(
     name: &str,
     around: &Surroundings<'_>,
 ) -> Result<Secret, CredentialsError> {
-    let failed = |why: String| CredentialsError::Reference {
-        what,
-        reference: reference.to_owned(),
-        why,
-    };
-    let aws = around
-        .aws
-        .ok_or_else(|| failed("no AWS session is at hand to read it".to_owned()))?;
+    let failed = |why: String| failed(what, reference, why);
+    let aws = around.aws.ok_or_else(|| failed(NO_SESSION.to_owned()))?;
     let answer = aws_sdk_ssm::Client::new(aws)
         .get_parameter()
         .name(name)
@@ -47,10 +54,33 @@ async fn parameter(
         .send()
         .await;
     let parameter = answer
-        .map_err(|error| failed(aws_sdk_ssm::error::DisplayErrorContext(&error).to_string()))?
+        .map_err(|error| failed(format!("{:#}", explain(&format!("ssm:GetParameter of {name}"), error))))?
         .parameter;
     parameter
         .and_then(|parameter| parameter.value)
         .map(Secret::new)
         .ok_or_else(|| failed("the parameter has no value".to_owned()))
+}
+
+/// Reads the current text of a secret of Secrets Manager, by name or ARN
+/// (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>).
+async fn secret(
+    what: &'static str,
+    reference: &str,
+    name: &str,
+    around: &Surroundings<'_>,
+) -> Result<Secret, CredentialsError> {
+    let failed = |why: String| failed(what, reference, why);
+    let aws = around.aws.ok_or_else(|| failed(NO_SESSION.to_owned()))?;
+    let answer = aws_sdk_secretsmanager::Client::new(aws)
+        .get_secret_value()
+        .secret_id(name)
+        .send()
+        .await;
+    let asked = format!("secretsmanager:GetSecretValue of {name}");
+    answer
+        .map_err(|error| failed(format!("{:#}", explain(&asked, error))))?
+        .secret_string
+        .map(Secret::new)
+        .ok_or_else(|| failed("the secret is binary, not text; keep the key or token as text".to_owned()))
 }

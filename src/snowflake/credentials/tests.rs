@@ -240,7 +240,7 @@ async fn references() {
     for (token, part) in [
         ("env:OTHER", "OTHER is not set"),
         ("ssm:/a/b", "no AWS session"),
-        ("secretsmanager:x", "write ssm:NAME"),
+        ("secretsmanager:x", "no AWS session"),
         ("hunter2", "must be a reference"),
         ("pat:hunter2", "must be a reference"),
     ] {
@@ -287,4 +287,45 @@ fn the_local_cloud_brings_all() {
     let found = local(&account).unwrap();
     assert_eq!(found.config.base_url.as_deref(), Some("http://127.0.0.1:1"));
     assert!(found.explain().contains("role from the local cloud"));
+}
+
+#[tokio::test]
+async fn a_workload_brings_its_own_identity() {
+    let base = || Machine::new().with("SNOWFLAKE_AUTHENTICATOR", "workload_identity");
+    let error = base().error(account("a-b")).await;
+    assert!(error.contains("id-token: write"), "{error}");
+    let source = |found: Credentials| match found.config.auth {
+        Auth::Workload(workload) => (workload.provider(), workload.source().clone()),
+        other => panic!("{other:?}"),
+    };
+    let github = || {
+        base()
+            .with("ACTIONS_ID_TOKEN_REQUEST_URL", "https://tokens.example/?x=1")
+            .with("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2")
+    };
+    let found = github().resolve(account("a-b")).await.unwrap();
+    assert!(!format!("{found:?}").contains("hunter2"));
+    // A user is not needed: the token names it.
+    assert!(matches!(source(found), (Provider::Oidc, TokenSource::GitHub { .. })));
+    // What is set by hand comes first.
+    let found = github()
+        .with("SNOWFLAKE_TOKEN", "t")
+        .resolve(account("a-b"))
+        .await
+        .unwrap();
+    assert!(matches!(source(found), (Provider::Oidc, TokenSource::Given(_))));
+    let machine = github().with("SNOWFLAKE_WORKLOAD_IDENTITY_PROVIDER", "gcp");
+    let error = machine.error(account("a-b")).await;
+    assert!(
+        error.contains("no Snowflake workload identity token"),
+        "GitHub is not Google: {error}"
+    );
+    let machine = machine.with("SNOWFLAKE_TOKEN_FILE_PATH", "~/token");
+    let found = machine.resolve(account("a-b")).await.unwrap();
+    assert!(matches!(source(found), (Provider::Gcp, TokenSource::File(file)) if file.ends_with("token")));
+    let error = base()
+        .with("SNOWFLAKE_WORKLOAD_IDENTITY_PROVIDER", "okta")
+        .error(account("a-b"))
+        .await;
+    assert!(error.contains("none of OIDC, AWS, AZURE and GCP"), "{error}");
 }

@@ -256,12 +256,19 @@ fn nested_prefixes(tables: &[Cursor<'_>], faults: &mut Vec<Fault>) {
         (true, text) => text.map(str::to_owned),
         (false, _) => Some(String::new()),
     };
-    for (position, inner) in tables.iter().enumerate() {
-        let Some(below) = folder(inner) else { continue };
-        let outer = tables.iter().enumerate().find(|(other, table)| {
-            *other != position && folder(table).is_some_and(|above| above != below && below.starts_with(&above))
-        });
-        let Some((_, outer)) = outer else { continue };
+    let folders: Vec<Option<String>> = tables.iter().map(folder).collect();
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, folder) in folders.iter().enumerate() {
+        if let Some(folder) = folder {
+            first.entry(folder).or_insert(position);
+        }
+    }
+    for (inner, below) in tables.iter().zip(&folders) {
+        let Some(below) = below else { continue };
+        let above = below.char_indices().filter_map(|(end, _)| first.get(&below[..end]));
+        let Some(outer) = above.min().and_then(|position| tables.get(*position)) else {
+            continue;
+        };
         let other = outer.key("name").text().unwrap_or("another table");
         let message = match outer.key("prefix").text() {
             Some(above) => format!("files in this folder are also in `{above}` of `{other}`, and would load twice"),

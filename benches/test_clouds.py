@@ -1,0 +1,162 @@
+"""The critical path, on files small enough to add up by hand. Run by `make test`: python -m unittest discover benches."""
+
+import tempfile
+import textwrap
+import unittest
+from pathlib import Path
+
+from clouds import CriticalPath, Latencies, Rendered, needs_inside, operation_seconds, resource_times, statements
+
+LATENCIES = """
+[stack]
+change_set = 3
+operation = 6
+[resource]
+"AWS::SQS::Queue" = { complete = 31, ready = 2 }
+"AWS::SNS::Topic" = { complete = 11 }
+"AWS::SNS::TopicPolicy" = { complete = 2 }
+"AWS::IAM::Role" = { complete = 18 }
+"AWS::Lambda::Function" = { complete = 8 }
+"AWS::Lambda::EventSourceMapping" = { complete = 3 }
+"AWS::S3::Bucket" = { complete = 20 }
+[snowflake]
+statement = 1
+"""
+
+
+def latencies() -> Latencies:
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(LATENCIES)
+        file.flush()
+        return Latencies(Path(file.name))
+
+
+def path(**files: str) -> tuple[float, list[str]]:
+    """The critical path of rendered files: `aws_NAME` is a stack, anything else SQL."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("cloudformation", "snowflake"):
+            (folder / part).mkdir()
+        for number, (file, text) in enumerate(files.items(), 1):
+            kind, _, part = file.partition("_")
+            place = f"cloudformation/{number:02}-{part}.yaml" if kind == "aws" else f"snowflake/{number:02}-{file}.sql"
+            (folder / place).write_text(textwrap.dedent(text))
+        return CriticalPath(Rendered(folder), latencies()).length()
+
+
+FUNCTION = {"Resources": {
+    "Queue": {"Type": "AWS::SQS::Queue"},
+    "Role": {"Type": "AWS::IAM::Role"},
+    "Function": {"Type": "AWS::Lambda::Function", "Properties": {"Role": {"Fn::GetAtt": ["Role", "Arn"]}}},
+    "Source": {"Type": "AWS::Lambda::EventSourceMapping", "DependsOn": "Role",
+               "Properties": {"From": {"Fn::Sub": "${Queue.Arn}"}, "To": {"Ref": "Function"}}},
+}}
+
+TOPIC = """\
+    Resources:
+      T:
+        Type: AWS::SNS::Topic
+        Properties: {TopicName: t}
+      P:
+        Type: AWS::SNS::TopicPolicy
+        Properties: {Topics: [{Ref: T}]}
+    """
+
+
+class Stack(unittest.TestCase):
+    def test_references_are_found_however_they_are_written(self) -> None:
+        self.assertEqual(needs_inside(FUNCTION)["Source"], {"Queue", "Role", "Function"})
+
+    def test_dependents_start_when_a_resource_is_ready(self) -> None:
+        # The role takes 18, the function 8 after it, the mapping 3 after that; the queue goes on beside them until 31.
+        times = resource_times(FUNCTION, latencies())
+        self.assertEqual(times["Source"], (29, 29))
+        self.assertEqual(times["Queue"], (2, 31))
+        self.assertEqual(operation_seconds(FUNCTION, latencies()), 6 + 31)
+
+
+class Path_(unittest.TestCase):
+    def test_one_stack(self) -> None:
+        self.assertEqual(path(aws_topic=TOPIC)[0], 3 + 6 + 11 + 2)
+
+    def test_a_notification_waits_for_the_policy_of_its_topic_in_another_stack(self) -> None:
+        length, chain = path(aws_topic=TOPIC, aws_storage="""\
+            Resources:
+              B:
+                Type: AWS::S3::Bucket
+                Properties:
+                  BucketName: b
+                  NotificationConfiguration:
+                    TopicConfigurations: [{Topic: "arn:aws:sns:r:1:t"}]
+            """)
+        # Not for the end of the topic's stack, which takes 3 more.
+        self.assertEqual(length, 3 + 3 + 11 + 2 + 3 + 20 + 3)
+        self.assertIn("topic.P", chain)
+
+    def test_statements_wait_for_what_they_name(self) -> None:
+        length, chain = path(all="""\
+            CREATE ROLE IF NOT EXISTS R COMMENT = 'a';
+            GRANT ROLE R TO ROLE X;
+            GRANT EXECUTE TASK ON ACCOUNT TO ROLE R;
+            ALTER ROLE R SET COMMENT = 'b';
+
+            CREATE DATABASE IF NOT EXISTS D COMMENT = 'a';
+            CREATE SCHEMA IF NOT EXISTS D.S COMMENT = 'a';
+            CREATE TABLE IF NOT EXISTS D.S.T (
+              A VARCHAR COMMENT 'in D.S.U'
+            );
+            CREATE STREAM IF NOT EXISTS D.S.U ON TABLE D.S.T;
+            """)
+        self.assertEqual(length, 4)
+        self.assertEqual(chain, ["DATABASE D", "SCHEMA D.S", "TABLE D.S.T", "STREAM D.S.U"])
+
+    def test_a_pipe_waits_for_the_topic_in_the_other_cloud(self) -> None:
+        length, _ = path(aws_topic=TOPIC, pipes="""\
+            CREATE PIPE IF NOT EXISTS P
+              AWS_SNS_TOPIC = 'arn:aws:sns:r:1:t'
+            AS
+            COPY INTO T;
+            """)
+        self.assertEqual(length, 3 + 3 + 11 + 2 + 3, "the end of the stack is later than the pipe")
+
+    def test_a_task_body_is_one_statement_and_the_graph_is_resumed_last(self) -> None:
+        tasks = """\
+            CREATE OR ALTER TASK R
+              WHEN TRUE
+            AS
+              SELECT 1;
+            CREATE OR ALTER TASK A
+              AFTER R
+            AS
+            DECLARE
+              failed BOOLEAN DEFAULT FALSE;
+            BEGIN
+              BEGIN
+                BEGIN TRANSACTION;
+                MERGE INTO T;
+                COMMIT;
+              EXCEPTION
+                WHEN OTHER THEN
+                  ROLLBACK;
+              END;
+              IF (failed) THEN
+                RAISE failure;
+              END IF;
+            END;
+            CREATE OR ALTER TASK B
+              AFTER R
+            AS
+            BEGIN
+              BEGIN TRANSACTION;
+              COMMIT;
+            EXCEPTION
+              WHEN OTHER THEN
+                RAISE;
+            END;
+            """
+        self.assertEqual(len(statements(textwrap.dedent(tasks))), 3)
+        self.assertEqual(path(tasks=tasks)[0], 2 + 3)
+
+
+if __name__ == "__main__":
+    unittest.main()

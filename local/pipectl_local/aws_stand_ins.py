@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that ministack is changed in, put in its place before it serves (child process of `serve`).
+
+Each part is named here, so that one list says what of the local AWS is ours.
+"""
+from __future__ import annotations
+
+from . import aws_alarms, aws_database, aws_firehose, aws_mail, aws_metrics, aws_network, aws_schedule
+from .aws_hooks import Finder
+
+STAND_INS = {
+    "EventBridge Scheduler's clock": aws_schedule.install,
+    "Firehose delivery to S3": aws_firehose.install,
+    "service metrics": aws_metrics.install,
+    "CloudWatch alarms": aws_alarms.install,
+    "RDS for MySQL": aws_database.install,
+    "e-mail subscriptions": aws_mail.install,
+    "rules of security groups": aws_network.install,
+}
+
+
+def install() -> None:
+    finder = Finder()
+    for put in STAND_INS.values():
+        put(finder)

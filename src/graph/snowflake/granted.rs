@@ -1,0 +1,64 @@
+//! Which grants each object must have, whichever object's statements make them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::graph::Graph;
+use crate::graph::object::{Kind, Object};
+use crate::snowflake::grant::{Grant, On};
+use crate::snowflake::ident::Name;
+
+/// Gives every object the grants on it: those that are stated, and for what is in a schema those that the schema promises
+/// to all that is made in it. A grant on what the pipeline does not make belongs to the role that has it.
+pub fn settle(graph: &mut Graph) {
+    let mut on: BTreeMap<(&'static str, Name), BTreeSet<Grant>> = BTreeMap::new();
+    let mut future: BTreeMap<(String, Name), Vec<(String, Name)>> = BTreeMap::new();
+    let made: BTreeSet<(&'static str, Name)> = graph.objects().map(|(_, object)| key(object)).collect();
+    let stated = graph.objects().flat_map(|(_, object)| &object.statements.grants);
+    for grant in stated.filter_map(|sql| Grant::of_statement(sql)).flatten() {
+        if let On::Future(kind, schema) = &grant.on {
+            let promised = future.entry((kind.clone(), schema.clone())).or_default();
+            promised.push((grant.privilege.clone(), grant.role.clone()));
+        }
+        let home = match &grant.on {
+            On::Object(kind, name) => made.iter().find(|(of, found)| of == kind && found == name).cloned(),
+            On::Future(_, schema) => Some(("SCHEMA", schema.clone())),
+            On::Account => None,
+        };
+        let home = home.unwrap_or_else(|| ("ROLE", grant.role.clone()));
+        on.entry(home).or_default().insert(grant);
+    }
+    for object in graph.objects_mut() {
+        object.grants = on.remove(&key(object)).unwrap_or_default();
+        let (kind, _) = key(object);
+        let schema = object.name.parent();
+        let promised = schema.and_then(|schema| future.get(&(kind.to_owned(), schema)));
+        for (privilege, role) in promised.into_iter().flatten() {
+            object.grants.insert(Grant {
+                privilege: privilege.clone(),
+                on: On::Object(kind.to_owned(), object.name.clone()),
+                role: role.clone(),
+            });
+        }
+    }
+}
+
+fn key(object: &Object) -> (&'static str, Name) {
+    (securable(object.kind), object.name.clone())
+}
+
+/// The kind in the words of GRANT.
+pub fn securable(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Role => "ROLE",
+        Kind::Warehouse => "WAREHOUSE",
+        Kind::StorageIntegration | Kind::NotificationIntegration => "INTEGRATION",
+        Kind::Database => "DATABASE",
+        Kind::Schema => "SCHEMA",
+        Kind::FileFormat => "FILE FORMAT",
+        Kind::Stage => "STAGE",
+        Kind::Table => "TABLE",
+        Kind::Pipe => "PIPE",
+        Kind::Stream => "STREAM",
+        Kind::Task => "TASK",
+    }
+}

@@ -1,0 +1,324 @@
+//! The task graph: a root that looks for rows, tasks that merge them, a finalizer that keeps what failed.
+//!
+//! Snowflake takes at most 100 children of a task and 1,000 tasks in a graph
+//! (<https://docs.snowflake.com/en/user-guide/tasks-graphs>), also while one graph turns into another. So a task has half
+//! of the children that it may have: the old and the new ones fit beside each other. The same holds for the whole graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::{Value, context};
+
+use super::Context;
+use super::access::{Access, insert};
+use super::load::{TEXT, column, table};
+use super::objects::{Blueprint, values};
+use super::star::{Step, Work};
+use crate::graph::object::{Actor, Kind, Object, TaskPlace};
+use crate::graph::{Graph, NodeId};
+use crate::snowflake::ident::{Name, literal};
+use crate::snowflake::sql::{canonical, raw};
+
+/// Most children of a task.
+const CHILDREN: usize = 50;
+/// Most tasks that merge. With more tables than that a task merges several.
+const MERGING: usize = 480;
+
+/// What the task graph needs to know of one typed table.
+pub(super) struct Load {
+    /// Name of the table in the file.
+    pub name: String,
+    /// The records that it is made from.
+    pub stream: Name,
+    /// Node of the stream, before which nothing may load into its table.
+    pub stream_node: NodeId,
+    /// Nodes that must exist before rows are merged.
+    pub nodes: Vec<NodeId>,
+    /// The statement that keeps records that are no rows.
+    pub reject: String,
+    /// The statement that merges rows.
+    pub merge: String,
+    /// The statement that keeps the same rows for the star schema.
+    pub stage: Option<String>,
+    /// Has rows while a run of the star schema is not done with.
+    pub pending: Option<Name>,
+}
+
+impl Load {
+    fn condition(&self) -> String {
+        has_data(&self.stream)
+    }
+
+    /// When a graph has work: new records, or rows of a run that was not done.
+    fn conditions(&self) -> impl Iterator<Item = String> {
+        std::iter::once(self.condition()).chain(self.pending.iter().map(has_data))
+    }
+}
+
+fn has_data(stream: &Name) -> String {
+    format!("SYSTEM$STREAM_HAS_DATA({})", literal(&stream.to_string()))
+}
+
+/// A task that was added, by which others come after it.
+type Added = (Name, NodeId);
+
+/// The tables that one task merges.
+struct Share<'a> {
+    name: String,
+    about: String,
+    loads: &'a [Load],
+}
+
+/// One task for each table, or for a few of them where a graph could not hold so many tasks.
+fn shares(loads: &[Load]) -> Vec<Share<'_>> {
+    let each = loads.len().div_ceil(MERGING).max(1);
+    let mut shares = Vec::new();
+    for (position, loads) in loads.chunks(each).enumerate() {
+        shares.push(match loads {
+            [load] if each == 1 => Share {
+                name: format!("LOAD_{}", load.name),
+                about: format!("Merges {}", load.name),
+                loads,
+            },
+            // No table's own task is called so: in its name an underscore comes after `LOAD`.
+            _ => Share {
+                name: format!("LOADS_{}", position + 1),
+                about: format!("Merges {}", names(loads)),
+                loads,
+            },
+        });
+    }
+    shares
+}
+
+fn names(loads: &[Load]) -> String {
+    let names: Vec<&str> = loads.iter().map(|load| load.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// Adds the graph; the nodes returned must be there before the source is switched on.
+pub(super) fn tasks(
+    context: &Context,
+    loads: &[Load],
+    steps: &[Step],
+    access: &Access,
+    graph: &mut Graph,
+) -> anyhow::Result<Vec<NodeId>> {
+    let failures = context.target.raw_schema.child("LOAD_FAILURES");
+    let failures_node = insert(
+        failures_table(context, &failures)?,
+        std::slice::from_ref(&access.raw_schema),
+        graph,
+    );
+    let tasks = Tasks {
+        context,
+        root: context.target.raw_schema.child("LOAD"),
+        failures,
+    };
+    let root = tasks.root(loads, access, graph)?;
+    let shares = shares(loads);
+    let mut nodes = vec![root.clone()];
+    let mut merging: BTreeMap<&str, Added> = BTreeMap::new();
+    let mut add = |share: &Share<'_>, parent: &Name, above: &NodeId, graph: &mut Graph| -> anyhow::Result<NodeId> {
+        let added = tasks.merging(share, parent, above, graph)?;
+        let node = added.1.clone();
+        let loads: &[Load] = loads;
+        let of_share = loads.iter().filter(|load| share.loads.iter().any(|other| other.name == load.name));
+        merging.extend(of_share.map(|load| (load.name.as_str(), added.clone())));
+        Ok(node)
+    };
+    if shares.len() <= CHILDREN {
+        for share in &shares {
+            nodes.push(add(share, &tasks.root, &root, graph)?);
+        }
+    } else {
+        for (position, shares) in shares.chunks(CHILDREN).enumerate() {
+            let (name, branch) = tasks.branch(position + 1, &root, graph)?;
+            for share in shares {
+                nodes.push(add(share, &name, &branch, graph)?);
+            }
+            nodes.push(branch);
+        }
+    }
+    nodes.extend(tasks.star(steps, &merging, graph)?);
+    nodes.push(tasks.report(&[root, failures_node], graph)?);
+    Ok(nodes)
+}
+
+fn failures_table(context: &Context, name: &Name) -> anyhow::Result<Object> {
+    let columns = vec![
+        column("TASK_NAME", TEXT, true, "Task that failed"),
+        column("RUN_ID", TEXT, false, "Run of the graph"),
+        column("FAILED_AT", "TIMESTAMP_LTZ(9)", false, "When"),
+        column("ERROR_CODE", TEXT, false, "Snowflake's code"),
+        column("ERROR_MESSAGE", TEXT, false, "Snowflake's message"),
+    ];
+    table(context, name, "Task runs that failed", columns, &[])
+}
+
+/// What all tasks of the graph have in common.
+struct Tasks<'a> {
+    context: &'a Context<'a>,
+    root: Name,
+    failures: Name,
+}
+
+impl Tasks<'_> {
+    fn root(&self, loads: &[Load], access: &Access, graph: &mut Graph) -> anyhow::Result<NodeId> {
+        let target = self.context.target;
+        let mut needs: Vec<NodeId> = loads.iter().flat_map(|load| load.nodes.iter().cloned()).collect();
+        needs.extend(access.warehouse.clone());
+        needs.extend(access.integrations.iter().cloned());
+        let conditions: Vec<String> = loads.iter().flat_map(Load::conditions).collect();
+        let values = values! {
+            "schedule": target.schedule.to_string(),
+            "error_integration": raw(&self.context.error_integration),
+            "condition": raw(conditions.join("\n    OR ")),
+        };
+        let mut task = self.object("task_root", &self.root, "Starts a load", values)?;
+        task.properties.insert("schedule", target.schedule.to_string());
+        task.properties
+            .insert("error_integration", self.context.error_integration.last().to_owned());
+        task.task = Some(TaskPlace::Root);
+        Ok(insert(task, &needs, graph))
+    }
+
+    /// A task that does nothing but start up to [`CHILDREN`] others.
+    fn branch(&self, number: usize, root: &NodeId, graph: &mut Graph) -> anyhow::Result<(Name, NodeId)> {
+        let name = self.context.target.raw_schema.child(&format!("BRANCH_{number}"));
+        let task = self.member("task_branch", &name, "Starts a part of a load", values! {})?;
+        Ok((name, insert(task, std::slice::from_ref(root), graph)))
+    }
+
+    fn merging(&self, share: &Share, parent: &Name, above: &NodeId, graph: &mut Graph) -> anyhow::Result<Added> {
+        let name = self.context.target.raw_schema.child(&share.name);
+        // Tasks after a skipped one do not run, and those of the star run also when only other tables have new rows:
+        // https://docs.snowflake.com/en/sql-reference/functions/system_predecessors_state
+        let always = share.loads.iter().any(|load| load.stage.is_some());
+        let conditions: Vec<String> = match always {
+            true => Vec::new(),
+            false => share.loads.iter().map(Load::condition).collect(),
+        };
+        let merges: Vec<Value> = share
+            .loads
+            .iter()
+            .map(|load| {
+                context! {
+                    name => format!("LOAD_{}", load.name),
+                    reject => raw(&load.reject),
+                    merge => raw(&load.merge),
+                    stage => raw(load.stage.as_deref().unwrap_or_default()),
+                }
+            })
+            .collect();
+        let values = values! {
+            "parent": raw(parent),
+            "condition": raw(conditions.join("\n    OR ")),
+            "failures": raw(&self.failures),
+            "merges": merges,
+        };
+        let template = if share.loads.len() == 1 {
+            "task_load"
+        } else {
+            "task_loads"
+        };
+        let task = self.member(template, &name, &share.about, values)?;
+        let node = insert(task, std::slice::from_ref(above), graph);
+        Ok((name, node))
+    }
+
+    /// The tasks of the star schema, each after those it names.
+    fn star(
+        &self,
+        steps: &[Step],
+        merging: &BTreeMap<&str, Added>,
+        graph: &mut Graph,
+    ) -> anyhow::Result<Vec<NodeId>> {
+        let schema = &self.context.target.raw_schema;
+        let mut added: BTreeMap<&str, NodeId> = BTreeMap::new();
+        for step in steps {
+            let after: Vec<&String> = step.after.iter().collect();
+            let loads: Vec<&Added> = step.loads.iter().filter_map(|table| merging.get(table.as_str())).collect();
+            let mut needs = step.nodes.clone();
+            needs.extend(after.iter().filter_map(|task| added.get(task.as_str()).cloned()));
+            needs.extend(loads.iter().map(|(_, node)| node.clone()));
+            // Dimensions come after the loads of every table that their facts are made of, so facts do, too.
+            let own = matches!(step.work, Work::Own(_));
+            let loads = loads.iter().filter(|_| own || after.is_empty());
+            let mut parents: BTreeSet<String> = loads.map(|(name, _)| name.to_string()).collect();
+            parents.extend(after.iter().map(|task| schema.child(task).to_string()));
+            let parents: Vec<String> = parents.into_iter().collect();
+            let mut values = values! { "parents": raw(parents.join(", ")) };
+            let template = match &step.work {
+                Work::Transaction(statements) => {
+                    values.insert("statements", statements.iter().map(raw).collect::<Vec<Value>>().into());
+                    "task_step"
+                }
+                Work::Own(sql) => {
+                    values.insert("sql", raw(sql));
+                    "task_transform"
+                }
+            };
+            let mut task = self.member(template, &schema.child(&step.task), &step.about, values)?;
+            // Before the task runs for the first time, or as another one: then it sees everything that was kept.
+            task.statements.create.splice(0..0, step.refill.iter().cloned());
+            added.insert(&step.task, insert(task, &needs, graph));
+        }
+        Ok(added.into_values().collect())
+    }
+
+    fn report(&self, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
+        let name = self.context.target.raw_schema.child("REPORT_FAILURES");
+        let values = values! {
+            "failures": raw(&self.failures),
+            "database": raw(&self.context.target.database),
+        };
+        let task = self.member("task_report", &name, "Keeps what failed", values)?;
+        Ok(insert(task, needs, graph))
+    }
+
+    fn member(
+        &self,
+        template: &str,
+        name: &Name,
+        about: &str,
+        values: BTreeMap<&'static str, Value>,
+    ) -> anyhow::Result<Object> {
+        let mut task = self.object(template, name, about, values)?;
+        task.task = Some(TaskPlace::Member {
+            root: self.root.clone(),
+        });
+        Ok(task)
+    }
+
+    fn object(
+        &self,
+        template: &str,
+        name: &Name,
+        about: &str,
+        mut values: BTreeMap<&'static str, Value>,
+    ) -> anyhow::Result<Object> {
+        let warehouse = &self.context.target.warehouse;
+        values.extend(values! { "warehouse": raw(warehouse), "root": raw(&self.root) });
+        let blueprint = Blueprint {
+            kind: Kind::Task,
+            template,
+            name: name.clone(),
+            actor: Actor::Loader,
+            about: about.to_owned(),
+            values,
+        };
+        let mut task = blueprint.build(self.context.templates, &self.context.model.names)?;
+        let create = task.statements.create.first().map(String::as_str).unwrap_or_default();
+        let (head, body) = create.split_once("\nAS\n").unwrap_or_default();
+        let condition = head.split_once("\n  WHEN ").map(|(_, condition)| canonical(condition));
+        let after = head.split_once("\n  AFTER ").and_then(|(_, rest)| rest.lines().next());
+        let properties = [
+            ("definition", canonical(body)),
+            ("condition", condition.unwrap_or_default()),
+            ("predecessors", after.map(canonical).unwrap_or_default()),
+            ("warehouse", warehouse.last().to_owned()),
+        ];
+        task.properties.extend(properties);
+        Ok(task)
+    }
+}
