@@ -13,8 +13,8 @@ COMMENT = {{ comment }}
 -- alter
 ALTER TABLE {{ name }} SET DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = {{ comment }}
 
--- grants
 {% if privileges %}
+-- grants
 GRANT {{ privileges }} ON TABLE {{ name }} TO ROLE {{ loader }}
 
 {% endif %}

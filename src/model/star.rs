@@ -1,6 +1,7 @@
 //! The star schema resolved: names, types and references settled. Expressions were checked before.
 
 use crate::snowflake::ident::Ident;
+use crate::snowflake::sql::canonical;
 use crate::spec::expression::compact;
 use crate::spec::sqltype::SqlType;
 use crate::spec::star::{Calendar, Dimension as DimensionSpec, Fact as FactSpec, StarColumn as ColumnSpec};
@@ -129,6 +130,39 @@ pub struct Transform {
     pub sql: String,
     /// What comes before it.
     pub after: Vec<String>,
+}
+
+impl Star {
+    /// Reads the files of the transforms; `read` gives the text of one, or why there is none.
+    pub fn read_transforms(&mut self, read: impl Fn(&str) -> Result<String, String>) -> Result<(), Vec<Fault>> {
+        let mut problems = Vec::new();
+        for (index, transform) in self.transforms.iter_mut().enumerate() {
+            let at = Path::root().key("transform").index(index).key("sql");
+            let fault = |message: String, hint: &str| Fault::new(code::EXPRESSION, at.clone(), message).hint(hint);
+            match read(&transform.file).map(|text| statement(&text)) {
+                Ok(Some(sql)) => transform.sql = sql,
+                Ok(None) => problems.push(fault(
+                    format!("`{}` is empty, or a text in it has an empty line", transform.file),
+                    "write one statement or one `BEGIN … END` block, with `\\n` for line ends in texts",
+                )),
+                Err(error) => problems.push(fault(
+                    format!("`{}` cannot be read: {error}", transform.file),
+                    "the name is relative to pipeline.toml",
+                )),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// The statement of a file as the body of a task: without the semicolon after it, and without the empty lines that part
+/// statements in what `render` writes. Nothing if it is empty, or if an empty line is part of a text.
+fn statement(text: &str) -> Option<String> {
+    let text = text.replace("\r\n", "\n");
+    let text = text.trim().trim_end_matches(';').trim_end();
+    let compacted = compact(text);
+    let same = canonical(text) == canonical(&compacted);
+    (!text.is_empty() && same).then_some(compacted)
 }
 
 /// Name of the surrogate key of a dimension: `dim_video` has `VIDEO_KEY`.
@@ -260,9 +294,14 @@ fn fact(
             problems.push(Fault::new(code::UNKNOWN_VALUE, at, message));
             continue;
         };
+        let own = dimensions.get(dimension).map(|dimension| &dimension.members);
+        let sql = match own {
+            Some(Members::Rows(rows)) if lookup.sql.is_empty() => rows.key.iter().map(|key| key.sql.clone()).collect(),
+            _ => lookup.sql.iter().map(|sql| compact(sql)).collect(),
+        };
         lookups.push(Lookup {
             dimension,
-            sql: lookup.sql.iter().map(|sql| compact(sql)).collect(),
+            sql,
             column: Ident::new(&lookup.column.clone().unwrap_or_else(|| surrogate(&lookup.dimension))),
             at: lookup.at.as_deref().map(compact),
         });

@@ -120,7 +120,10 @@ pub struct Lookup {
     /// Name of the dimension.
     pub dimension: String,
     /// SQL expressions of the member's key, one per key column of the dimension and in their order; for a dimension of
-    /// time, the moment. A fact whose key is null gets the unknown member, -1.
+    /// time, the moment. A fact whose key is null gets the unknown member, -1. Without it: the expressions of the
+    /// dimension itself, if both are made from the same table.
+    #[deserr(default)]
+    #[schemars(default)]
     pub sql: Vec<String>,
     /// Name of the column with the member's surrogate key. Without it: the name that the key has in the dimension.
     #[deserr(default)]

@@ -203,12 +203,12 @@ fn typed_table(
             comment: column.description.clone(),
         })
         .collect();
+    let key = rows::key(spec);
     columns.extend(
         rows::technical(spec)
             .into_iter()
-            .map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)),
+            .map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment)),
     );
-    let key = rows::key(spec);
     let key: Vec<&Ident> = key.iter().collect();
     let about = spec.description.clone().unwrap_or_default();
     let mut typed = table(context, &target, &about, columns, &key)?;

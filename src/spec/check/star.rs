@@ -133,6 +133,7 @@ impl<'a> Star<'a> {
                     .hint("add `columns` with `key = true` on those that make a member unique"),
             );
         }
+        self.own_columns(dimension, &columns, faults);
         let scd = dimension.key("scd");
         if scd.integer().is_some_and(|scd| !(1..=2).contains(&scd)) {
             let hint = "1 overwrites what changed, 2 keeps every version";
@@ -150,6 +151,22 @@ impl<'a> Star<'a> {
         }
         for at in [dimension.key("where"), effective] {
             sql(&at, source.as_deref(), faults);
+        }
+    }
+
+    /// Columns that the dimension has besides those it is told.
+    fn own_columns(&self, dimension: &Cursor<'a>, columns: &[Cursor<'a>], faults: &mut Vec<Fault>) {
+        let mut own: Vec<String> = called(dimension).map(crate::model::star::surrogate).into_iter().collect();
+        if dimension.key("scd").integer() == Some(2) {
+            own.extend(["VALID_FROM", "VALID_TO", "IS_CURRENT"].map(str::to_owned));
+        }
+        for column in columns {
+            let at = column.key("name");
+            let Some(name) = at.text() else { continue };
+            if own.iter().any(|other| same(other, name)) {
+                let message = format!("`{name}` is a column that this dimension has without being told");
+                faults.push(at.fault(code::RESERVED, message).hint("choose another name"));
+            }
         }
     }
 
@@ -188,11 +205,18 @@ impl<'a> Star<'a> {
         sql(&fact.key("where"), source.as_deref(), faults);
         let mut taken: Vec<String> = columns.iter().filter_map(called).map(str::to_uppercase).collect();
         for lookup in fact.key("dimensions").items().unwrap_or_default() {
-            self.lookup(&lookup, source.as_deref(), &mut taken, faults);
+            self.lookup(fact, &lookup, source.as_deref(), &mut taken, faults);
         }
     }
 
-    fn lookup(&self, lookup: &Cursor<'a>, source: Option<&[&str]>, taken: &mut Vec<String>, faults: &mut Vec<Fault>) {
+    fn lookup(
+        &self,
+        fact: &Cursor<'a>,
+        lookup: &Cursor<'a>,
+        source: Option<&[&str]>,
+        taken: &mut Vec<String>,
+        faults: &mut Vec<Fault>,
+    ) {
         let expressions = lookup.key("sql").items().unwrap_or_default();
         for expression in &expressions {
             sql(expression, source, faults);
@@ -210,6 +234,12 @@ impl<'a> Star<'a> {
         let calendar = dimension.key("calendar").is_present();
         let keys = dimension.key("columns").items().unwrap_or_default();
         let wanted = if calendar { 1 } else { keys.iter().filter(|column| is_key(column)).count() };
+        let from = |item: &Cursor<'a>| item.key("from").text().map(str::to_uppercase);
+        if !lookup.key("sql").is_present() && (calendar || from(fact) != from(dimension)) {
+            let message = format!("`{name}` is not made from the fact's table, so its key needs `sql` here");
+            let hint = "add `sql = [\"…\"]`, one expression for each key column of the dimension";
+            faults.push(at.fault(code::REQUIRED, message).hint(hint));
+        }
         if lookup.key("sql").items().is_some() && expressions.len() != wanted {
             let message = format!(
                 "a member of `{name}` is found by {wanted} expressions, and here are {}",
