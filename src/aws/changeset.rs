@@ -174,7 +174,9 @@ async fn ask(aws: &Aws, differing: &Differing<'_>, runtime_key: &str) -> anyhow:
     let known = |(key, parameter): (&String, &Parameter)| match parameter {
         Parameter::RuntimeKey => Some((key.clone(), Some(runtime_key.to_owned()))),
         // What an integration will tell is known once it is there; until then the stack's own value stands for it.
-        Parameter::Integration { .. } | Parameter::Output { .. } => live.parameters.contains_key(key).then(|| (key.clone(), None)),
+        Parameter::Integration { .. } | Parameter::Output { .. } => {
+            live.parameters.contains_key(key).then(|| (key.clone(), None))
+        }
     };
     let Some(parameters) = stack.parameters.iter().map(known).collect() else {
         return documented("a parameter is known during the deploy only");

@@ -234,7 +234,11 @@ fn dimension(spec: &DimensionSpec, tables: &[Table], at: Path, problems: &mut Ve
 fn source<'a>(from: &str, tables: &'a [Table], at: Path, problems: &mut Vec<Fault>) -> Option<&'a Table> {
     let found = tables.iter().find(|table| table.name.eq_ignore_ascii_case(from));
     if found.is_none() {
-        problems.push(Fault::new(code::UNKNOWN_VALUE, at, format!("there is no table `{from}`")));
+        problems.push(Fault::new(
+            code::UNKNOWN_VALUE,
+            at,
+            format!("there is no table `{from}`"),
+        ));
     }
     found
 }
@@ -275,12 +279,19 @@ fn fact(
 ) -> Option<Fact> {
     let table = source(&spec.from, tables, at.key("from"), problems)?;
     let (key, columns) = split(&spec.columns, &at, problems);
-    let grain = if key.is_empty() { Grain::Row } else { Grain::Columns(key) };
+    let grain = if key.is_empty() {
+        Grain::Row
+    } else {
+        Grain::Columns(key)
+    };
     if let Grain::Row = grain {
         let is_taken = |column: &&StarColumn| table.columns.iter().any(|own| own.key && own.name == column.name);
         for column in columns.iter().filter(is_taken) {
             let name = column.name.as_str().to_lowercase();
-            let message = format!("`{name}` is the key of `{}`, so the fact has it without being told", table.name);
+            let message = format!(
+                "`{name}` is the key of `{}`, so the fact has it without being told",
+                table.name
+            );
             let hint = "remove it, or make it the grain with `key = true`";
             problems.push(Fault::new(code::DUPLICATE, at.key("columns"), message).hint(hint));
         }

@@ -258,7 +258,10 @@ mod tests {
 
     fn faults(sql: &str) -> Vec<(String, String)> {
         let found = check(sql, &COLUMNS);
-        found.into_iter().map(|error| (sql[error.at].to_owned(), error.message)).collect()
+        found
+            .into_iter()
+            .map(|error| (sql[error.at].to_owned(), error.message))
+            .collect()
     }
 
     #[test]
@@ -310,6 +313,9 @@ mod tests {
 
     #[test]
     fn empty_lines_go() {
-        assert_eq!(compact("\n CASE\n\n  WHEN a THEN 1\n END\n"), "CASE\n  WHEN a THEN 1\n END");
+        assert_eq!(
+            compact("\n CASE\n\n  WHEN a THEN 1\n END\n"),
+            "CASE\n  WHEN a THEN 1\n END"
+        );
     }
 }

@@ -42,6 +42,10 @@ def kind(key: dict, schema: dict) -> str:
     if "const" in key:
         return f"`{key['const']}`"
     names = {"object": "table", "array": "array of tables", "integer": "whole number", "boolean": "true or false"}
+    if isinstance(key["type"], list):
+        return " or ".join(names.get(one, one) for one in key["type"]).replace("array of tables", "array")
+    if key["type"] == "array" and key.get("items", {}).get("type") == "string":
+        return "array of strings"
     return names.get(key["type"], key["type"])
 
 

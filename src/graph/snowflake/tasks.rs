@@ -122,7 +122,9 @@ pub(super) fn tasks(
         let added = tasks.merging(share, parent, above, graph)?;
         let node = added.1.clone();
         let loads: &[Load] = loads;
-        let of_share = loads.iter().filter(|load| share.loads.iter().any(|other| other.name == load.name));
+        let of_share = loads
+            .iter()
+            .filter(|load| share.loads.iter().any(|other| other.name == load.name));
         merging.extend(of_share.map(|load| (load.name.as_str(), added.clone())));
         Ok(node)
     };
@@ -227,17 +229,16 @@ impl Tasks<'_> {
     }
 
     /// The tasks of the star schema, each after those it names.
-    fn star(
-        &self,
-        steps: &[Step],
-        merging: &BTreeMap<&str, Added>,
-        graph: &mut Graph,
-    ) -> anyhow::Result<Vec<NodeId>> {
+    fn star(&self, steps: &[Step], merging: &BTreeMap<&str, Added>, graph: &mut Graph) -> anyhow::Result<Vec<NodeId>> {
         let schema = &self.context.target.raw_schema;
         let mut added: BTreeMap<&str, NodeId> = BTreeMap::new();
         for step in steps {
             let after: Vec<&String> = step.after.iter().collect();
-            let loads: Vec<&Added> = step.loads.iter().filter_map(|table| merging.get(table.as_str())).collect();
+            let loads: Vec<&Added> = step
+                .loads
+                .iter()
+                .filter_map(|table| merging.get(table.as_str()))
+                .collect();
             let mut needs = step.nodes.clone();
             needs.extend(after.iter().filter_map(|task| added.get(task.as_str()).cloned()));
             needs.extend(loads.iter().map(|(_, node)| node.clone()));

@@ -49,7 +49,9 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 fn find<'c, 'a>(items: &'c [Cursor<'a>], name: &str) -> Option<&'c Cursor<'a>> {
-    items.iter().find(|item| called(item).is_some_and(|other| same(other, name)))
+    items
+        .iter()
+        .find(|item| called(item).is_some_and(|other| same(other, name)))
 }
 
 impl<'a> Star<'a> {
@@ -156,7 +158,10 @@ impl<'a> Star<'a> {
 
     /// Columns that the dimension has besides those it is told.
     fn own_columns(&self, dimension: &Cursor<'a>, columns: &[Cursor<'a>], faults: &mut Vec<Fault>) {
-        let mut own: Vec<String> = called(dimension).map(crate::model::star::surrogate).into_iter().collect();
+        let mut own: Vec<String> = called(dimension)
+            .map(crate::model::star::surrogate)
+            .into_iter()
+            .collect();
         if dimension.key("scd").integer() == Some(2) {
             own.extend(["VALID_FROM", "VALID_TO", "IS_CURRENT"].map(str::to_owned));
         }
@@ -233,7 +238,11 @@ impl<'a> Star<'a> {
         };
         let calendar = dimension.key("calendar").is_present();
         let keys = dimension.key("columns").items().unwrap_or_default();
-        let wanted = if calendar { 1 } else { keys.iter().filter(|column| is_key(column)).count() };
+        let wanted = if calendar {
+            1
+        } else {
+            keys.iter().filter(|column| is_key(column)).count()
+        };
         let from = |item: &Cursor<'a>| item.key("from").text().map(str::to_uppercase);
         if !lookup.key("sql").is_present() && (calendar || from(fact) != from(dimension)) {
             let message = format!("`{name}` is not made from the fact's table, so its key needs `sql` here");
@@ -251,7 +260,10 @@ impl<'a> Star<'a> {
         let versions = dimension.key("scd").integer() == Some(2);
         if versions && !moment.is_present() {
             let message = format!("`{name}` keeps versions, so a fact says of which moment it wants one");
-            faults.push(at.fault(code::REQUIRED, message).hint("add `at = \"…\"`, the time of the fact"));
+            faults.push(
+                at.fault(code::REQUIRED, message)
+                    .hint("add `at = \"…\"`, the time of the fact"),
+            );
         } else if !versions && moment.is_present() {
             let message = format!("`{name}` keeps no versions, so there is no moment to ask for");
             faults.push(
@@ -263,11 +275,17 @@ impl<'a> Star<'a> {
         }
         let column = lookup.key("column");
         name::identifier(&column, "column", faults);
-        let shown = column.text().map_or_else(|| crate::model::star::surrogate(name), str::to_owned);
+        let shown = column
+            .text()
+            .map_or_else(|| crate::model::star::surrogate(name), str::to_owned);
         if taken.contains(&shown.to_uppercase()) {
             let place = if column.is_present() { column } else { at };
             let message = format!("the fact already has a column `{}`", shown.to_lowercase());
-            faults.push(place.fault(code::DUPLICATE, message).hint("add `column = \"…\"`, another name"));
+            faults.push(
+                place
+                    .fault(code::DUPLICATE, message)
+                    .hint("add `column = \"…\"`, another name"),
+            );
         }
         taken.push(shown.to_uppercase());
     }
@@ -277,7 +295,11 @@ impl<'a> Star<'a> {
         let names = after.items().unwrap_or_default();
         if after.items().is_some_and(|names| names.is_empty()) {
             let message = "a transform runs after something";
-            faults.push(after.fault(code::REQUIRED, message).hint("such as `after = [\"fact_sale\"]`"));
+            faults.push(
+                after
+                    .fault(code::REQUIRED, message)
+                    .hint("such as `after = [\"fact_sale\"]`"),
+            );
         }
         for at in &names {
             let Some(name) = at.text() else { continue };

@@ -13,16 +13,51 @@ const OF_DAY: [Part; 10] = [
     ("STARTS_AT", "TIMESTAMP_NTZ(9)", "s.STARTS_AT", "When it begins"),
     ("CALENDAR_DATE", "DATE", "s.STARTS_AT::DATE", "Its day"),
     ("CALENDAR_YEAR", "NUMBER(4,0)", "YEAR(s.STARTS_AT)", "Year"),
-    ("CALENDAR_QUARTER", "NUMBER(1,0)", "QUARTER(s.STARTS_AT)", "Quarter of the year"),
-    ("CALENDAR_MONTH", "NUMBER(2,0)", "MONTH(s.STARTS_AT)", "Month of the year"),
-    ("DAY_OF_MONTH", "NUMBER(2,0)", "DAYOFMONTH(s.STARTS_AT)", "Day of the month"),
-    ("DAY_OF_YEAR", "NUMBER(3,0)", "DAYOFYEAR(s.STARTS_AT)", "Day of the year"),
-    ("ISO_YEAR", "NUMBER(4,0)", "YEAROFWEEKISO(s.STARTS_AT)", "Year that the ISO week is of"),
+    (
+        "CALENDAR_QUARTER",
+        "NUMBER(1,0)",
+        "QUARTER(s.STARTS_AT)",
+        "Quarter of the year",
+    ),
+    (
+        "CALENDAR_MONTH",
+        "NUMBER(2,0)",
+        "MONTH(s.STARTS_AT)",
+        "Month of the year",
+    ),
+    (
+        "DAY_OF_MONTH",
+        "NUMBER(2,0)",
+        "DAYOFMONTH(s.STARTS_AT)",
+        "Day of the month",
+    ),
+    (
+        "DAY_OF_YEAR",
+        "NUMBER(3,0)",
+        "DAYOFYEAR(s.STARTS_AT)",
+        "Day of the year",
+    ),
+    (
+        "ISO_YEAR",
+        "NUMBER(4,0)",
+        "YEAROFWEEKISO(s.STARTS_AT)",
+        "Year that the ISO week is of",
+    ),
     ("ISO_WEEK", "NUMBER(2,0)", "WEEKISO(s.STARTS_AT)", "ISO week, 1 to 53"),
-    ("ISO_WEEKDAY", "NUMBER(1,0)", "DAYOFWEEKISO(s.STARTS_AT)", "Monday is 1, Sunday is 7"),
+    (
+        "ISO_WEEKDAY",
+        "NUMBER(1,0)",
+        "DAYOFWEEKISO(s.STARTS_AT)",
+        "Monday is 1, Sunday is 7",
+    ),
 ];
 const HOUR: Part = ("HOUR_OF_DAY", "NUMBER(2,0)", "HOUR(s.STARTS_AT)", "Hour, 0 to 23");
-const MINUTE: Part = ("MINUTE_OF_HOUR", "NUMBER(2,0)", "MINUTE(s.STARTS_AT)", "Minute, 0 to 59");
+const MINUTE: Part = (
+    "MINUTE_OF_HOUR",
+    "NUMBER(2,0)",
+    "MINUTE(s.STARTS_AT)",
+    "Minute, 0 to 59",
+);
 
 fn parts(calendar: Calendar) -> Vec<Part> {
     let mut parts = OF_DAY.to_vec();
@@ -60,7 +95,12 @@ impl Builder<'_> {
         table: &Name,
     ) -> anyhow::Result<Object> {
         let surrogate = dimension.surrogate.as_str();
-        let mut columns = vec![column(surrogate, "NUMBER(38,0)", true, "Key: the moment as digits; -1 is the unknown one")];
+        let mut columns = vec![column(
+            surrogate,
+            "NUMBER(38,0)",
+            true,
+            "Key: the moment as digits; -1 is the unknown one",
+        )];
         let parts = parts(calendar).into_iter();
         columns.extend(parts.map(|(name, data_type, _, about)| column(name, data_type, false, about)));
         columns.extend([

@@ -95,22 +95,47 @@ impl<'a> Builder<'a> {
         let dimension = made.dimension;
         let mut columns = vec![ColumnDefinition {
             not_null: true,
-            ..column(dimension.surrogate.as_str(), "NUMBER(38,0)", true, "Surrogate key; -1 is the unknown member")
+            ..column(
+                dimension.surrogate.as_str(),
+                "NUMBER(38,0)",
+                true,
+                "Surrogate key; -1 is the unknown member",
+            )
         }];
         columns.extend(made.rows.key.iter().chain(&made.rows.attributes).map(definition));
         if made.rows.history.is_some() {
             columns.extend([
                 column("VALID_FROM", "TIMESTAMP_NTZ(9)", false, "When this version began"),
-                column("VALID_TO", "TIMESTAMP_NTZ(9)", false, "When it ended, itself not in it; null while it is valid"),
+                column(
+                    "VALID_TO",
+                    "TIMESTAMP_NTZ(9)",
+                    false,
+                    "When it ended, itself not in it; null while it is valid",
+                ),
                 column("IS_CURRENT", "BOOLEAN", false, "Whether it is valid"),
             ]);
         }
         columns.extend([
-            column("_IS_INFERRED", "BOOLEAN", false, "Whether only facts know the member yet"),
-            column("_SEQ", TEXT, false, "The change that it was made from; a later one is larger"),
+            column(
+                "_IS_INFERRED",
+                "BOOLEAN",
+                false,
+                "Whether only facts know the member yet",
+            ),
+            column(
+                "_SEQ",
+                TEXT,
+                false,
+                "The change that it was made from; a later one is larger",
+            ),
             column("_LOADED_AT", "TIMESTAMP_LTZ(9)", false, "When it was merged"),
         ]);
-        self.dimension_table(dimension, &made.table, &columns, " NOT NULL AUTOINCREMENT START 1 INCREMENT 1 NOORDER")
+        self.dimension_table(
+            dimension,
+            &made.table,
+            &columns,
+            " NOT NULL AUTOINCREMENT START 1 INCREMENT 1 NOORDER",
+        )
     }
 
     /// The table of a dimension; the unknown member is in it from the beginning.
@@ -153,9 +178,11 @@ impl<'a> Builder<'a> {
             known => known(made.key.len()),
             match => equal(&made.key, "t", "s"),
         };
-        let rows = self
-            .source(&made.rows.from)?
-            .changes(&made.expressions(), &[], not_deleted(made.rows.filter.as_deref()))?;
+        let rows = self.source(&made.rows.from)?.changes(
+            &made.expressions(),
+            &[],
+            not_deleted(made.rows.filter.as_deref()),
+        )?;
         let newest = context! {
             columns => named(&names, 1),
             rows => rows,

@@ -79,14 +79,18 @@ impl<'a> Builder<'a> {
         for lookup in &fact.lookups {
             let dimension = self.looked_up(lookup)?;
             let about = format!("Key of {}", dimension.name);
-            definitions.push(column(lookup.column.as_str(), "NUMBER(38,0)", true, &about));
+            // Never null, but not declared so: a fact with rows could not get a column without a value.
+            definitions.push(column(lookup.column.as_str(), "NUMBER(38,0)", false, &about));
             if lookup.at.is_some() {
                 let about = format!("The moment whose version of {} is meant", dimension.name);
                 definitions.push(column(moment_name(lookup).as_str(), "TIMESTAMP_NTZ(9)", false, &about));
             }
         }
         definitions.extend(fact.columns.iter().map(definition));
-        let others = definitions.iter().skip(grain.len()).map(|definition| definition.name.clone());
+        let others = definitions
+            .iter()
+            .skip(grain.len())
+            .map(|definition| definition.name.clone());
         Ok(Layout {
             others: others.collect(),
             grain,
@@ -102,7 +106,12 @@ impl<'a> Builder<'a> {
     fn fact_table(&self, fact: &Fact, table: &Name, layout: &Layout) -> anyhow::Result<Object> {
         let mut columns = layout.definitions.clone();
         columns.extend([
-            column("_SEQ", TEXT, false, "The change that it was made from; a later one is larger"),
+            column(
+                "_SEQ",
+                TEXT,
+                false,
+                "The change that it was made from; a later one is larger",
+            ),
             column("_LOADED_AT", "TIMESTAMP_LTZ(9)", false, "When it was merged"),
         ]);
         let mut constraints = vec![format!("PRIMARY KEY ({}) RELY", list(&layout.grain, ""))];

@@ -12,13 +12,23 @@ use super::*;
 
 impl Builder<'_> {
     pub(super) fn history_table(&self, made: &Made, history: &Name) -> anyhow::Result<Object> {
-        let mut columns: Vec<ColumnDefinition> =
-            made.rows.key.iter().chain(&made.rows.attributes).map(definition).collect();
+        let mut columns: Vec<ColumnDefinition> = made
+            .rows
+            .key
+            .iter()
+            .chain(&made.rows.attributes)
+            .map(definition)
+            .collect();
         columns.extend([
             column("_AT", "TIMESTAMP_NTZ(9)", false, "When the member changed"),
             column("_IS_GONE", "BOOLEAN", false, "Whether it was deleted then"),
             column("_IS_INFERRED", "BOOLEAN", false, "Whether only facts know of it"),
-            column("_IS_NEW", "BOOLEAN", false, "Whether the run is not ended that brought it"),
+            column(
+                "_IS_NEW",
+                "BOOLEAN",
+                false,
+                "Whether the run is not ended that brought it",
+            ),
             column("_SEQ", TEXT, false, "Orders the changes; a later one is larger"),
         ]);
         let about = format!("Changes of the members of {}", made.dimension.name);
@@ -29,7 +39,11 @@ impl Builder<'_> {
     pub(super) fn versions(&self, position: usize, made: &Made, history: &Name) -> anyhow::Result<Vec<String>> {
         let templates = self.context.templates;
         let (names, keys) = (made.names(), made.key.len());
-        let effective = made.rows.history.as_ref().and_then(|history| history.effective.as_deref());
+        let effective = made
+            .rows
+            .history
+            .as_ref()
+            .and_then(|history| history.effective.as_deref());
         let mut expressions = made.expressions();
         let moment = match effective {
             Some(effective) => {
@@ -61,7 +75,9 @@ impl Builder<'_> {
         for (fact, lookup) in self.lookups(position) {
             let mut expressions = made.named_by(lookup);
             expressions.push(Expression::moment(lookup.at.as_deref().unwrap_or("NULL")));
-            let rows = self.source(&fact.from)?.touched(&expressions, &[], fact.filter.clone())?;
+            let rows = self
+                .source(&fact.from)?
+                .touched(&expressions, &[], fact.filter.clone())?;
             statements.push(templates.text(
                 "star_history_infer",
                 context! {

@@ -79,7 +79,9 @@ fn feeding(star: &Star) -> BTreeSet<&str> {
         Members::Rows(rows) => Some(rows.from.as_str()),
         Members::Calendar(_) => None,
     });
-    members.chain(star.facts.iter().map(|fact| fact.from.as_str())).collect()
+    members
+        .chain(star.facts.iter().map(|fact| fact.from.as_str()))
+        .collect()
 }
 
 /// The batch of a table that the star is made of. `arrived` and `kept` are its rows in the stream and in the raw table.
@@ -97,7 +99,9 @@ pub(super) fn stage(
     let schema = &context.target.raw_schema;
     let batch = schema.child(&format!("{}_BATCH", spec.name));
     let pending = schema.child(&format!("{}_PENDING", spec.name));
-    let row = spec.is_keyless().then(|| column("_ROW", TEXT, false, "Tells rows apart"));
+    let row = spec
+        .is_keyless()
+        .then(|| column("_ROW", TEXT, false, "Tells rows apart"));
     let own = spec.columns.iter().map(|own| ColumnDefinition {
         name: own.name.clone(),
         data_type: own.data_type.to_string(),
@@ -115,7 +119,14 @@ pub(super) fn stage(
     let about = format!("Rows of {} that the star schema does not have yet", spec.name);
     let made = own_table(context, &batch, &about, &columns, &[], "DELETE")?;
     let batch_node = insert(made, std::slice::from_ref(&access.raw_schema), graph);
-    let pending_node = stream(context, &pending, &batch, "Rows not yet in the star schema", &batch_node, graph)?;
+    let pending_node = stream(
+        context,
+        &pending,
+        &batch,
+        "Rows not yet in the star schema",
+        &batch_node,
+        graph,
+    )?;
     let add = |rows: &Value| -> anyhow::Result<String> {
         let of_record = matches!(spec.origin, Origin::Mysql(_));
         let values = context! {
@@ -301,7 +312,12 @@ impl<'a> Builder<'a> {
         let (mut loads, mut after) = (BTreeSet::new(), BTreeSet::new());
         for name in &transform.after {
             let is = |other: &str| other.eq_ignore_ascii_case(name);
-            after.extend(star.dimensions.iter().filter(|found| is(&found.name)).map(dimension_task));
+            after.extend(
+                star.dimensions
+                    .iter()
+                    .filter(|found| is(&found.name))
+                    .map(dimension_task),
+            );
             after.extend(star.facts.iter().filter(|found| is(&found.name)).map(fact_task));
             let others = star.transforms.iter().filter(|found| is(&found.name));
             after.extend(others.map(|found| transform_task(&found.name)));
@@ -327,9 +343,15 @@ impl<'a> Builder<'a> {
             statements.push(format!("DELETE FROM {batch}"));
             // Reading a stream in a statement that changes rows moves it, also when it gives no row:
             // https://docs.snowflake.com/en/user-guide/streams-manage#consuming-all-unread-changes
-            statements.push(format!("INSERT INTO {batch} (_SEQ)\nSELECT _SEQ\nFROM {pending}\nWHERE 0 = 1"));
+            statements.push(format!(
+                "INSERT INTO {batch} (_SEQ)\nSELECT _SEQ\nFROM {pending}\nWHERE 0 = 1"
+            ));
         }
-        let histories = self.star().dimensions.iter().filter_map(|dimension| self.history_of(dimension));
+        let histories = self
+            .star()
+            .dimensions
+            .iter()
+            .filter_map(|dimension| self.history_of(dimension));
         statements.extend(histories.map(|history| format!("UPDATE {history}\nSET _IS_NEW = FALSE\nWHERE _IS_NEW")));
         let awaited: BTreeSet<&String> = steps.iter().flat_map(|step| &step.after).collect();
         let leaves = steps.iter().filter(|step| !awaited.contains(&step.task));
@@ -347,7 +369,10 @@ impl<'a> Builder<'a> {
 
 /// `one.A = other.A AND one.B = other.B`.
 fn equal(names: &[Ident], one: &str, other: &str) -> Value {
-    let pairs: Vec<String> = names.iter().map(|name| format!("{one}.{name} = {other}.{name}")).collect();
+    let pairs: Vec<String> = names
+        .iter()
+        .map(|name| format!("{one}.{name} = {other}.{name}"))
+        .collect();
     raw(pairs.join(" AND "))
 }
 

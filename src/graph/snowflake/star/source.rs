@@ -4,8 +4,8 @@ use minijinja::{Value, context};
 
 use super::super::rows;
 use super::{Stage, equal, list};
-use crate::model::{Origin, Table};
 use crate::model::star::StarColumn;
+use crate::model::{Origin, Table};
 use crate::snowflake::ident::Ident;
 use crate::snowflake::sql::{Templates, raw};
 
