@@ -46,6 +46,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "star_infer",
     "star_history",
     "star_history_infer",
+    "star_members",
     "star_versions",
     "star_calendar",
     "star_fact",

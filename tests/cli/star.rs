@@ -256,15 +256,12 @@ fn joined(versions: Vec<(String, u64, Option<u64>)>) -> Vec<(String, u64, Option
     joined
 }
 
-/// The city of a customer at a moment; where it was deleted, the last one before.
+/// The city of a customer at a moment; where it was deleted, the last one before, and before all of them the first.
 fn city_at(changes: &[Change], customer: u64, at: u64) -> String {
     let counted = counted(changes, customer);
-    let before = counted.iter().filter(|change| change.at <= at);
-    before
-        .filter_map(|change| change.city)
-        .next_back()
-        .unwrap_or_default()
-        .to_owned()
+    let cities = || counted.iter().filter(|change| change.city.is_some());
+    let meant = cities().rfind(|change| change.at <= at).or_else(|| cities().next());
+    meant.and_then(|change| change.city).unwrap_or_default().to_owned()
 }
 
 fn insert(cloud: &Cloud, table: &str, records: &[String]) {

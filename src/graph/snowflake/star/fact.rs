@@ -200,7 +200,8 @@ impl<'a> Builder<'a> {
                         let moment = format!("r._{}", expressions.len());
                         conditions.push(history::is_of(&alias, &moment));
                         columns.push(found(moment, &moment_name(lookup)));
-                        members = history::members(&of, &dimension.surrogate, &idents(&rows.key));
+                        members =
+                            history::members(self.context.templates, &of, &dimension.surrogate, &idents(&rows.key))?;
                     }
                     joins.push(context! {
                         members => raw(members),
@@ -247,7 +248,7 @@ impl<'a> Builder<'a> {
             keys => list(&key, ""),
             history => raw(history),
             changed => equal(&key, "c", "o"),
-            members => raw(history::members(&of, &dimension.surrogate, &key)),
+            members => raw(history::members(self.context.templates, &of, &dimension.surrogate, &key)?),
             condition => raw(format!("{same} AND {}", history::is_of("n", &format!("f.{}", moment_name(lookup))))),
             match => equal(&layout.grain, "t", "s"),
         };

@@ -9,6 +9,7 @@ use minijinja::context;
 use super::dimension::{Made, filter_of_changes};
 use super::source::Expression;
 use super::*;
+use crate::snowflake::sql::Templates;
 
 impl Builder<'_> {
     pub(super) fn history_table(&self, made: &Made, history: &Name) -> anyhow::Result<Object> {
@@ -73,23 +74,15 @@ impl Builder<'_> {
             },
         )?);
         for (fact, lookup) in self.lookups(position) {
-            let mut expressions = made.named_by(lookup);
-            expressions.push(Expression::moment(lookup.at.as_deref().unwrap_or("NULL")));
-            let rows = self
-                .source(&fact.from)?
-                .touched(&expressions, &[], fact.filter.clone())?;
+            let source = self.source(&fact.from)?;
             statements.push(templates.text(
                 "star_history_infer",
                 context! {
                     history => raw(history),
-                    wanted => list(&made.key, "w."),
                     columns => named(&made.key, 1),
-                    moment => raw(format!("COALESCE(_{}, {END})", expressions.len())),
-                    rows => rows,
+                    rows => source.touched(&made.named_by(lookup), &[], fact.filter.clone())?,
                     known => known(keys),
-                    partition => places(keys),
                     names => list(&made.key, ""),
-                    found => equal(&made.key, "h", "w"),
                     match => equal(&made.key, "t", "s"),
                     beginning => raw(BEGINNING),
                     values => list(&made.key, "s."),
@@ -115,17 +108,25 @@ impl Builder<'_> {
     }
 }
 
-/// The versions of a dimension with the beginning of the next one. A version is meant until the next begins, also after
-/// its member was deleted.
-pub(super) fn members(dimension: &Name, surrogate: &Ident, key: &[Ident]) -> String {
-    let keys = list(key, "");
-    format!(
-        "(\n  SELECT\n    {surrogate},\n    {keys},\n    VALID_FROM,\n    LEAD(VALID_FROM) OVER (PARTITION BY {keys} ORDER BY VALID_FROM) AS _NEXT\n  FROM {dimension}\n)"
-    )
+/// The versions of a dimension as facts look for them, from when and until when. A version is meant until the next begins,
+/// also after its member was deleted; the first one is meant before it began, too, since nothing better is known.
+pub(super) fn members(
+    templates: &Templates,
+    dimension: &Name,
+    surrogate: &Ident,
+    key: &[Ident],
+) -> anyhow::Result<String> {
+    let values = context! {
+        dimension => raw(dimension),
+        surrogate => raw(surrogate),
+        keys => list(key, ""),
+        beginning => raw(BEGINNING),
+    };
+    templates.text("star_members", values)
 }
 
 /// Whether the version `alias` is the one of a moment.
 pub(super) fn is_of(alias: &str, moment: &str) -> String {
     let moment = format!("COALESCE({moment}, {END})");
-    format!("{moment} >= {alias}.VALID_FROM AND ({alias}._NEXT IS NULL OR {moment} < {alias}._NEXT)")
+    format!("{moment} >= {alias}._SINCE AND ({alias}._NEXT IS NULL OR {moment} < {alias}._NEXT)")
 }
