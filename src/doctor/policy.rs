@@ -70,6 +70,11 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("cloudformation", "describe_events", &["cloudformation:DescribeEvents"]),
     ("cloudformation", "rollback_stack", &["cloudformation:RollbackStack"]),
     ("cloudformation", "list_stacks", &["cloudformation:ListStacks"]),
+    (
+        "cloudformation",
+        "list_stack_resources",
+        &["cloudformation:ListStackResources"],
+    ),
     ("cloudformation", "delete_stack", &["cloudformation:DeleteStack"]),
     ("iam", "get_role", &["iam:GetRole"]),
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),
@@ -79,6 +84,27 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("s3", "delete_objects", &["s3:DeleteObject", "s3:DeleteObjectVersion"]),
     ("s3", "delete_bucket", &["s3:DeleteBucket"]),
     ("s3", "list_objects_v2", &["s3:ListBucket"]),
+    // Of buckets that are adopted.
+    ("s3", "get_bucket_versioning", &["s3:GetBucketVersioning"]),
+    ("s3", "get_bucket_encryption", &["s3:GetEncryptionConfiguration"]),
+    (
+        "s3",
+        "get_bucket_lifecycle_configuration",
+        &["s3:GetLifecycleConfiguration"],
+    ),
+    ("s3", "get_bucket_policy", &["s3:GetBucketPolicy"]),
+    ("s3", "get_public_access_block", &["s3:GetBucketPublicAccessBlock"]),
+    ("s3", "get_bucket_tagging", &["s3:GetBucketTagging"]),
+    (
+        "s3",
+        "get_bucket_notification_configuration",
+        &["s3:GetBucketNotification"],
+    ),
+    (
+        "s3",
+        "put_bucket_notification_configuration",
+        &["s3:PutBucketNotification"],
+    ),
     ("sqs", "get_queue_url", &["sqs:GetQueueUrl"]),
     ("sqs", "get_queue_attributes", &["sqs:GetQueueAttributes"]),
     ("ssm", "get_parameter", &["ssm:GetParameter"]),
@@ -333,10 +359,13 @@ pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
 }
 
 fn buckets(graph: &Graph, names: &Names, list: &mut List) {
-    let (mut all, mut own) = (Vec::new(), Vec::new());
+    let (mut all, mut own, mut adopted) = (Vec::new(), Vec::new(), Vec::new());
     for (_, stack) in graph.stacks() {
         own.extend(stack.own_buckets.iter());
-        all.extend(stack.own_buckets.iter().chain(&stack.data_buckets));
+        let adoptable = |bucket: &&String| stack.adoptable.iter().any(|adoptable| adoptable.bucket == **bucket);
+        let deletable = stack.data_buckets.iter().filter(|bucket| !adoptable(bucket));
+        all.extend(stack.own_buckets.iter().chain(deletable));
+        adopted.extend(stack.adoptable.iter().map(|adoptable| &adoptable.bucket));
     }
     let whole = |buckets: &[&String]| {
         buckets
@@ -351,6 +380,7 @@ fn buckets(graph: &Graph, names: &Names, list: &mut List) {
             .collect::<Vec<_>>()
     };
     list.add("Buckets", &["s3:ListBucket", "s3:ListBucketVersions"], whole(&all));
+    list.add("Buckets", &["s3:ListBucket", "s3:ListBucketVersions"], whole(&adopted));
     list.add("Artifacts", &["s3:GetObject", "s3:PutObject"], inside(&own));
     // Only a destroy needs these; without them nobody deletes data with these credentials.
     list.add("DeleteBuckets", &["s3:DeleteBucket"], whole(&all));

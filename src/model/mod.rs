@@ -57,6 +57,8 @@ pub enum Source {
 pub struct FilesSource {
     /// The raw bucket.
     pub bucket: String,
+    /// Whether it is taken over where it exists.
+    pub adopt: bool,
     /// Times that a file is tried.
     pub max_attempts: i64,
 }
@@ -142,6 +144,8 @@ pub struct Table {
     pub feed: String,
     /// What makes rows of records.
     pub origin: Origin,
+    /// Whether it is taken over where it exists.
+    pub adopt: bool,
     /// Its columns, in order.
     pub columns: Vec<Column>,
 }
@@ -202,6 +206,12 @@ pub struct SnowflakeTarget {
     pub schema: Name,
     /// Schema of what arrives.
     pub raw_schema: Name,
+    /// Whether the database and the schema of the typed tables are taken over where they exist.
+    pub adopt: bool,
+    /// The stage that the pipes load from.
+    pub stage: Name,
+    /// Whether the stage is taken over where it exists.
+    pub adopt_stage: bool,
     /// The warehouse that runs the tasks.
     pub warehouse: Name,
     /// Whether the warehouse is the pipeline's own.

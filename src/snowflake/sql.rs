@@ -55,6 +55,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "star_table",
     "task_step",
     "task_transform",
+    "adopt",
 ];
 
 /// Marks text as SQL that this program made.

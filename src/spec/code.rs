@@ -44,6 +44,9 @@ pub const REQUIRED: &str = "E0212";
 /// A SQL expression that Snowflake would refuse, or that looks at more than one row.
 pub const EXPRESSION: &str = "E0213";
 
+/// `adopt` where nothing can be adopted, or together with what an adopted thing does not allow.
+pub const ADOPT: &str = "E0213";
+
 /// A secret stands in the file.
 pub const LITERAL_SECRET: &str = "E0301";
 /// A reference to a secret that cannot be followed.

@@ -60,6 +60,8 @@ pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) 
         sequenced => matches!(table.origin, Origin::Mysql(_)),
         carried => carried.iter().map(|carried| raw(carried.name)).collect::<Vec<_>>(),
         match => raw(matched.join(" AND ")),
+        // Rows that an adopted table had before came from no file, so any file is newer.
+        rows_from_elsewhere => raw(if table.adopt { "t._FILE_MODIFIED IS NULL\n  OR " } else { "" }),
         updated => updated,
         inserted => names(&mut table.columns.iter(), "", ", "),
         values => names(&mut table.columns.iter(), "s.", ", "),
