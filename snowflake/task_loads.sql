@@ -3,7 +3,9 @@ CREATE OR ALTER TASK {{ name }}
   WAREHOUSE = {{ warehouse }}
   COMMENT = {{ comment }}
   AFTER {{ parent }}
+{% if condition %}
   WHEN {{ condition }}
+{% endif %}
 AS
 DECLARE
   not_merged EXCEPTION (-20001, 'Not every table of this task was merged; LOAD_FAILURES tells which and why');
@@ -14,6 +16,9 @@ BEGIN
     BEGIN TRANSACTION;
     {{ merge.reject|indent(4) }};
     {{ merge.merge|indent(4) }};
+{% if merge.stage %}
+    {{ merge.stage|indent(4) }};
+{% endif %}
     COMMIT;
   EXCEPTION
     WHEN OTHER THEN

@@ -99,7 +99,13 @@ pub struct Loaded {
 pub fn load(global: &Global) -> Result<Loaded, Failure> {
     let text = read(&global.file)?;
     let document = spec::parse(&text, &global.file.display().to_string(), &global.env)?;
-    let model = match resolve(&document.spec, &global.env) {
+    let folder = global.file.parent().unwrap_or(Path::new(""));
+    let own = |file: &str| std::fs::read_to_string(folder.join(file)).map_err(|error| error.to_string());
+    let resolved = resolve(&document.spec, &global.env).and_then(|mut model| {
+        model.star.read_transforms(own)?;
+        Ok(model)
+    });
+    let model = match resolved {
         Ok(model) => model,
         Err(faults) => {
             return Err(match document.positions.report(faults) {

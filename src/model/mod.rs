@@ -3,6 +3,7 @@
 mod mysql;
 pub mod names;
 mod resolve;
+pub mod star;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,8 @@ pub struct Model {
     pub landing: Landing,
     /// The typed tables.
     pub tables: Vec<Table>,
+    /// The star schema made of them.
+    pub star: star::Star,
     /// Where it goes.
     pub targets: Vec<Target>,
 }

@@ -11,7 +11,7 @@ use crate::spec::types::{Architecture, Column as ColumnSpec, Snowflake, Spec, Ta
 use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
-use super::{Column, Feed, FilesSource, Landing, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql};
+use super::{Column, Feed, FilesSource, Landing, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql, star};
 
 /// The environment that needs no account.
 pub const LOCAL: &str = "local";
@@ -65,6 +65,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         }
     };
     let source = source(spec, &names, &tables, &mut problems);
+    let star = star::resolve(spec, &tables, &mut problems);
     let (Some(schedule), Some(source), true) = (schedule, source, problems.is_empty()) else {
         return Err(problems);
     };
@@ -81,6 +82,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         source,
         landing: landing(&spec.tables, &names),
         tables,
+        star,
         targets: spec
             .snowflake
             .iter()

@@ -41,6 +41,8 @@ pub const TAG: &str = "E0210";
 pub const TABLE: &str = "E0211";
 /// A value that this environment cannot do without.
 pub const REQUIRED: &str = "E0212";
+/// A SQL expression that Snowflake would refuse, or that looks at more than one row.
+pub const EXPRESSION: &str = "E0213";
 
 /// `adopt` where nothing can be adopted, or together with what an adopted thing does not allow.
 pub const ADOPT: &str = "E0213";

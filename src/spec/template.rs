@@ -22,7 +22,7 @@ static TEMPLATES: [Template; 2] = [
     },
     Template {
         name: "mysql",
-        about: "tables of a MySQL database, read by a watermark and kept in typed Snowflake tables",
+        about: "Rows of a MySQL database, loaded into Snowflake tables and a star schema",
         text: include_str!("../../templates/init/mysql.toml"),
     },
 ];

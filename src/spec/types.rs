@@ -9,6 +9,7 @@ use deserr::Deserr;
 use schemars::JsonSchema;
 
 use super::source::Source;
+use super::star::{Dimension, Fact, Transform};
 use super::watermark::Watermark;
 
 /// One data pipeline: where data comes from, what becomes of it, where it goes.
@@ -40,6 +41,18 @@ pub struct Spec {
     #[deserr(rename = "table", default)]
     #[schemars(rename = "table", default)]
     pub tables: Vec<Table>,
+    /// What facts are looked at by: the dimensions of a star schema.
+    #[deserr(rename = "dimension", default)]
+    #[schemars(rename = "dimension", default)]
+    pub dimensions: Vec<Dimension>,
+    /// What is counted and summed: the facts of a star schema.
+    #[deserr(rename = "fact", default)]
+    #[schemars(rename = "fact", default)]
+    pub facts: Vec<Fact>,
+    /// SQL of your own that runs after a load.
+    #[deserr(rename = "transform", default)]
+    #[schemars(rename = "transform", default)]
+    pub transforms: Vec<Transform>,
 }
 
 fn one() -> i64 {

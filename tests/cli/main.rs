@@ -31,4 +31,5 @@ mod saved_plan;
 mod second_deploy;
 mod secrets;
 mod stack_status;
+mod star;
 mod there_and_back;

@@ -8,6 +8,7 @@ use super::Context;
 use super::access::{Access, add, adoptable, insert};
 use super::objects::{Blueprint, grants_on, values};
 use super::rows;
+use super::star::{self, Stage};
 use super::tasks::{Load, tasks};
 use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
 use crate::graph::{Graph, NodeId};
@@ -44,12 +45,14 @@ pub(super) fn contribute(
         raws.insert(&feed.name, raw_table(context, feed, &access.raw_schema, graph)?);
     }
     let mut loads = Vec::new();
+    let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     for table in &context.model.tables {
         let Some(raw) = raws.get(table.feed.as_str()) else {
             anyhow::bail!("table {} has no feed", table.name)
         };
-        let load = typed_table(context, table, raw, access, graph)?;
+        let (load, stage) = typed_table(context, table, raw, access, graph)?;
+        stages.extend(stage.map(|stage| (table.name.clone(), stage)));
         streams.entry(&table.feed).or_default().push(load.stream_node.clone());
         loads.push(load);
     }
@@ -63,7 +66,8 @@ pub(super) fn contribute(
         needs.extend(streams.remove(feed.name.as_str()).unwrap_or_default());
         listening.push(pipe(context, feed, raw, &stage, &format, &needs, graph)?);
     }
-    listening.extend(tasks(context, &loads, access, graph)?);
+    let steps = star::contribute(context, &stages, access, graph)?;
+    listening.extend(tasks(context, &loads, &steps, access, graph)?);
     Ok(listening)
 }
 
@@ -204,7 +208,7 @@ fn typed_table(
     source: &Raw,
     access: &Access,
     graph: &mut Graph,
-) -> anyhow::Result<Load> {
+) -> anyhow::Result<(Load, Option<Stage>)> {
     let target = context.target.schema.child(&spec.name);
     let rejected = context.target.raw_schema.child(&format!("{}_REJECTED", spec.name));
     let stream = context.target.raw_schema.child(&format!("{}_STREAM", spec.name));
@@ -244,16 +248,29 @@ fn typed_table(
         std::slice::from_ref(&access.raw_schema),
         graph,
     );
-    let stream_node = stream_object(context, &stream, source, graph)?;
+    let stream_node = self::stream(
+        context,
+        &stream,
+        &source.table,
+        "Records not yet merged",
+        &source.node,
+        graph,
+    )?;
     let arrived = rows::rows(spec, &stream, context.templates)?;
-    Ok(Load {
+    let stage = star::stage(context, spec, &target, (&arrived, &kept), access, graph)?;
+    let mut nodes = vec![typed, rejected_node, stream_node.clone()];
+    nodes.extend(stage.iter().flat_map(|stage| stage.nodes.iter().cloned()));
+    let load = Load {
         name: spec.name.clone(),
-        nodes: vec![typed, rejected_node, stream_node.clone()],
+        nodes,
         reject: rows::reject(&arrived, &rejected, context.templates)?,
         merge: rows::merge(spec, &arrived, &target, context.templates)?,
+        stage: stage.as_ref().map(|stage| stage.insert.clone()),
+        pending: stage.as_ref().map(|stage| stage.pending.clone()),
         stream,
         stream_node,
-    })
+    };
+    Ok((load, stage))
 }
 
 fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
@@ -274,21 +291,29 @@ fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Resul
     )
 }
 
-fn stream_object(context: &Context, name: &Name, source: &Raw, graph: &mut Graph) -> anyhow::Result<NodeId> {
+/// A stream of the rows that are added to a table.
+pub(super) fn stream(
+    context: &Context,
+    name: &Name,
+    table: &Name,
+    about: &str,
+    node: &NodeId,
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
     let blueprint = Blueprint {
         kind: Kind::Stream,
         template: "stream",
         name: name.clone(),
         actor: Actor::Owner,
-        about: "Records not yet merged".to_owned(),
-        values: values! { "table": raw(&source.table) },
+        about: about.to_owned(),
+        values: values! { "table": raw(table) },
     };
     let mut stream = blueprint.build(context.templates, &context.model.names)?;
-    stream.properties.insert("table_name", source.table.to_string());
+    stream.properties.insert("table_name", table.to_string());
     // A stale stream can no longer be read, and neither its table nor its mode can be changed:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-stream
     stream.fixed = &["table_name", "mode", "stale"];
-    Ok(insert(stream, std::slice::from_ref(&source.node), graph))
+    Ok(insert(stream, std::slice::from_ref(node), graph))
 }
 
 fn pipe(

@@ -4,7 +4,7 @@
 //! (<https://docs.snowflake.com/en/user-guide/tasks-graphs>), also while one graph turns into another. So a task has half
 //! of the children that it may have: the old and the new ones fit beside each other. The same holds for the whole graph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::{Value, context};
 
@@ -12,6 +12,7 @@ use super::Context;
 use super::access::{Access, insert};
 use super::load::{TEXT, column, table};
 use super::objects::{Blueprint, values};
+use super::star::{Step, Work};
 use crate::graph::object::{Actor, Kind, Object, TaskPlace};
 use crate::graph::{Graph, NodeId};
 use crate::snowflake::ident::{Name, literal};
@@ -36,13 +37,29 @@ pub(super) struct Load {
     pub reject: String,
     /// The statement that merges rows.
     pub merge: String,
+    /// The statement that keeps the same rows for the star schema.
+    pub stage: Option<String>,
+    /// Has rows while a run of the star schema is not done with.
+    pub pending: Option<Name>,
 }
 
 impl Load {
     fn condition(&self) -> String {
-        format!("SYSTEM$STREAM_HAS_DATA({})", literal(&self.stream.to_string()))
+        has_data(&self.stream)
+    }
+
+    /// When a graph has work: new records, or rows of a run that was not done.
+    fn conditions(&self) -> impl Iterator<Item = String> {
+        std::iter::once(self.condition()).chain(self.pending.iter().map(has_data))
     }
 }
+
+fn has_data(stream: &Name) -> String {
+    format!("SYSTEM$STREAM_HAS_DATA({})", literal(&stream.to_string()))
+}
+
+/// A task that was added, by which others come after it.
+type Added = (Name, NodeId);
 
 /// The tables that one task merges.
 struct Share<'a> {
@@ -82,6 +99,7 @@ fn names(loads: &[Load]) -> String {
 pub(super) fn tasks(
     context: &Context,
     loads: &[Load],
+    steps: &[Step],
     access: &Access,
     graph: &mut Graph,
 ) -> anyhow::Result<Vec<NodeId>> {
@@ -99,19 +117,31 @@ pub(super) fn tasks(
     let root = tasks.root(loads, access, graph)?;
     let shares = shares(loads);
     let mut nodes = vec![root.clone()];
+    let mut merging: BTreeMap<&str, Added> = BTreeMap::new();
+    let mut add = |share: &Share<'_>, parent: &Name, above: &NodeId, graph: &mut Graph| -> anyhow::Result<NodeId> {
+        let added = tasks.merging(share, parent, above, graph)?;
+        let node = added.1.clone();
+        let loads: &[Load] = loads;
+        let of_share = loads
+            .iter()
+            .filter(|load| share.loads.iter().any(|other| other.name == load.name));
+        merging.extend(of_share.map(|load| (load.name.as_str(), added.clone())));
+        Ok(node)
+    };
     if shares.len() <= CHILDREN {
         for share in &shares {
-            nodes.push(tasks.merging(share, &tasks.root, &root, graph)?);
+            nodes.push(add(share, &tasks.root, &root, graph)?);
         }
     } else {
         for (position, shares) in shares.chunks(CHILDREN).enumerate() {
             let (name, branch) = tasks.branch(position + 1, &root, graph)?;
             for share in shares {
-                nodes.push(tasks.merging(share, &name, &branch, graph)?);
+                nodes.push(add(share, &name, &branch, graph)?);
             }
             nodes.push(branch);
         }
     }
+    nodes.extend(tasks.star(steps, &merging, graph)?);
     nodes.push(tasks.report(&[root, failures_node], graph)?);
     Ok(nodes)
 }
@@ -140,7 +170,7 @@ impl Tasks<'_> {
         let mut needs: Vec<NodeId> = loads.iter().flat_map(|load| load.nodes.iter().cloned()).collect();
         needs.extend(access.warehouse.clone());
         needs.extend(access.integrations.iter().cloned());
-        let conditions: Vec<String> = loads.iter().map(Load::condition).collect();
+        let conditions: Vec<String> = loads.iter().flat_map(Load::conditions).collect();
         let values = values! {
             "schedule": target.schedule.to_string(),
             "error_integration": raw(&self.context.error_integration),
@@ -161,9 +191,15 @@ impl Tasks<'_> {
         Ok((name, insert(task, std::slice::from_ref(root), graph)))
     }
 
-    fn merging(&self, share: &Share, parent: &Name, above: &NodeId, graph: &mut Graph) -> anyhow::Result<NodeId> {
+    fn merging(&self, share: &Share, parent: &Name, above: &NodeId, graph: &mut Graph) -> anyhow::Result<Added> {
         let name = self.context.target.raw_schema.child(&share.name);
-        let conditions: Vec<String> = share.loads.iter().map(Load::condition).collect();
+        // Tasks after a skipped one do not run, and those of the star run also when only other tables have new rows:
+        // https://docs.snowflake.com/en/sql-reference/functions/system_predecessors_state
+        let always = share.loads.iter().any(|load| load.stage.is_some());
+        let conditions: Vec<String> = match always {
+            true => Vec::new(),
+            false => share.loads.iter().map(Load::condition).collect(),
+        };
         let merges: Vec<Value> = share
             .loads
             .iter()
@@ -172,6 +208,7 @@ impl Tasks<'_> {
                     name => format!("LOAD_{}", load.name),
                     reject => raw(&load.reject),
                     merge => raw(&load.merge),
+                    stage => raw(load.stage.as_deref().unwrap_or_default()),
                 }
             })
             .collect();
@@ -187,7 +224,47 @@ impl Tasks<'_> {
             "task_loads"
         };
         let task = self.member(template, &name, &share.about, values)?;
-        Ok(insert(task, std::slice::from_ref(above), graph))
+        let node = insert(task, std::slice::from_ref(above), graph);
+        Ok((name, node))
+    }
+
+    /// The tasks of the star schema, each after those it names.
+    fn star(&self, steps: &[Step], merging: &BTreeMap<&str, Added>, graph: &mut Graph) -> anyhow::Result<Vec<NodeId>> {
+        let schema = &self.context.target.raw_schema;
+        let mut added: BTreeMap<&str, NodeId> = BTreeMap::new();
+        for step in steps {
+            let after: Vec<&String> = step.after.iter().collect();
+            let loads: Vec<&Added> = step
+                .loads
+                .iter()
+                .filter_map(|table| merging.get(table.as_str()))
+                .collect();
+            let mut needs = step.nodes.clone();
+            needs.extend(after.iter().filter_map(|task| added.get(task.as_str()).cloned()));
+            needs.extend(loads.iter().map(|(_, node)| node.clone()));
+            // Dimensions come after the loads of every table that their facts are made of, so facts do, too.
+            let own = matches!(step.work, Work::Own(_));
+            let loads = loads.iter().filter(|_| own || after.is_empty());
+            let mut parents: BTreeSet<String> = loads.map(|(name, _)| name.to_string()).collect();
+            parents.extend(after.iter().map(|task| schema.child(task).to_string()));
+            let parents: Vec<String> = parents.into_iter().collect();
+            let mut values = values! { "parents": raw(parents.join(", ")) };
+            let template = match &step.work {
+                Work::Transaction(statements) => {
+                    values.insert("statements", statements.iter().map(raw).collect::<Vec<Value>>().into());
+                    "task_step"
+                }
+                Work::Own(sql) => {
+                    values.insert("sql", raw(sql));
+                    "task_transform"
+                }
+            };
+            let mut task = self.member(template, &schema.child(&step.task), &step.about, values)?;
+            // Before the task runs for the first time, or as another one: then it sees everything that was kept.
+            task.statements.create.splice(0..0, step.refill.iter().cloned());
+            added.insert(&step.task, insert(task, &needs, graph));
+        }
+        Ok(added.into_values().collect())
     }
 
     fn report(&self, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {

@@ -7,6 +7,7 @@ mod mysql;
 mod name;
 mod snowflake;
 mod source;
+mod star;
 mod table;
 
 use super::code;
@@ -39,6 +40,7 @@ pub(crate) fn run(tree: &Node, env: &str, demands: Demands, faults: &mut Vec<Fau
     source::check(&root.key("source"), faults);
     alerts(&root.key("alerts"), faults);
     table::check(&root, faults);
+    star::check(&root, faults);
     if demands == Demands::All && env != LOCAL {
         aws::require(&root.key("aws"), env, faults);
         snowflake::require(&root.key("snowflake"), env, faults);

@@ -41,6 +41,7 @@ pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
         prefix(&table.key("prefix"), faults);
         let flattens = flatten(&table.key("flatten"), faults);
         columns(table, flattens, true, faults);
+        adopt(table, faults);
     }
     if !of_database {
         nested_prefixes(&tables, faults);

@@ -2,6 +2,7 @@ mod environments;
 mod mutations;
 mod reports;
 mod secrets;
+mod star;
 
 use super::{Document, Report, parse};
 
