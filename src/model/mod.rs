@@ -45,6 +45,7 @@ pub struct Model {
 
 /// Where the data comes from.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a pipeline has one")]
 pub enum Source {
     /// Files that arrive in a bucket.
     Files(FilesSource),

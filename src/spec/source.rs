@@ -15,6 +15,7 @@ macro_rules! sources {
         /// Where the data comes from.
         #[derive(Debug, Clone, PartialEq, JsonSchema)]
         #[serde(tag = "type")]
+        #[expect(clippy::large_enum_variant, reason = "a pipeline has one")]
         pub enum Source {
             $($(#[doc = $doc])+ #[serde(rename = $word)] $kind($settings),)+
         }

@@ -184,7 +184,7 @@ fn destroy_keeps_the_database_until_told(cloud: &Cloud, database: &Database) {
     assert_eq!(stacks(cloud), Vec::<String>::new());
     let instances = cloud.aws("rds", "describe_db_instances", json!({}));
     assert_eq!(instances["DBInstances"], json!([]));
-    let output = database.client().arg("-eSELECT 1").output().unwrap();
+    let output = database.client().args(["--execute", "SELECT 1"]).output().unwrap();
     assert!(!output.status.success(), "the server still answers");
 }
 

@@ -70,7 +70,14 @@ impl Server {
             .unwrap();
         let server = Self { process, port, home };
         for _ in 0..600 {
-            if server.client().arg("-eSELECT 1").output().unwrap().status.success() {
+            if server
+                .client()
+                .args(["--execute", "SELECT 1"])
+                .output()
+                .unwrap()
+                .status
+                .success()
+            {
                 server.sql("CREATE DATABASE shop");
                 server.password(PASSWORD, true);
                 return server;

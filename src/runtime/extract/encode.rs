@@ -247,7 +247,7 @@ impl Planned {
 fn is_real(at: Moment) -> bool {
     let days = match at.month {
         4 | 6 | 9 | 11 => 30,
-        2 if at.year % 4 == 0 && (at.year % 100 != 0 || at.year % 400 == 0) => 29,
+        2 if at.year.is_multiple_of(4) && (!at.year.is_multiple_of(100) || at.year.is_multiple_of(400)) => 29,
         2 => 28,
         1..=12 => 31,
         _ => return false,

@@ -273,7 +273,7 @@ impl Run<'_> {
                 sink.send(last.position(&recorder, &target.order)?, beside).await?;
                 (unsent, beside) = (false, 0);
             }
-            if recorder.number() % LOOK == 0 && !self.deadline.may_start() {
+            if recorder.number().is_multiple_of(LOOK) && !self.deadline.may_start() {
                 break End::Stopped;
             }
         };
