@@ -7,6 +7,7 @@ mod message;
 mod run;
 mod stand_in;
 
+mod alerts;
 mod call_count;
 mod columns;
 mod command_line;

@@ -41,8 +41,9 @@ def kind(key: dict, schema: dict) -> str:
         return "table"
     if "const" in key:
         return f"`{key['const']}`"
-    names = {"object": "table", "array": "array of tables", "integer": "whole number", "boolean": "true or false"}
-    return names.get(key["type"], key["type"])
+    names = {"object": "table", "array": "array of texts" if key.get("items", {}).get("type") == "string" else "array of tables", "integer": "whole number", "boolean": "true or false"}
+    types = key["type"] if isinstance(key["type"], list) else [key["type"]]
+    return " or ".join(names.get(word, word) for word in types)
 
 
 def default(name: str, key: dict, owner: dict) -> str:
