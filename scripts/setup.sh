@@ -24,6 +24,9 @@ install_packages() {
     # The tests of the CI examples stand in for GitHub, whose command line has jq built in.
     command -v jq >/dev/null || packages+=(jq)
     command -v git >/dev/null || packages+=(git)
+    # In the local cloud a server of this machine stands in for RDS. These two packages start no service.
+    command -v mariadbd >/dev/null || packages+=(mariadb-server-core)
+    command -v mariadb >/dev/null || packages+=(mariadb-client-core)
     ((${#packages[@]})) || return 0
     command -v apt-get >/dev/null || fail "please install: ${packages[*]}"
     local as_root=()

@@ -16,10 +16,15 @@ USING (
 ) AS s
 ON {{ match }}
 {% if sequenced %}
-WHEN MATCHED AND s._SEQ >= t._SEQ THEN UPDATE SET
+WHEN MATCHED AND {% if adopted %}(t._SEQ IS NULL OR s._SEQ >= t._SEQ){% else %}s._SEQ >= t._SEQ{% endif %} THEN UPDATE SET
 {% else %}
 WHEN MATCHED AND (
+{% if adopted %}
+  t._FILE_MODIFIED IS NULL
+  OR s._FILE_MODIFIED > t._FILE_MODIFIED
+{% else %}
   s._FILE_MODIFIED > t._FILE_MODIFIED
+{% endif %}
   OR (s._FILE_MODIFIED = t._FILE_MODIFIED AND s._FILE > t._FILE)
   OR (s._FILE_MODIFIED = t._FILE_MODIFIED AND s._FILE = t._FILE AND s._FILE_ROW >= t._FILE_ROW)
 ) THEN UPDATE SET

@@ -10,5 +10,11 @@ ALTER STAGE {{ name }} SET FILE_FORMAT = (FORMAT_NAME = {{ format }})
 
 ALTER STAGE {{ name }} SET COMMENT = {{ comment }}
 
+-- grants
+
+{% for grant in grants %}
+{{ grant }}
+
+{% endfor %}
 -- drop
 DROP STAGE IF EXISTS {{ name }}

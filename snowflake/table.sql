@@ -13,5 +13,11 @@ COMMENT = {{ comment }}
 -- alter
 ALTER TABLE {{ name }} SET DATA_RETENTION_TIME_IN_DAYS = 1 COMMENT = {{ comment }}
 
+-- grants
+
+{% for grant in grants %}
+{{ grant }}
+
+{% endfor %}
 -- drop
 DROP TABLE IF EXISTS {{ name }}

@@ -171,7 +171,8 @@ class Worker:
             kinesis = self._client(stream, "kinesis", source["RoleARN"])
             shards = kinesis.describe_stream(StreamName=source["KinesisStreamARN"].rsplit("/", 1)[-1])["StreamDescription"]["Shards"]
             iterator = kinesis.get_shard_iterator(StreamName=source["KinesisStreamARN"].rsplit("/", 1)[-1], ShardId=shards[0]["ShardId"], ShardIteratorType="LATEST")
-            kinesis.get_records(ShardIterator=iterator["ShardIterator"], Limit=1)
+            # ministack finds the stream for the role's policy by its ARN only, AWS by the iterator too.
+            kinesis.get_records(StreamARN=source["KinesisStreamARN"], ShardIterator=iterator["ShardIterator"], Limit=1)
         except Exception as error:
             self._failed(f"cannot read {source['KinesisStreamARN']}: {error}")
             return False

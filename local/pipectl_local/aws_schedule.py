@@ -165,6 +165,12 @@ def deliver(invocation: Invocation) -> None:
             time.sleep(delay)
 
 
+def group_of(invocation: Invocation) -> str:
+    """aws:SourceArn of the role's trust, which is the schedule's group and never the schedule itself:
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html"""
+    return f"arn:aws:scheduler:{invocation.region}:{invocation.account}:schedule-group/{invocation.schedule['GroupName']}"
+
+
 def call(invocation: Invocation, execution: str, attempt: int) -> None:
     arn, role = invocation.target["Arn"], invocation.target["RoleArn"]
     service = arn.split(":")[2]
@@ -174,7 +180,7 @@ def call(invocation: Invocation, execution: str, attempt: int) -> None:
 
         eventbridge._invoke_target(invocation.target, {"Source": "aws.scheduler", "DetailType": "Scheduled Event", "Detail": "{}"}, invocation.schedule)
         return
-    api = aws_roles.client(service, invocation.account, invocation.region, role, PRINCIPAL, invocation.schedule["Arn"])
+    api = aws_roles.client(service, invocation.account, invocation.region, role, PRINCIPAL, group_of(invocation))
     if service == "lambda":
         api.invoke(FunctionName=arn, InvocationType="Event", Payload=payload.encode())
     elif service == "sqs":
@@ -218,7 +224,7 @@ def _give_up(invocation: Invocation, execution: str, attempt: int, code: str, me
         "IS_PAYLOAD_TRUNCATED": "false", "RETRY_ATTEMPTS": str(attempt), "SCHEDULE_ARN": schedule["Arn"], "TARGET_ARN": invocation.target["Arn"],
         "SCHEDULED_TIME": dt.datetime.fromtimestamp(invocation.scheduled, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
     try:
-        api = aws_roles.client("sqs", invocation.account, invocation.region, invocation.target["RoleArn"], PRINCIPAL, schedule["Arn"])
+        api = aws_roles.client("sqs", invocation.account, invocation.region, invocation.target["RoleArn"], PRINCIPAL, group_of(invocation))
         api.send_message(QueueUrl=queue_url(queue), MessageBody=payload_of(invocation, execution, attempt + 1),
                          MessageAttributes={k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()})
         _count(schedule, "InvocationsSentToDeadLetterCount")

@@ -86,10 +86,13 @@ def locate(context: "Context", kind: str, cursor: Cursor) -> Securable:
     return found
 
 
-def may_grant(context: "Context", target: Securable) -> None:
-    """The owner; in a managed schema the schema's owner; or MANAGE GRANTS."""
+def may_grant(context: "Context", target: Securable, names: list[str] | None = None) -> None:
+    """The owner; in a managed schema the schema's owner; who holds each of the privileges with the grant option; or MANAGE GRANTS."""
     roles = context.roles
     if privileges.holds(context, context.account, "MANAGE GRANTS"):
+        return
+    held = {name for (name, role), grant in list(target.grants.items()) if grant.grant_option and role in roles}
+    if names and held.issuperset(names):
         return
     schema = target.parent if isinstance(target.parent, Schema) else None
     owner = schema.owner if schema is not None and schema.managed_access else target.owner
@@ -159,7 +162,7 @@ def grant(context: "Context", cursor: Cursor) -> Result:
             future.future_grants.setdefault((name, kind, role), Grant(name, role, context.role, option, now()))
         return done()
     for target in objects:
-        may_grant(context, target)
+        may_grant(context, target, names)
         for name in names:
             target.grant(name, role, context.role, option)
     return done()

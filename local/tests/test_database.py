@@ -13,7 +13,6 @@ import pytest
 from conftest import Cloud
 from test_lambda import wait_for
 
-pytestmark = pytest.mark.skipif(not (shutil.which("mariadb") or shutil.which("mysql")), reason="needs a MySQL client: apt-get install mariadb-server")
 SECRET = "{{resolve:secretsmanager:video-db:SecretString:password}}"
 
 

@@ -36,15 +36,18 @@ DELIMITER = {"Type": "AppendDelimiterToRecord", "Parameters": [{"ParameterName":
 class Stream:
     """A stream, its delivery stream, bucket and the role that both of its sides use."""
 
-    def __init__(self, cloud: Any, name: str, rights: list[str] | None = None, **settings: Any) -> None:
+    def __init__(self, cloud: Any, name: str, rights: tuple[str, ...] = ("s3:PutObject", "lambda:InvokeFunction"), **settings: Any) -> None:
         account, region = cloud.info["account"], cloud.info["region"]
         self.name, self.bucket = name, f"{name}-bucket"
         self.s3, self.kinesis, self.firehose = cloud.aws("s3"), cloud.aws("kinesis"), cloud.aws("firehose")
         iam = cloud.aws("iam")
         iam.create_role(RoleName=f"{name}-role", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"Service": "firehose.amazonaws.com"}, "Action": "sts:AssumeRole"}]}))
-        iam.put_role_policy(RoleName=f"{name}-role", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{
-            "Effect": "Allow", "Action": rights or ["s3:PutObject", "kinesis:*", "lambda:InvokeFunction"], "Resource": "*"}]}))
+        iam.put_role_policy(RoleName=f"{name}-role", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
+            # https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html#firehose-assume-role
+            {"Effect": "Allow", "Action": ["kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards"],
+             "Resource": f"arn:aws:kinesis:{region}:{account}:stream/{name}"},
+            {"Effect": "Allow", "Action": rights, "Resource": "*"}]}))
         self.role = f"arn:aws:iam::{account}:role/{name}-role"
         self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": region})
         self.kinesis.create_stream(StreamName=name, ShardCount=1)
@@ -113,7 +116,7 @@ def test_a_transformation_decides_about_each_record(either: Any) -> None:
 
 
 def test_a_role_without_the_right_delivers_nothing(auth_cloud: Any) -> None:
-    stream = Stream(auth_cloud, "unable", rights=["kinesis:*"], Prefix="data/")
+    stream = Stream(auth_cloud, "unable", rights=("s3:ListBucket",), Prefix="data/")
     stream.put({"n": 1})
     cloudwatch = auth_cloud.aws("cloudwatch")
 

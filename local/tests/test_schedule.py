@@ -85,13 +85,23 @@ def test_what_cannot_be_delivered_goes_to_the_dead_letter_queue(either: Any) -> 
 
 
 def test_the_role_decides(auth_cloud: Any) -> None:
+    def trust(service: str, **conditions: str) -> Any:
+        return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole",
+                                                        "Condition": {"StringEquals": {f"aws:{key}": value for key, value in conditions.items()}}}]}
+
+    def source(resource: str) -> str:
+        return f"arn:aws:scheduler:{auth_cloud.info['region']}:{auth_cloud.info['account']}:{resource}"
+
+    account, service = auth_cloud.info["account"], "scheduler.amazonaws.com"
     unable = Target(auth_cloud, "unable-role", ["sqs:GetQueueUrl"])
-    stranger = Target(auth_cloud, "stranger-role", trust={"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
-    able = Target(auth_cloud, "able-role", trust={"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole", "Condition": {"StringEquals": {"aws:SourceAccount": "000000000000"}}}]})
-    for target in (unable, stranger, able):
+    stranger = Target(auth_cloud, "stranger-role", trust=trust("lambda.amazonaws.com", SourceAccount=account))
+    other = Target(auth_cloud, "other-role", trust=trust(service, SourceArn=source("schedule-group/other")))
+    # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+    itself = Target(auth_cloud, "itself-role", trust=trust(service, SourceArn=source("schedule/default/itself-role-auth")))
+    able = Target(auth_cloud, "able-role", trust=trust(service, SourceAccount=account, SourceArn=source("schedule-group/default")))
+    refused = (unable, stranger, other, itself)
+    for target in (*refused, able):
         target.schedule("rate(1 minute)", Input="{}")
     assert len(wait_for(lambda: able.received()))
     time.sleep(0.2)
-    assert not unable.received() and not stranger.received()
+    assert not any(target.received() for target in refused)

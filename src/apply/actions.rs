@@ -11,7 +11,7 @@ use crate::aws::runtime::Runtime;
 use crate::aws::{self, Aws};
 use crate::graph::Graph;
 use crate::graph::object::Actor;
-use crate::graph::stack::Parameter;
+use crate::graph::stack::{Parameter, Stack};
 use crate::model::SnowflakeTarget;
 use crate::model::names::Names;
 use crate::plan::Action;
@@ -45,7 +45,24 @@ impl Hands {
             Action::CheckHandshake { integration, location } => self.check_handshake(integration, location).await,
             Action::SuspendGraph { root } => self.suspend_graph(root, note).await,
             Action::ResumeGraph { root } => self.resume_graph(root).await,
-            Action::DeployStack { stack, losing } => self.deploy_stack(stack, losing, note).await,
+            Action::DeployStack { stack, adopted, losing } => self.deploy_stack(stack, adopted, losing, note).await,
+            Action::ImportBucket {
+                stack,
+                logical_id,
+                bucket,
+            } => {
+                let stack = self.stack(stack)?;
+                aws::import::bucket(&self.aws, stack, logical_id, bucket, &self.given_up, note).await
+            }
+            Action::ReleaseBucket {
+                stack,
+                logical_id,
+                bucket,
+                topic,
+            } => {
+                aws::import::take_out(&self.aws, stack, logical_id, bucket, &self.given_up, note).await?;
+                aws::import::silence(&self.aws, bucket, topic).await
+            }
             Action::DeleteStack { stack } => aws::recover::delete(&self.aws, stack, &self.given_up, note).await,
             Action::DeleteBucket { bucket } => aws::buckets::delete(&self.aws, bucket, note).await,
             Action::Upload { bucket, .. } => {
@@ -56,12 +73,21 @@ impl Hands {
         }
     }
 
-    async fn deploy_stack(&self, name: &str, losing: &[String], note: Note<'_>) -> anyhow::Result<()> {
-        let (_, stack) = self
-            .graph
-            .stacks()
-            .find(|(_, stack)| stack.name == name)
-            .with_context(|| format!("no stack {name} in the graph"))?;
+    fn stack(&self, name: &str) -> anyhow::Result<&Stack> {
+        let found = self.graph.stacks().find(|(_, stack)| stack.name == name);
+        found
+            .map(|(_, stack)| stack)
+            .with_context(|| format!("no stack {name} in the graph"))
+    }
+
+    async fn deploy_stack(
+        &self,
+        name: &str,
+        adopted: &[String],
+        losing: &[String],
+        note: Note<'_>,
+    ) -> anyhow::Result<()> {
+        let stack = self.stack(name)?.adopting(adopted.iter().map(String::as_str));
         let values = stack.parameters.iter().map(|(key, parameter)| async move {
             let value = match parameter {
                 Parameter::RuntimeKey => {
@@ -75,7 +101,7 @@ impl Hands {
         });
         let parameters: BTreeMap<String, String> = try_join_all(values).await?.into_iter().collect();
         let wanted = aws::apply::Wanted {
-            stack,
+            stack: &stack,
             parameters,
             artifact_bucket: &self.names.bucket("artifacts"),
             losing,

@@ -35,7 +35,7 @@ pub struct Wanted<'a> {
 pub async fn deploy(aws: &Aws, wanted: Wanted<'_>, note: Note<'_>) -> anyhow::Result<()> {
     let stack = wanted.stack;
     let ready = ready(aws, &stack.name, wanted.given_up, note).await?;
-    let imports = ready == Ready::Create && left_behind(aws, stack).await?;
+    let imports = ready == Ready::Create && !left_behind(aws, stack).await?.is_empty();
     if imports {
         note("takes in again what a former stack left".to_owned());
     }
@@ -74,18 +74,29 @@ pub async fn deploy(aws: &Aws, wanted: Wanted<'_>, note: Note<'_>) -> anyhow::Re
             unnamed.join("; ")
         );
     }
-    let mut watch = Watch::start(aws, &stack.name).await?;
+    execute(aws, &made.stack, &made.name, imports, note).await
+}
+
+/// Carries out a change set and waits until the stack has come to rest.
+pub(super) async fn execute(
+    aws: &Aws,
+    stack: &str,
+    change_set: &str,
+    imports: bool,
+    note: Note<'_>,
+) -> anyhow::Result<()> {
+    let mut watch = Watch::start(aws, stack).await?;
     let execute = aws
         .cloudformation
         .execute_change_set()
-        .stack_name(&stack.name)
-        .change_set_name(&made.name)
+        .stack_name(stack)
+        .change_set_name(change_set)
         // A first creation that fails leaves nothing that would stand in the way of the next one. What was taken in must
         // never be deleted.
         .set_retain_except_on_create((!imports).then_some(true));
     execute
         .send()
         .await
-        .map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {}", stack.name), error))?;
-    finish(aws, &mut watch, &stack.name, note).await
+        .map_err(|error| explain(&format!("cloudformation:ExecuteChangeSet of {stack}"), error))?;
+    finish(aws, &mut watch, stack, note).await
 }

@@ -1,10 +1,44 @@
 //! Buckets: how much they hold, and their deletion with everything in them.
 
+use aws_sdk_cloudformation::types::ResourceStatus;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 use super::Aws;
 use super::failure::explain;
+
+/// The buckets that a stack holds, by what CloudFormation made or imported; one that it failed to make is none of them:
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackResourceSummary.html>.
+pub async fn of_stack(aws: &Aws, stack: &str) -> anyhow::Result<Vec<String>> {
+    let mut held = Vec::new();
+    let request = aws.cloudformation.list_stack_resources().stack_name(stack);
+    let mut pages = request.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| explain(&format!("cloudformation:ListStackResources of {stack}"), error))?;
+        let buckets = page.stack_resource_summaries().iter().filter(|resource| {
+            resource.resource_type() == Some("AWS::S3::Bucket") && resource.resource_status().is_some_and(is_held)
+        });
+        held.extend(buckets.filter_map(|resource| resource.physical_resource_id().map(str::to_owned)));
+    }
+    Ok(held)
+}
+
+/// Whether a resource in this status was made, or imported, and is still there as far as the stack knows.
+fn is_held(status: &ResourceStatus) -> bool {
+    use ResourceStatus as S;
+    matches!(
+        status,
+        S::CreateComplete
+            | S::ImportComplete
+            | S::UpdateComplete
+            | S::UpdateInProgress
+            | S::UpdateFailed
+            | S::UpdateRollbackInProgress
+            | S::UpdateRollbackFailed
+            | S::UpdateRollbackComplete
+            | S::DeleteFailed
+    )
+}
 
 /// Objects and versions in a bucket, counted up to a page of 1,000; `None` when there is no such bucket.
 pub async fn count(aws: &Aws, bucket: &str) -> anyhow::Result<Option<u64>> {

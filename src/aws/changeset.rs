@@ -89,7 +89,8 @@ fn parameter((key, value): &(String, Option<String>)) -> Given {
     .build()
 }
 
-async fn changes(aws: &Aws, stack: &str, name: &str) -> anyhow::Result<Option<Vec<ResourceChange>>> {
+/// What a change set changes, once it is ready; `None` when there is nothing to change.
+pub(super) async fn changes(aws: &Aws, stack: &str, name: &str) -> anyhow::Result<Option<Vec<ResourceChange>>> {
     let mut pace = Pace::default();
     let (mut found, mut page) = (Vec::new(), None);
     loop {
@@ -144,7 +145,7 @@ pub async fn delete(aws: &Aws, stack: &str, name: &str) -> anyhow::Result<()> {
 /// A stack that differs from what is there.
 pub struct Differing<'a> {
     /// The stack as it must be.
-    pub stack: &'a Stack,
+    pub stack: Stack,
     /// The stack as it is.
     pub live: &'a LiveStack,
 }

@@ -7,6 +7,7 @@ pub mod diff;
 pub mod drift;
 pub mod events;
 pub mod failure;
+pub mod import;
 pub mod lease;
 pub mod manifest;
 pub mod observe;

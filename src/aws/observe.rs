@@ -31,9 +31,16 @@ pub struct LiveStack {
 impl LiveStack {
     /// Whether it carries the pipeline's tags. A stack whose first change set was not executed has no resources, and no
     /// tags either on AWS: only its name tells whose it is, and `stacks` gives it under a name of the pipeline.
+    /// One that was made by an import has no tags until its first update; what was imported tells.
     pub fn is_of(&self, names: &Names) -> bool {
         let is_blank = self.status == "REVIEW_IN_PROGRESS" && self.tags.is_empty();
+        let imported = |live: &Self| {
+            let resources = live.template["Resources"].as_object();
+            let mark = names.mark();
+            resources.is_some_and(|all| all.values().any(|one| one["Metadata"]["pipectl"]["adopted"] == *mark))
+        };
         is_blank
+            || (self.tags.is_empty() && imported(self))
             || (self.tags.get("pipectl:pipeline") == Some(&names.pipeline)
                 && self.tags.get("pipectl:environment") == Some(&names.environment))
     }

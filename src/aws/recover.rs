@@ -3,14 +3,16 @@
 use anyhow::{Context, bail};
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::{ResourceStatus, StackStatus};
+use serde_json::Value;
 
 use super::Aws;
 use super::apply::Note;
 use super::buckets;
 use super::events::{Cause, Watch, is_missing, last_failures, status};
 use super::failure::explain;
+use super::observe::template;
 use super::status::{Next, is_failure, is_success, next};
-use crate::graph::stack::Stack;
+use crate::graph::stack::{Stack, is_adopted};
 
 /// Resources that the user gives up, each as `STACK/RESOURCE`.
 #[derive(Debug, Clone, Default)]
@@ -147,9 +149,16 @@ pub async fn finish(aws: &Aws, watch: &mut Watch<'_>, stack: &str, note: Note<'_
     if is_success(&status) {
         return Ok(());
     }
+    let causes = last_failures(aws, stack).await?;
+    let exists = causes.iter().any(|cause| cause.reason.contains("already exists"));
+    let adopt = if exists {
+        "\n  hint: a bucket that is yours is taken over with `adopt = true` under [source]; anything else needs another name"
+    } else {
+        ""
+    };
     bail!(
-        "stack {stack} ended in {status}{}\n  hint: correct the cause and run the same command again; it goes on from here",
-        list(&last_failures(aws, stack).await?)
+        "stack {stack} ended in {status}{}\n  hint: correct the cause and run the same command again; it goes on from here{adopt}",
+        list(&causes)
     )
 }
 
@@ -165,27 +174,30 @@ fn flags(flag: &str, stack: &str, causes: &[Cause]) -> String {
     names.iter().map(|name| format!(" {flag} {stack}/{name}")).collect()
 }
 
-/// Whether buckets of a stack that is to be made exist already because a former stack of the pipeline left them there.
-/// A bucket that exists and was never in such a stack is somebody's, and refused before anything is made.
-pub async fn left_behind(aws: &Aws, stack: &Stack) -> anyhow::Result<bool> {
+/// Buckets of a stack that is to be made that exist already because a former stack of the pipeline left them there.
+/// A bucket that exists and was never in such a stack is somebody's, and refused before anything is made. Those that were
+/// adopted are none of these: they came into the stack by an import of their own.
+pub async fn left_behind(aws: &Aws, stack: &Stack) -> anyhow::Result<Vec<String>> {
     let mut there = Vec::new();
-    for bucket in stack.data_buckets.iter().chain(&stack.own_buckets) {
+    let adopted = stack.adopted_buckets();
+    let own = stack.data_buckets.iter().chain(&stack.own_buckets);
+    for bucket in own.filter(|bucket| !adopted.contains(&bucket.as_str())) {
         // One that may not be looked at is told of by CloudFormation, better than by a call that it does not need.
         if let Ok(Some(_)) = buckets::count(aws, bucket).await {
-            there.push(bucket);
+            there.push(bucket.clone());
         }
     }
     if there.is_empty() {
-        return Ok(false);
+        return Ok(there);
     }
     let left = left_by_former(aws, stack).await?;
     if let Some(foreign) = there.iter().find(|bucket| !left.contains(*bucket)) {
         bail!(
-            "bucket {foreign} exists and was never in a stack {}\n  hint: choose another bucket or another name of the pipeline or the environment, or delete that bucket",
+            "bucket {foreign} exists and was never in a stack {}\n  hint: choose another bucket or another name of the pipeline or the environment, or delete that bucket; a bucket of [source] that is yours is taken over with `adopt = true` there",
             stack.name
         );
     }
-    Ok(true)
+    Ok(there)
 }
 
 /// Physical ids of what deleted stacks of this name and these tags left where it was. CloudFormation remembers deleted
@@ -203,7 +215,10 @@ async fn left_by_former(aws: &Aws, stack: &Stack) -> anyhow::Result<Vec<String>>
         for former in page.stack_summaries().iter().filter(of_name) {
             let id = former.stack_id().context("a deleted stack without an id")?;
             if has_tags(aws, id, stack).await? {
-                left.extend(skipped(aws, id).await?);
+                let template = template(aws, id).await?;
+                let own = |(id, physical): &(String, String)| is_own(&template, id, physical);
+                let skipped = skipped(aws, id).await?.into_iter().filter(own);
+                left.extend(skipped.map(|(_, physical)| physical));
             }
         }
     }
@@ -227,9 +242,17 @@ async fn has_tags(aws: &Aws, id: &str, stack: &Stack) -> anyhow::Result<bool> {
     Ok(has("pipectl:pipeline") && has("pipectl:environment"))
 }
 
-/// What the deletion of a stack left where it was.
-async fn skipped(aws: &Aws, id: &str) -> anyhow::Result<Vec<String>> {
-    let mut left = Vec::new();
+/// Whether a stack that is gone had a bucket to its end, and had made it itself: what it had adopted was given back, and
+/// what an update had taken out of it before is nobody's.
+fn is_own(template: &Value, logical_id: &str, bucket: &str) -> bool {
+    let resource = &template["Resources"][logical_id];
+    !is_adopted(resource) && resource["Properties"]["BucketName"] == *bucket
+}
+
+/// What a stack had and left where it was: names in the template, and physical ids. A creation that failed because
+/// something exists already had nothing, and must not count.
+async fn skipped(aws: &Aws, id: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let (mut had, mut left) = (Vec::new(), Vec::new());
     let mut pages = aws
         .cloudformation
         .describe_stack_events()
@@ -238,12 +261,21 @@ async fn skipped(aws: &Aws, id: &str) -> anyhow::Result<Vec<String>> {
         .send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| explain(&format!("cloudformation:DescribeStackEvents of {id}"), error))?;
-        let kept = |event: &&aws_sdk_cloudformation::types::StackEvent| {
-            event.resource_status() == Some(&ResourceStatus::DeleteSkipped)
-        };
-        let events = page.stack_events().iter().filter(kept);
-        left.extend(events.filter_map(|event| event.physical_resource_id().map(str::to_owned)));
+        for event in page.stack_events() {
+            let (Some(name), Some(physical)) = (event.logical_resource_id(), event.physical_resource_id()) else {
+                continue;
+            };
+            let resource = (name.to_owned(), physical.to_owned());
+            match event.resource_status() {
+                Some(ResourceStatus::DeleteSkipped) => left.push(resource),
+                Some(
+                    ResourceStatus::CreateComplete | ResourceStatus::ImportComplete | ResourceStatus::UpdateComplete,
+                ) => had.push(resource),
+                _ => {}
+            }
+        }
     }
+    left.retain(|resource| had.contains(resource));
     Ok(left)
 }
 

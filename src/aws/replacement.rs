@@ -56,7 +56,38 @@ pub enum Foreseen {
 /// in its schemas. Every type that the templates of this crate have is here; `tests/judges` holds it against the schemas.
 pub const REPLACING: &[(&str, &[&str])] = &[
     ("AWS::CloudWatch::Alarm", &["AlarmName"]),
+    ("AWS::EC2::SecurityGroup", &["GroupDescription", "GroupName", "VpcId"]),
+    (
+        "AWS::EC2::VPCEndpoint",
+        &[
+            "DnsOptions",
+            "ResourceConfigurationArn",
+            "ServiceName",
+            "ServiceNetworkArn",
+            "ServiceRegion",
+            "VpcEndpointType",
+            "VpcId",
+        ],
+    ),
     ("AWS::IAM::Role", &["Path", "RoleName"]),
+    ("AWS::Kinesis::Stream", &["Name"]),
+    (
+        "AWS::KinesisFirehose::DeliveryStream",
+        &[
+            "AmazonOpenSearchServerlessDestinationConfiguration",
+            "AmazonopensearchserviceDestinationConfiguration",
+            "DatabaseSourceConfiguration",
+            "DeliveryStreamName",
+            "DeliveryStreamType",
+            "DirectPutSourceConfiguration",
+            "ElasticsearchDestinationConfiguration",
+            "IcebergDestinationConfiguration",
+            "KinesisStreamSourceConfiguration",
+            "MSKSourceConfiguration",
+            "SnowflakeDestinationConfiguration",
+        ],
+    ),
+    ("AWS::Lambda::EventInvokeConfig", &["FunctionName", "Qualifier"]),
     (
         "AWS::Lambda::EventSourceMapping",
         &[
@@ -71,7 +102,32 @@ pub const REPLACING: &[(&str, &[&str])] = &[
         &["FunctionName", "PackageType", "TenancyConfig"],
     ),
     ("AWS::Logs::LogGroup", &["LogGroupName"]),
+    ("AWS::Logs::LogStream", &["LogGroupName", "LogStreamName"]),
     ("AWS::Logs::MetricFilter", &["FilterName", "LogGroupName"]),
+    (
+        "AWS::RDS::DBInstance",
+        &[
+            "BackupTarget",
+            "CharacterSetName",
+            "CustomIAMInstanceProfile",
+            "DBClusterIdentifier",
+            "DBInstanceIdentifier",
+            "DBName",
+            "DBSubnetGroupName",
+            "DBSystemId",
+            "KmsKeyId",
+            "MasterUsername",
+            "NcharCharacterSetName",
+            "SourceRegion",
+            "StorageEncrypted",
+            "Timezone",
+        ],
+    ),
+    (
+        "AWS::RDS::DBParameterGroup",
+        &["DBParameterGroupName", "Description", "Family"],
+    ),
+    ("AWS::RDS::DBSubnetGroup", &["DBSubnetGroupName"]),
     (
         "AWS::S3::Bucket",
         &["BucketName", "BucketNamePrefix", "BucketNamespace"],
@@ -83,11 +139,34 @@ pub const REPLACING: &[(&str, &[&str])] = &[
     ("AWS::SES::EmailIdentity", &["EmailIdentity"]),
     ("AWS::SQS::Queue", &["FifoQueue", "QueueName"]),
     ("AWS::SQS::QueuePolicy", &[]),
+    ("AWS::Scheduler::Schedule", &["Name"]),
+    ("AWS::Scheduler::ScheduleGroup", &["Name"]),
 ];
 
 /// Properties of these types whose change replaces a resource only sometimes.
 pub const SOMETIMES: &[(&str, &[&str])] = &[
     ("AWS::Lambda::Function", &["DurableConfig"]),
+    (
+        "AWS::RDS::DBInstance",
+        &[
+            "AutoMinorVersionUpgrade",
+            "AvailabilityZone",
+            "BackupRetentionPeriod",
+            "DBClusterSnapshotIdentifier",
+            "DBParameterGroupName",
+            "DBSnapshotIdentifier",
+            "Engine",
+            "MultiAZ",
+            "PerformanceInsightsKMSKeyId",
+            "PreferredMaintenanceWindow",
+            "RestoreTime",
+            "SourceDBClusterIdentifier",
+            "SourceDBInstanceAutomatedBackupsArn",
+            "SourceDBInstanceIdentifier",
+            "SourceDbiResourceId",
+            "UseLatestRestorableTime",
+        ],
+    ),
     ("AWS::SNS::Subscription", &["Region"]),
 ];
 

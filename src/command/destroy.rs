@@ -12,8 +12,9 @@ use super::leased::{Wait, leased, or_interrupted, unless_interrupted};
 use super::{Format, Global};
 use crate::apply::Stops;
 use crate::aws::recover::GivenUp;
-use crate::aws::{buckets, manifest, observe};
+use crate::aws::{buckets, import, manifest, observe};
 use crate::graph::object::Kind;
+use crate::plan::adopt::{self, Adopted};
 use crate::plan::remove::{Found, plan};
 use crate::report::out::{out, outln};
 use crate::report::style::Style;
@@ -115,15 +116,24 @@ async fn find(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Found> {
         .stacks()
         .filter(|(_, stack)| stacks.contains_key(&stack.name))
     {
-        for bucket in stack.data_buckets.iter().chain(&stack.own_buckets) {
-            counts.extend(
-                buckets::count(&clouds.aws, bucket)
-                    .await?
-                    .map(|count| (bucket.clone(), count)),
-            );
+        // The file and the template may name a bucket that the stack never got, and that is somebody's.
+        for bucket in buckets::of_stack(&clouds.aws, &stack.name).await? {
+            let count = buckets::count(&clouds.aws, &bucket).await?;
+            counts.extend(count.map(|count| ((stack.name.clone(), bucket), count)));
+        }
+    }
+    let mut adopted: Vec<Adopted> = stacks
+        .iter()
+        .flat_map(|(name, live)| adopt::of_stack(name, live))
+        .collect();
+    // A destroy that was cut off may have taken a bucket out of its stack, and no more.
+    for half in adopt::half_given_back(&loaded.graph, &stacks) {
+        if import::listens(&clouds.aws, &half.bucket, &half.topic).await? {
+            adopted.push(half);
         }
     }
     Ok(Found {
+        adopted,
         stacks,
         views,
         objects,

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use futures::future::try_join_all;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
 use super::{Format, Global};
 use crate::aws::changeset::foresee;
-use crate::aws::{drift, observe, runtime};
+use crate::aws::{drift, import, observe, runtime};
 use crate::graph::Body;
+use crate::plan::adopt;
 use crate::plan::make::{World, checks, plan};
 use crate::plan::saved::{Basis, SavedPlan};
 use crate::plan::stacks::differing;
@@ -102,16 +104,24 @@ pub async fn observe(loaded: &Loaded, clouds: &Clouds) -> anyhow::Result<Observe
     let (stacks, objects) = tokio::try_join!(observe::stacks(&clouds.aws, names, &wanted), objects)?;
     let findings = match (&clouds.snowflake, loaded.model.snowflake()) {
         (Some(client), Some(target)) => {
-            snowflake::observe::findings(client, target, names, checks(&loaded.graph, &objects)).await?
+            let checks = checks(&loaded.graph, &objects, names);
+            snowflake::observe::findings(client, target, names, checks).await?
         }
         _ => BTreeMap::new(),
     };
+    let open = adopt::open(&loaded.graph, &stacks);
+    let read = open.iter().map(|bucket| async move {
+        let live = import::observe(&clouds.aws, bucket).await?;
+        anyhow::Ok(live.map(|live| ((*bucket).to_owned(), live)))
+    });
+    let buckets = try_join_all(read).await?.into_iter().flatten().collect();
     let runtime = runtime.await??;
     let runtime_key = runtime.as_ref().map(|runtime| runtime.key.clone()).unwrap_or_default();
     let mut world = World {
         stacks,
         objects,
         findings,
+        buckets,
         runtime_key,
         foreseen: Default::default(),
     };

@@ -33,7 +33,7 @@ pub enum Command {
         /// The statement
         statement: String,
     },
-    /// Run every task graph whose condition holds, now, and wait; exit code 1 when a task fails
+    /// Run every task graph that has work, and wait; exit code 1 when a task fails
     RunTasks,
     /// Print the variables that point any AWS client at it, for `eval "$(pipectl local env)"`
     Env,

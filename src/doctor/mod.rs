@@ -1,6 +1,7 @@
 //! Whether a deploy can succeed, found out without changing anything: identities, rights, quotas, the runtime.
 
 pub mod aws;
+mod handlers;
 pub mod policy;
 pub mod snowflake;
 

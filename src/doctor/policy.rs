@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::handlers::{On, handlers};
 use crate::graph::Graph;
 use crate::model::names::Names;
 
@@ -70,6 +71,11 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("cloudformation", "describe_events", &["cloudformation:DescribeEvents"]),
     ("cloudformation", "rollback_stack", &["cloudformation:RollbackStack"]),
     ("cloudformation", "list_stacks", &["cloudformation:ListStacks"]),
+    (
+        "cloudformation",
+        "list_stack_resources",
+        &["cloudformation:ListStackResources"],
+    ),
     ("cloudformation", "delete_stack", &["cloudformation:DeleteStack"]),
     ("iam", "get_role", &["iam:GetRole"]),
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),
@@ -79,6 +85,27 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("s3", "delete_objects", &["s3:DeleteObject", "s3:DeleteObjectVersion"]),
     ("s3", "delete_bucket", &["s3:DeleteBucket"]),
     ("s3", "list_objects_v2", &["s3:ListBucket"]),
+    // Of buckets that are adopted.
+    ("s3", "get_bucket_versioning", &["s3:GetBucketVersioning"]),
+    ("s3", "get_bucket_encryption", &["s3:GetEncryptionConfiguration"]),
+    (
+        "s3",
+        "get_bucket_lifecycle_configuration",
+        &["s3:GetLifecycleConfiguration"],
+    ),
+    ("s3", "get_bucket_policy", &["s3:GetBucketPolicy"]),
+    ("s3", "get_public_access_block", &["s3:GetBucketPublicAccessBlock"]),
+    ("s3", "get_bucket_tagging", &["s3:GetBucketTagging"]),
+    (
+        "s3",
+        "get_bucket_notification_configuration",
+        &["s3:GetBucketNotification"],
+    ),
+    (
+        "s3",
+        "put_bucket_notification_configuration",
+        &["s3:PutBucketNotification"],
+    ),
     ("ses", "get_email_identity", &["ses:GetEmailIdentity"]),
     ("sqs", "get_queue_url", &["sqs:GetQueueUrl"]),
     ("sqs", "get_queue_attributes", &["sqs:GetQueueAttributes"]),
@@ -86,210 +113,6 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("ssm", "put_parameter", &["ssm:PutParameter"]),
     ("ssm", "delete_parameter", &["ssm:DeleteParameter"]),
 ];
-
-/// Where the actions of a resource type are allowed.
-#[derive(Clone, Copy)]
-enum On {
-    /// The resource itself.
-    Itself,
-    /// Everything in it.
-    Inside,
-    /// Nothing narrower exists.
-    Anything,
-}
-
-type Row = (&'static str, On, &'static [&'static str]);
-
-/// What CloudFormation calls for a resource type: Sid, where, actions. `None` for a type that nobody wrote down.
-fn handlers(kind: &str) -> Option<&'static [Row]> {
-    Some(match kind {
-        "AWS::S3::Bucket" => &[(
-            "Buckets",
-            On::Itself,
-            &[
-                "s3:CreateBucket",
-                "s3:ListBucket",
-                "s3:GetBucketLocation",
-                "s3:GetBucketTagging",
-                "s3:PutBucketTagging",
-                "s3:GetEncryptionConfiguration",
-                "s3:PutEncryptionConfiguration",
-                "s3:GetBucketPublicAccessBlock",
-                "s3:PutBucketPublicAccessBlock",
-                "s3:GetBucketOwnershipControls",
-                "s3:PutBucketOwnershipControls",
-                "s3:GetLifecycleConfiguration",
-                "s3:PutLifecycleConfiguration",
-                "s3:GetBucketVersioning",
-                "s3:PutBucketVersioning",
-                "s3:GetBucketNotification",
-                "s3:PutBucketNotification",
-            ],
-        )],
-        "AWS::S3::BucketPolicy" => &[(
-            "Buckets",
-            On::Itself,
-            &["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"],
-        )],
-        "AWS::SNS::Topic" => &[(
-            "Topics",
-            On::Itself,
-            &[
-                "sns:CreateTopic",
-                "sns:DeleteTopic",
-                "sns:GetTopicAttributes",
-                "sns:SetTopicAttributes",
-                "sns:TagResource",
-                "sns:UntagResource",
-                "sns:ListTagsForResource",
-                "sns:ListSubscriptionsByTopic",
-                "sns:GetDataProtectionPolicy",
-            ],
-        )],
-        "AWS::SNS::TopicPolicy" => &[(
-            "Topics",
-            On::Itself,
-            &["sns:GetTopicAttributes", "sns:SetTopicAttributes"],
-        )],
-        "AWS::SNS::Subscription" => &[
-            ("Topics", On::Itself, &["sns:Subscribe", "sns:ListSubscriptionsByTopic"]),
-            (
-                "Unscoped",
-                On::Anything,
-                &[
-                    "sns:Unsubscribe",
-                    "sns:GetSubscriptionAttributes",
-                    "sns:SetSubscriptionAttributes",
-                ],
-            ),
-        ],
-        "AWS::SQS::Queue" => &[(
-            "Queues",
-            On::Itself,
-            &[
-                "sqs:CreateQueue",
-                "sqs:DeleteQueue",
-                "sqs:GetQueueUrl",
-                "sqs:GetQueueAttributes",
-                "sqs:SetQueueAttributes",
-                "sqs:TagQueue",
-                "sqs:UntagQueue",
-                "sqs:ListQueueTags",
-            ],
-        )],
-        "AWS::SQS::QueuePolicy" => &[(
-            "Queues",
-            On::Itself,
-            &["sqs:GetQueueAttributes", "sqs:SetQueueAttributes"],
-        )],
-        "AWS::Logs::LogGroup" => &[
-            (
-                "Logs",
-                On::Itself,
-                &[
-                    "logs:CreateLogGroup",
-                    "logs:DeleteLogGroup",
-                    "logs:PutRetentionPolicy",
-                    "logs:DeleteRetentionPolicy",
-                    "logs:TagResource",
-                    "logs:UntagResource",
-                    "logs:ListTagsForResource",
-                ],
-            ),
-            ("Unscoped", On::Anything, &["logs:DescribeLogGroups"]),
-        ],
-        "AWS::Logs::MetricFilter" => &[(
-            "Logs",
-            On::Itself,
-            &[
-                "logs:PutMetricFilter",
-                "logs:DeleteMetricFilter",
-                "logs:DescribeMetricFilters",
-            ],
-        )],
-        "AWS::IAM::Role" => &[(
-            "Roles",
-            On::Itself,
-            &[
-                "iam:CreateRole",
-                "iam:DeleteRole",
-                "iam:GetRole",
-                "iam:UpdateRole",
-                "iam:UpdateAssumeRolePolicy",
-                "iam:PutRolePolicy",
-                "iam:GetRolePolicy",
-                "iam:DeleteRolePolicy",
-                "iam:ListRolePolicies",
-                "iam:ListAttachedRolePolicies",
-                "iam:TagRole",
-                "iam:UntagRole",
-            ],
-        )],
-        "AWS::Lambda::Function" => &[(
-            "Functions",
-            On::Itself,
-            &[
-                "lambda:CreateFunction",
-                "lambda:DeleteFunction",
-                "lambda:GetFunction",
-                "lambda:GetFunctionConfiguration",
-                "lambda:UpdateFunctionCode",
-                "lambda:UpdateFunctionConfiguration",
-                "lambda:TagResource",
-                "lambda:UntagResource",
-                "lambda:ListTags",
-                "lambda:GetFunctionCodeSigningConfig",
-                "lambda:GetRuntimeManagementConfig",
-                "lambda:GetFunctionRecursionConfig",
-            ],
-        )],
-        "AWS::Lambda::EventSourceMapping" => &[
-            (
-                "EventSources",
-                On::Inside,
-                &[
-                    "lambda:GetEventSourceMapping",
-                    "lambda:UpdateEventSourceMapping",
-                    "lambda:DeleteEventSourceMapping",
-                    "lambda:TagResource",
-                    "lambda:UntagResource",
-                    "lambda:ListTags",
-                ],
-            ),
-            ("NewEventSources", On::Anything, &["lambda:CreateEventSourceMapping"]),
-            ("Unscoped", On::Anything, &["lambda:ListEventSourceMappings"]),
-        ],
-        "AWS::SES::EmailIdentity" => &[(
-            "Senders",
-            On::Itself,
-            &[
-                "ses:CreateEmailIdentity",
-                "ses:DeleteEmailIdentity",
-                "ses:GetEmailIdentity",
-                "ses:PutEmailIdentityConfigurationSetAttributes",
-                "ses:PutEmailIdentityDkimAttributes",
-                "ses:PutEmailIdentityDkimSigningAttributes",
-                "ses:PutEmailIdentityFeedbackAttributes",
-                "ses:PutEmailIdentityMailFromAttributes",
-                "ses:TagResource",
-                "ses:UntagResource",
-            ],
-        )],
-        "AWS::CloudWatch::Alarm" => &[(
-            "Alarms",
-            On::Itself,
-            &[
-                "cloudwatch:PutMetricAlarm",
-                "cloudwatch:DeleteAlarms",
-                "cloudwatch:DescribeAlarms",
-                "cloudwatch:TagResource",
-                "cloudwatch:UntagResource",
-                "cloudwatch:ListTagsForResource",
-            ],
-        )],
-        _ => return None,
-    })
-}
 
 /// The needs, merged by Sid, and the resource types that are not known here.
 pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
@@ -331,29 +154,82 @@ pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
                 continue;
             };
             for (sid, on, actions) in rows {
-                list.add(sid, actions, arns(kind, &resource["Properties"], resources, *on, names));
-            }
-            if kind == "AWS::Lambda::Function" {
-                let role = referred(&resource["Properties"]["Role"], resources, "RoleName");
-                list.add("PassRole", &["iam:PassRole"], [names.role_arn(&role)]);
-                list.condition(
-                    "PassRole",
-                    ("StringEquals", "iam:PassedToService", "lambda.amazonaws.com".to_owned()),
+                list.add(
+                    sid,
+                    actions,
+                    arns(kind, &resource["Properties"], resources, *on, &stack.name, names),
                 );
-                let function = text(&resource["Properties"]["FunctionName"]);
-                let arn = names.arn("lambda", &format!("function:{function}"));
-                list.condition("NewEventSources", ("ArnEquals", "lambda:FunctionArn", arn));
             }
+            passed_roles(kind, resource, resources, names, &mut list);
+            beyond(kind, resource, names, &mut list);
         }
     }
     (list.0.into_values().collect(), unknown)
 }
 
+/// Roles that a service takes on, by the resources that hand them over: Sid, service, where the template names them.
+fn passed_roles(kind: &str, resource: &Value, resources: &Value, names: &Names, list: &mut List) {
+    let (sid, service, places): (_, _, &[&str]) = match kind {
+        "AWS::Lambda::Function" => ("PassRole", "lambda", &["/Role"]),
+        "AWS::KinesisFirehose::DeliveryStream" => (
+            "PassDeliveryRole",
+            "firehose",
+            &[
+                "/KinesisStreamSourceConfiguration/RoleARN",
+                "/ExtendedS3DestinationConfiguration/RoleARN",
+            ],
+        ),
+        "AWS::Scheduler::Schedule" => ("PassScheduleRole", "scheduler", &["/Target/RoleArn"]),
+        _ => return,
+    };
+    for place in places {
+        let given = resource["Properties"].pointer(place).unwrap_or(&Value::Null);
+        let role = referred(given, resources, "RoleName");
+        list.add(sid, &["iam:PassRole"], [names.role_arn(&role)]);
+    }
+    let service = format!("{service}.amazonaws.com");
+    list.condition(sid, ("StringEquals", "iam:PassedToService", service));
+}
+
+/// What a resource needs of other services.
+fn beyond(kind: &str, resource: &Value, names: &Names, list: &mut List) {
+    let properties = &resource["Properties"];
+    match kind {
+        "AWS::Lambda::Function" => {
+            let function = text(&properties["FunctionName"]);
+            let arn = names.arn("lambda", &format!("function:{function}"));
+            list.condition("NewEventSources", ("ArnEquals", "lambda:FunctionArn", arn));
+            if properties["VpcConfig"].is_object() {
+                // https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
+                let needed = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"];
+                list.add("Unscoped", &needed, ["*".to_owned()]);
+            }
+        }
+        "AWS::RDS::DBInstance" => {
+            // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html#rds-secrets-manager-permissions
+            let secrets = names.arn("secretsmanager", "secret:rds!*");
+            let needed = ["secretsmanager:CreateSecret", "secretsmanager:TagResource"];
+            list.add("DatabaseSecrets", &needed, [secrets]);
+            list.add("Keys", &["kms:DescribeKey"], [names.arn("kms", "key/*")]);
+            // RDS works with a role of its own, made with the account's first database:
+            // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html
+            let role = names.role_arn("aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS");
+            list.add("ServiceRoles", &["iam:CreateServiceLinkedRole"], [role]);
+            let service = "rds.amazonaws.com".to_owned();
+            list.condition("ServiceRoles", ("StringEquals", "iam:AWSServiceName", service));
+        }
+        _ => {}
+    }
+}
+
 fn buckets(graph: &Graph, names: &Names, list: &mut List) {
-    let (mut all, mut own) = (Vec::new(), Vec::new());
+    let (mut all, mut own, mut adopted) = (Vec::new(), Vec::new(), Vec::new());
     for (_, stack) in graph.stacks() {
         own.extend(stack.own_buckets.iter());
-        all.extend(stack.own_buckets.iter().chain(&stack.data_buckets));
+        let adoptable = |bucket: &&String| stack.adoptable.iter().any(|adoptable| adoptable.bucket == **bucket);
+        let deletable = stack.data_buckets.iter().filter(|bucket| !adoptable(bucket));
+        all.extend(stack.own_buckets.iter().chain(deletable));
+        adopted.extend(stack.adoptable.iter().map(|adoptable| &adoptable.bucket));
     }
     let whole = |buckets: &[&String]| {
         buckets
@@ -368,6 +244,7 @@ fn buckets(graph: &Graph, names: &Names, list: &mut List) {
             .collect::<Vec<_>>()
     };
     list.add("Buckets", &["s3:ListBucket", "s3:ListBucketVersions"], whole(&all));
+    list.add("Buckets", &["s3:ListBucket", "s3:ListBucketVersions"], whole(&adopted));
     list.add("Artifacts", &["s3:GetObject", "s3:PutObject"], inside(&own));
     // Only a destroy needs these; without them nobody deletes data with these credentials.
     list.add("DeleteBuckets", &["s3:DeleteBucket"], whole(&all));
@@ -393,10 +270,10 @@ fn referred(value: &Value, resources: &Value, name: &str) -> String {
     id.map_or_else(|| text(value), |id| text(&resources[id]["Properties"][name]))
 }
 
-fn arns(kind: &str, properties: &Value, resources: &Value, on: On, names: &Names) -> Vec<String> {
+fn arns(kind: &str, properties: &Value, resources: &Value, on: On, stack: &str, names: &Names) -> Vec<String> {
     match on {
         On::Anything => return vec!["*".to_owned()],
-        On::Inside => return vec![names.arn("lambda", "event-source-mapping:*")],
+        On::Kind => return arns_of_kind(kind, properties, stack, names),
         On::Itself => {}
     }
     let named = |property: &str| text(&properties[property]);
@@ -417,7 +294,7 @@ fn arns(kind: &str, properties: &Value, resources: &Value, on: On, names: &Names
         }
         "AWS::SQS::Queue" => vec![names.arn("sqs", &named("QueueName"))],
         "AWS::SQS::QueuePolicy" => vec![names.arn("sqs", &refers(&properties["Queues"][0], "QueueName"))],
-        "AWS::Logs::LogGroup" | "AWS::Logs::MetricFilter" => {
+        "AWS::Logs::LogGroup" | "AWS::Logs::LogStream" | "AWS::Logs::MetricFilter" => {
             let group = names.arn(
                 "logs",
                 &format!("log-group:{}", refers(&properties["LogGroupName"], "LogGroupName")),
@@ -426,8 +303,54 @@ fn arns(kind: &str, properties: &Value, resources: &Value, on: On, names: &Names
         }
         "AWS::IAM::Role" => vec![names.role_arn(&named("RoleName"))],
         "AWS::Lambda::Function" => vec![names.arn("lambda", &format!("function:{}", named("FunctionName")))],
+        "AWS::Lambda::EventInvokeConfig" => {
+            let function = refers(&properties["FunctionName"], "FunctionName");
+            let qualified = format!("function:{function}:{}", named("Qualifier"));
+            vec![
+                names.arn("lambda", &format!("function:{function}")),
+                names.arn("lambda", &qualified),
+            ]
+        }
         "AWS::SES::EmailIdentity" => vec![names.arn("ses", &format!("identity/{}", named("EmailIdentity")))],
         "AWS::CloudWatch::Alarm" => vec![names.arn("cloudwatch", &format!("alarm:{}", named("AlarmName")))],
+        "AWS::Kinesis::Stream" => vec![names.arn("kinesis", &format!("stream/{}", named("Name")))],
+        "AWS::KinesisFirehose::DeliveryStream" => {
+            vec![names.arn("firehose", &format!("deliverystream/{}", named("DeliveryStreamName")))]
+        }
+        "AWS::Scheduler::ScheduleGroup" => vec![names.arn("scheduler", &format!("schedule-group/{}", named("Name")))],
+        // One for all schedules of the group, however many tables there are.
+        "AWS::Scheduler::Schedule" => {
+            vec![names.arn(
+                "scheduler",
+                &format!("schedule/{}/*", refers(&properties["GroupName"], "Name")),
+            )]
+        }
+        "AWS::RDS::DBSubnetGroup" => vec![names.arn("rds", &format!("subgrp:{}", named("DBSubnetGroupName")))],
+        // CloudFormation begins the snapshot's name with the stack's; the option group is RDS's own.
+        "AWS::RDS::DBInstance" => vec![
+            names.arn("rds", &format!("db:{}", named("DBInstanceIdentifier"))),
+            names.arn("rds", &format!("snapshot:{stack}-*")),
+            names.arn("rds", "og:default:*"),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+/// ARNs of resources that AWS names itself, and of what they are made in.
+fn arns_of_kind(kind: &str, properties: &Value, stack: &str, names: &Names) -> Vec<String> {
+    let ec2 = |id: &str| names.arn("ec2", id);
+    let vpc = format!("vpc/{}", text(&properties["VpcId"]));
+    match kind {
+        "AWS::Lambda::EventSourceMapping" => vec![names.arn("lambda", "event-source-mapping:*")],
+        "AWS::EC2::SecurityGroup" => vec![ec2("security-group/*"), ec2(&vpc)],
+        "AWS::EC2::VPCEndpoint" => {
+            let subnets = properties["SubnetIds"].as_array().into_iter().flatten();
+            let mut all: Vec<String> = subnets.map(|subnet| ec2(&format!("subnet/{}", text(subnet)))).collect();
+            all.extend([ec2("vpc-endpoint/*"), ec2("security-group/*"), ec2(&vpc)]);
+            all
+        }
+        // CloudFormation begins the name with the stack's.
+        "AWS::RDS::DBParameterGroup" => vec![names.arn("rds", &format!("pg:{stack}-*"))],
         _ => Vec::new(),
     }
 }
@@ -448,8 +371,8 @@ impl List {
     }
 
     fn condition(&mut self, sid: &'static str, condition: (&'static str, &'static str, String)) {
-        let (operator, key, value) = condition;
         if let Some(need) = self.0.get_mut(sid) {
+            let (operator, key, value) = condition;
             let (_, _, values) = need.condition.get_or_insert((operator, key, BTreeSet::new()));
             values.insert(value);
         }

@@ -34,26 +34,74 @@ fn the_calls_are_those_of_the_source() {
     assert_eq!(found, known);
 }
 
-#[test]
-fn the_example_needs_exact_actions_on_exact_resources() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/files/pipeline.toml");
+/// What the resources of an example need, each type known.
+fn needs_of(example: &str, env: &str) -> Vec<Need> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{example}/pipeline.toml"));
     let text = std::fs::read_to_string(file).unwrap();
-    let document = crate::spec::parse(&text, "pipeline.toml", "prod").unwrap_or_else(|_| panic!("it reads"));
-    let model = resolve(&document.spec, "prod").unwrap();
+    let document = crate::spec::parse(&text, "pipeline.toml", env).unwrap_or_else(|_| panic!("it reads"));
+    let model = resolve(&document.spec, env).unwrap();
     let (needs, unknown) = needs(&build(&model).unwrap(), &model.names);
     assert!(unknown.is_empty(), "{unknown:?}");
-    for need in &needs {
+    needs
+}
+
+/// Only what has no narrower ARN is allowed everywhere, and no action has a wildcard.
+fn are_exact(needs: &[Need], named: impl Fn(&Need, &str) -> bool) {
+    for need in needs {
         assert!(need.actions.iter().all(|action| !action.contains('*')), "{need:?}");
         let unscoped = need.resources.contains("*");
         assert_eq!(unscoped, matches!(need.sid, "Unscoped" | "NewEventSources"), "{need:?}");
-        let named = |arn: &String| {
-            arn.contains("chinook-invoices")
-                || arn.contains("event-source-mapping")
-                || arn == "*"
-                || need.sid == "Doctor"
-        };
-        assert!(need.resources.iter().all(named), "{need:?}");
+        assert!(
+            need.resources.iter().all(|arn| arn == "*" || named(need, arn)),
+            "{need:?}"
+        );
     }
+}
+
+#[test]
+fn the_mysql_example_needs_exact_actions_on_exact_resources() {
+    let needs = needs_of("mysql-star", "dev");
+    are_exact(&needs, |need, arn| {
+        // AWS gives these their names.
+        let chosen = [
+            "event-source-mapping",
+            "secret:rds!",
+            ":key/",
+            ":security-group/*",
+            ":vpc-endpoint/*",
+            ":og:default:",
+        ];
+        let given = [":vpc/vpc-0a1b2c3d4e5f67890", ":subnet/subnet-0", "AWSServiceRoleForRDS"];
+        let of_pipeline = arn.contains("video-events") || need.sid == "Doctor";
+        of_pipeline || chosen.iter().chain(&given).any(|part| arn.contains(part))
+    });
+    let passed: Vec<(&str, usize)> = needs
+        .iter()
+        .filter(|need| need.actions.contains("iam:PassRole"))
+        .map(|need| {
+            (
+                need.condition.as_ref().unwrap().2.first().unwrap().as_str(),
+                need.resources.len(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("firehose.amazonaws.com", 1),
+        ("lambda.amazonaws.com", 1),
+        ("scheduler.amazonaws.com", 1),
+    ];
+    assert_eq!(passed, expected);
+    let parts = parts(&needs, 6144);
+    assert!(parts.iter().all(|part| part.to_string().len() <= 6144), "{parts:?}");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&super::document(&needs)).unwrap());
+}
+
+#[test]
+fn the_example_needs_exact_actions_on_exact_resources() {
+    let needs = needs_of("files", "prod");
+    are_exact(&needs, |need, arn| {
+        arn.contains("chinook-invoices") || arn.contains("event-source-mapping") || need.sid == "Doctor"
+    });
     // The longest that a role's own policies may be, blanks not counted:
     // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     let length = super::document(&needs).to_string().len();

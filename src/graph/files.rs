@@ -42,6 +42,7 @@ pub fn contribute(
         name: source.bucket.clone(),
         topic: topic_arn,
         notify_prefix: "",
+        adopt: source.adopt,
         needs: vec![ingest.clone()],
         // S3 may publish, and what it publishes waits in the queue until the function is there.
         enough: vec![(ingest, &["RawTopicPolicy", "CopySubscription"])],

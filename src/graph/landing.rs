@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::Model;
 
 use super::policy::{Principal, Statement, policy};
-use super::stack::{Stack, Upload};
+use super::stack::{Adoptable, Stack, Upload};
 use super::{Body, Graph, NodeId, notify, template};
 
 /// Nodes that sources and targets build on.
@@ -28,6 +28,8 @@ pub struct Bucket {
     pub topic: String,
     /// Folder that the topic hears of; all when empty.
     pub notify_prefix: &'static str,
+    /// Whether it is taken over where it exists.
+    pub adopt: bool,
     /// What must be there before S3 accepts the notification.
     pub needs: Vec<NodeId>,
     /// Resources that are enough of a stack that is needed.
@@ -65,6 +67,7 @@ pub fn stack(model: &Model, part: &'static str, about: &'static str, values: Val
         data_buckets: Vec::new(),
         own_buckets: Vec::new(),
         databases: Vec::new(),
+        adoptable: Vec::new(),
     })
 }
 
@@ -132,6 +135,7 @@ pub fn storage(
         name: model.landing.bucket.clone(),
         topic: names.arn("sns", &model.landing.topic),
         notify_prefix: model.landing.prefix,
+        adopt: false,
         needs: listening,
         enough: vec![],
     };
@@ -152,6 +156,12 @@ pub fn storage(
         .collect();
     let mut stack = stack(model, "storage", "buckets", json!({ "buckets": values }))?;
     stack.data_buckets = buckets.iter().map(|bucket| bucket.name.clone()).collect();
+    let adoptable = buckets.iter().filter(|bucket| bucket.adopt).map(|bucket| Adoptable {
+        logical_id: bucket.logical_id.to_owned(),
+        bucket: bucket.name.clone(),
+        topic: bucket.topic.clone(),
+    });
+    stack.adoptable = adoptable.collect();
     let enough: Vec<_> = buckets
         .iter_mut()
         .flat_map(|bucket| std::mem::take(&mut bucket.enough))

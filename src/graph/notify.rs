@@ -7,7 +7,7 @@ use super::landing::{Shared, stack};
 use super::policy::{Principal, Statement, policy, service_trust};
 use super::stack::Parameter;
 use super::{Body, Graph, NodeId};
-use crate::model::{Mail, Model};
+use crate::model::{LOCAL, Mail, Model};
 
 /// Seconds that one batch may take.
 const TIMEOUT_SECONDS: u32 = 60;
@@ -72,7 +72,7 @@ fn values(model: &Model, shared: &Shared) -> Value {
 
 fn variables(model: &Model) -> Value {
     let names = &model.names;
-    let quiet = if model.is_local() {
+    let quiet = if names.environment == LOCAL {
         LOCAL_QUIET_SECONDS
     } else {
         QUIET_SECONDS

@@ -109,6 +109,10 @@ pub struct Object {
     pub fixed: &'static [&'static str],
     /// The statements.
     pub statements: Statements,
+    /// Whether the file could say to take over one that exists.
+    pub can_be_adopted: bool,
+    /// How it is taken over, where the file says so.
+    pub adoption: Option<Adoption>,
     /// Columns of a table, in order.
     pub columns: Vec<ColumnDefinition>,
     /// Columns of a table's primary key, in order.
@@ -147,6 +151,13 @@ pub struct Statements {
     pub backfill: Vec<String>,
     /// Sets a property back that `alter` leaves alone, because not every account has it; by property.
     pub undo: BTreeMap<String, Vec<String>>,
+}
+
+/// How an object that exists and is somebody's is taken over. It keeps its owner, so the deploying role does it all.
+#[derive(Debug, Clone, Default)]
+pub struct Adoption {
+    /// What the pipeline's roles need on it.
+    pub grants: Vec<String>,
 }
 
 /// A column as it must be.

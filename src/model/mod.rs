@@ -80,6 +80,8 @@ pub enum Source {
 pub struct FilesSource {
     /// The raw bucket.
     pub bucket: String,
+    /// Whether it is taken over where it exists.
+    pub adopt: bool,
     /// Times that a file is tried.
     pub max_attempts: i64,
 }
@@ -165,6 +167,8 @@ pub struct Table {
     pub feed: String,
     /// What makes rows of records.
     pub origin: Origin,
+    /// Whether it is taken over where it exists.
+    pub adopt: bool,
     /// Its columns, in order.
     pub columns: Vec<Column>,
 }
@@ -225,6 +229,12 @@ pub struct SnowflakeTarget {
     pub schema: Name,
     /// Schema of what arrives.
     pub raw_schema: Name,
+    /// Whether the database and the schema of the typed tables are taken over where they exist.
+    pub adopt: bool,
+    /// The stage that the pipes load from.
+    pub stage: Name,
+    /// Whether the stage is taken over where it exists.
+    pub adopt_stage: bool,
     /// The warehouse that runs the tasks.
     pub warehouse: Name,
     /// Whether the warehouse is the pipeline's own.
@@ -237,10 +247,5 @@ impl Model {
     /// The Snowflake target, where there is one.
     pub fn snowflake(&self) -> Option<&SnowflakeTarget> {
         self.targets.iter().map(|Target::Snowflake(target)| target).next()
-    }
-
-    /// Whether this is the environment that runs on the local cloud.
-    pub fn is_local(&self) -> bool {
-        self.names.environment == LOCAL
     }
 }

@@ -132,6 +132,7 @@ fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault
     match &spec.source {
         SourceSpec::Files(files) => Some(Source::Files(FilesSource {
             bucket: files.bucket.clone().unwrap_or_else(|| names.bucket("raw")),
+            adopt: files.adopt,
             max_attempts: files.max_attempts,
         })),
         SourceSpec::Mysql(spec) => mysql::source(spec, names, tables, problems).map(Source::Mysql),
@@ -238,6 +239,7 @@ fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> O
         description: spec.description.clone(),
         feed: feed(spec).name,
         origin,
+        adopt: spec.adopt,
         columns,
     })
 }
@@ -287,10 +289,22 @@ fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTa
     let default_role = if local { "ACCOUNTADMIN" } else { "SYSADMIN" };
     let database = Name::account(&spec.database.clone().unwrap_or_else(|| names.snowflake("")));
     let schema = spec.schema.clone().unwrap_or_else(|| "MAIN".to_owned());
+    let raw_schema = database.child(&format!("{schema}_RAW"));
+    let stage = match &spec.stage {
+        Some(stage) => stage
+            .schema
+            .as_ref()
+            .map_or_else(|| raw_schema.clone(), |schema| database.child(schema))
+            .child(&stage.name),
+        None => raw_schema.child("CURATED"),
+    };
     SnowflakeTarget {
+        adopt: spec.adopt,
+        stage,
+        adopt_stage: spec.stage.as_ref().is_some_and(|stage| stage.adopt),
         deployer: Name::account(spec.role.as_deref().filter(|_| !local).unwrap_or(default_role)),
         schema: database.child(&schema),
-        raw_schema: database.child(&format!("{schema}_RAW")),
+        raw_schema,
         database,
         warehouse: Name::account(
             &spec

@@ -13,6 +13,9 @@ use crate::snowflake::grant::{Grant, On};
 use crate::snowflake::mark;
 use crate::snowflake::observe::{LiveColumn, LiveObject};
 
+#[path = "golden_tests/adoption.rs"]
+mod adoption;
+
 /// Cases of one group, as text.
 #[derive(Default)]
 struct Golden {
@@ -43,6 +46,14 @@ impl Golden {
     /// The example is deployed, and somebody changes what is there.
     fn world(&mut self, name: &str, change: impl FnOnce(&mut World)) -> &mut Self {
         let (graph, names) = graph(EXAMPLE);
+        let mut world = deployed(&graph, &names);
+        change(&mut world);
+        self.show(name, plan(&graph, &world, &names))
+    }
+
+    /// A file is deployed, and somebody changes what is there.
+    fn of(&mut self, name: &str, file: &str, change: impl FnOnce(&mut World)) -> &mut Self {
+        let (graph, names) = graph(file);
         let mut world = deployed(&graph, &names);
         change(&mut world);
         self.show(name, plan(&graph, &world, &names))

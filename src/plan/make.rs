@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
+use super::adopt::{self, LiveBuckets};
 use super::remove::drop_object;
 use super::stacks::{leftover_stacks, stack_step};
 use super::{Action, Plan, PropertyChange, Step, StepKind};
@@ -24,6 +25,8 @@ pub struct World {
     pub stacks: LiveStacks,
     /// The Snowflake objects.
     pub objects: LiveObjects,
+    /// Buckets that could be taken over.
+    pub buckets: LiveBuckets,
     /// What the rows of tables answered to [`checks`], by table.
     pub findings: BTreeMap<Name, Findings>,
     /// Key of the runtime's zip in the artefact bucket.
@@ -33,10 +36,15 @@ pub struct World {
 }
 
 /// What must be asked of rows before `graph` can be planned: nothing, unless columns change that hold values.
-pub fn checks(graph: &Graph, live: &LiveObjects) -> Vec<(Name, Check)> {
+/// Only tables of the pipeline's own are asked: others it may not read, or leaves as they are.
+pub fn checks(graph: &Graph, live: &LiveObjects, names: &Names) -> Vec<(Name, Check)> {
+    let owner = names.mark();
+    let is_own = |found: &LiveObject| found.mark().is_some_and(|(by, _)| by == owner) && !found.is_adopted_by(&owner);
     let tables = graph.objects().filter(|(_, object)| object.kind == Kind::Table);
     let check = |object: &Object| {
-        let found = live.get(&(object.kind, object.name.clone()))?;
+        let found = live
+            .get(&(object.kind, object.name.clone()))
+            .filter(|found| is_own(found))?;
         let check = objects::check(object, found);
         (!check.is_empty()).then(|| (object.name.clone(), check))
     };
@@ -61,7 +69,11 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
                         stack.name
                     ));
                 }
-                (!foreign).then(|| stack_step(&node.id, stack, world)).flatten()
+                let settled = adopt::settle(&node.id, stack, &world.stacks, &world.buckets);
+                obstacles.extend(settled.obstacles.iter().cloned());
+                let own = (!foreign).then(|| stack_step(&node.id, &settled, world)).flatten();
+                steps.extend(settled.steps);
+                own
             }
             Body::Upload(upload) => upload_step(&node.id, &upload.bucket, graph, world),
             Body::Object(object) => match object_difference(object, world, names) {
@@ -80,6 +92,7 @@ pub fn plan(graph: &Graph, world: &World, names: &Names) -> anyhow::Result<Plan>
     pipes::replace_with_their_stages(graph, world, names, &mut steps);
     pipes::fill_gaps(graph, world, names, &mut steps);
     order(graph, &mut steps);
+    adopt::order(&mut steps);
     pipes::pause_before_their_stages(graph, names, &mut steps);
     let leftover = leftover_objects(graph, world, names, &steps);
     steps.extend(leftover);
@@ -193,10 +206,8 @@ fn upload_step(id: &NodeId, bucket: &str, graph: &Graph, world: &World) -> Optio
 }
 
 fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Names) -> Step {
-    let sql = |sql: String| Action::Sql {
-        role: object.actor,
-        sql,
-    };
+    let role = difference.actor;
+    let sql = |sql: String| Action::Sql { role, sql };
     let (pipe, mark) = (object.name.clone(), object.mark(names));
     let actions: Vec<Action> = match (&object.statements.replace, difference.kind) {
         (Some(create), StepKind::Replace) => vec![Action::ReplacePipe {
@@ -215,8 +226,10 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Nam
             others.map(sql).chain([refresh]).collect()
         }
         _ => {
-            // In a schema with managed access, and on the database, only the owner grants; who made it gives it to the owner.
-            let is_owners = object.name.parent().is_some() || object.kind == Kind::Database;
+            // In a schema with managed access, and on the database, only the owner grants; who made it gives it to the
+            // owner. What the deploying role makes in somebody's schema is its own to grant on.
+            let is_inside = object.name.parent().is_some() && object.actor != Actor::Deployer;
+            let is_owners = is_inside || object.kind == Kind::Database;
             let grantor = |sql: &str| match is_owners && !sql.starts_with("GRANT OWNERSHIP ") {
                 true => Actor::Owner,
                 false => object.actor,
@@ -314,9 +327,17 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
     earlier.extend(steps.iter().map(|step| step.id.clone()));
     for ((kind, name), live) in leftover {
         let empty = *kind == Kind::Table && live.property("rows") == "0";
-        let mut drop = drop_object(*kind, name);
-        drop.reason = LEFTOVER.to_owned();
-        drop.loss = kind.loss().filter(|_| !empty).map(str::to_owned);
+        let adopted = live.is_adopted_by(&owner);
+        let mut drop = if adopted {
+            adopt::give_back(*kind, name, live, names)
+        } else {
+            drop_object(*kind, name)
+        };
+        drop.reason = match adopted {
+            true => format!("{LEFTOVER}; {}", drop.reason),
+            false => LEFTOVER.to_owned(),
+        };
+        drop.loss = kind.loss().filter(|_| !empty && !adopted).map(str::to_owned);
         drop.reversible = drop.loss.is_none();
         drop.needs = std::mem::take(&mut earlier);
         earlier.push(drop.id.clone());
@@ -363,7 +384,7 @@ fn leftover_tasks(tasks: &[(&Name, &LiveObject)]) -> Vec<Step> {
 /// Whether a running task could miss a column in the middle of this step.
 fn changes_columns(step: &Step) -> bool {
     let of_column = |change: &PropertyChange| change.property.starts_with("column ") || change.property == KEY;
-    step.kind == StepKind::Alter && step.changes.iter().any(of_column)
+    matches!(step.kind, StepKind::Alter | StepKind::Adopt) && step.changes.iter().any(of_column)
 }
 
 /// The property of a table that says what its rows are merged by.

@@ -7,6 +7,7 @@ use crate::snowflake::mark;
 
 fn empty() -> World {
     World {
+        buckets: Default::default(),
         stacks: LiveStacks::new(),
         objects: LiveObjects::new(),
         findings: BTreeMap::new(),
@@ -169,9 +170,9 @@ fn a_key_whose_type_changes_is_declared_again() {
 fn rows_are_asked_only_when_columns_change_that_hold_values() {
     let (old, names) = graph(EXAMPLE);
     let mut world = deployed(&old, &names);
-    assert_eq!(checks(&old, &world.objects), vec![]);
+    assert_eq!(checks(&old, &world.objects, &names), vec![]);
     let (new, _) = graph(&EXAMPLE.replacen("VARCHAR(20)", "VARCHAR(15)", 1));
-    let [(table, check)] = &checks(&new, &world.objects)[..] else {
+    let [(table, check)] = &checks(&new, &world.objects, &names)[..] else {
         panic!("not one table")
     };
     let misfit = "LAST_NAME IS NOT NULL AND LENGTH(LAST_NAME) > 15";
@@ -183,7 +184,7 @@ fn rows_are_asked_only_when_columns_change_that_hold_values() {
     let live = world.objects.get_mut(&(Kind::Table, table.clone())).unwrap();
     live.properties.insert("rows", "0".to_owned());
     assert_eq!(
-        checks(&new, &world.objects),
+        checks(&new, &world.objects, &names),
         vec![],
         "an empty table has nothing to tell"
     );

@@ -1,5 +1,6 @@
 //! The plan: what will be done, why, and what is lost. A value; it does no I/O.
 
+pub mod adopt;
 pub mod make;
 pub mod remove;
 pub mod saved;
@@ -139,9 +140,32 @@ pub enum Action {
     DeployStack {
         /// The stack.
         stack: String,
+        /// Buckets in it that were taken over, by their names in the template.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        adopted: Vec<String>,
         /// Resources whose loss the plan names; CloudFormation losing another one is refused.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         losing: Vec<String>,
+    },
+    /// Imports a bucket that exists into a stack, which is made where there is none.
+    ImportBucket {
+        /// The stack.
+        stack: String,
+        /// Name of the bucket in the template.
+        logical_id: String,
+        /// The bucket.
+        bucket: String,
+    },
+    /// Takes a bucket out of a stack, and the pipeline's topic out of its notifications. The bucket stays.
+    ReleaseBucket {
+        /// The stack.
+        stack: String,
+        /// Name of the bucket in the template.
+        logical_id: String,
+        /// The bucket.
+        bucket: String,
+        /// ARN of the topic.
+        topic: String,
     },
     /// Deletes a stack.
     DeleteStack {
@@ -199,6 +223,8 @@ pub enum StepKind {
     Replace,
     /// Removes it.
     Drop,
+    /// Takes over what exists and is somebody's.
+    Adopt,
     /// Does something that is no change of definition.
     Run,
 }
@@ -211,6 +237,7 @@ impl StepKind {
             StepKind::Alter => "~",
             StepKind::Replace => "±",
             StepKind::Drop => "-",
+            StepKind::Adopt => "=",
             StepKind::Run => ">",
         }
     }
@@ -222,6 +249,7 @@ impl StepKind {
             StepKind::Alter => "alter",
             StepKind::Replace => "replace",
             StepKind::Drop => "drop",
+            StepKind::Adopt => "adopt",
             StepKind::Run => "run",
         }
     }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use super::adopt::{self, Adopted};
 use super::{Action, Plan, Step, StepKind};
 use crate::aws::observe::LiveStacks;
 use crate::graph::object::{Actor, Kind};
 use crate::graph::snowflake::securable;
+use crate::graph::stack::Stack;
 use crate::graph::{Graph, NodeId};
 use crate::model::names::Names;
 use crate::snowflake::ident::Name;
@@ -20,10 +22,12 @@ pub struct Found {
     pub stacks: LiveStacks,
     /// The Snowflake objects.
     pub objects: LiveObjects,
-    /// Objects and versions in the buckets that hold data, by bucket; a bucket that is gone is absent.
-    pub buckets: BTreeMap<String, u64>,
+    /// Objects and versions in the buckets that the stacks hold, by stack and bucket; a bucket that is gone is absent.
+    pub buckets: BTreeMap<(String, String), u64>,
     /// Views in its database; pipectl makes none.
     pub views: Vec<Name>,
+    /// Buckets that were taken over.
+    pub adopted: Vec<Adopted>,
     /// Whether the pipeline has parameters.
     pub parameters: bool,
 }
@@ -42,7 +46,9 @@ fn actor(kind: Kind) -> Actor {
     match kind {
         Kind::Role | Kind::Warehouse | Kind::StorageIntegration | Kind::NotificationIntegration => Actor::Deployer,
         Kind::Pipe | Kind::Task => Actor::Loader,
-        Kind::Database | Kind::Schema | Kind::FileFormat | Kind::Stage | Kind::Table | Kind::Stream => Actor::Owner,
+        Kind::Database | Kind::Schema | Kind::FileFormat | Kind::Stream => Actor::Owner,
+        // In a database of somebody else's the deploying role owns them itself; it holds the OWNER role everywhere.
+        Kind::Stage | Kind::Table => Actor::Deployer,
     }
 }
 
@@ -73,6 +79,8 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
                 add(wave);
             }
         }
+        let adopted = found.adopted.iter().filter(|adopted| adopted.stack == stack.name);
+        add(adopted.map(|adopted| give_back_bucket(id, adopted)).collect());
         add(stack_step(id, stack, found, delete_data, &mut kept)
             .into_iter()
             .collect());
@@ -141,23 +149,19 @@ fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
     }]
 }
 
-fn stack_step(
-    id: &NodeId,
-    stack: &crate::graph::stack::Stack,
-    found: &Found,
-    delete_data: bool,
-    kept: &mut Vec<Kept>,
-) -> Option<Step> {
-    let holding: Vec<String> = stack
-        .data_buckets
+fn stack_step(id: &NodeId, stack: &Stack, found: &Found, delete_data: bool, kept: &mut Vec<Kept>) -> Option<Step> {
+    // What was taken over is given back by a step of its own.
+    let is_adopted = |bucket: &str| found.adopted.iter().any(|adopted| adopted.bucket == bucket);
+    let buckets: Vec<(&String, u64)> = found
+        .buckets
         .iter()
-        .filter_map(|bucket| {
-            found
-                .buckets
-                .get(bucket)
-                .filter(|count| **count > 0)
-                .map(|count| format!("{bucket} ({count} objects)"))
-        })
+        .filter(|((of, bucket), _)| *of == stack.name && !is_adopted(bucket))
+        .map(|((_, bucket), count)| (bucket, *count))
+        .collect();
+    let holding: Vec<String> = buckets
+        .iter()
+        .filter(|(bucket, count)| *count > 0 && !stack.own_buckets.contains(bucket))
+        .map(|(bucket, count)| format!("{bucket} ({count} objects)"))
         .collect();
     if !holding.is_empty() && !delete_data {
         let target = format!("stack {}", stack.name);
@@ -178,19 +182,20 @@ fn stack_step(
     if !found.stacks.contains_key(&stack.name) {
         return None;
     }
-    let buckets = stack
-        .data_buckets
-        .iter()
-        .chain(&stack.own_buckets)
-        .filter(|bucket| found.buckets.contains_key(*bucket));
     // Buckets go before their stack, which retains them: as long as it stands they are known as the pipeline's.
     let mut actions: Vec<Action> = buckets
-        .map(|bucket| Action::DeleteBucket { bucket: bucket.clone() })
+        .into_iter()
+        .map(|(bucket, _)| Action::DeleteBucket { bucket: bucket.clone() })
         .collect();
     actions.push(Action::DeleteStack {
         stack: stack.name.clone(),
     });
     Some(drop_step(id.clone(), format!("stack {}", stack.name), actions))
+}
+
+fn give_back_bucket(stack: &NodeId, adopted: &Adopted) -> Step {
+    let id = NodeId(format!("{stack}:release:{}", adopted.logical_id));
+    adopt::give_back_bucket(id, adopted, "it was adopted and is given back: it keeps what it holds")
 }
 
 /// The Snowflake objects in waves: each wave needs the one before gone.
@@ -204,18 +209,22 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
             .filter(move |((found, _), live)| *found == kind && live.mark().is_some_and(|(by, _)| by == owner))
             .map(|((_, name), live)| (name, live))
     };
+    let adopted = |live: &LiveObject| live.is_adopted_by(&owner);
     let full: Vec<&Name> = ours(Kind::Table)
-        .filter(|(_, live)| !matches!(live.property("rows"), "0"))
+        .filter(|(_, live)| !matches!(live.property("rows"), "0") && !adopted(live))
         .map(|(name, _)| name)
         .collect();
-    let is_foreign =
-        |kind: Kind, live: &LiveObject| kind > Kind::Schema && live.mark().is_none_or(|(by, _)| by != owner);
+    // What is somebody's, or is given back, stands in the way only where its schema would be dropped.
+    let is_foreign = |kind: Kind, live: &LiveObject| {
+        kind > Kind::Schema && (live.mark().is_none_or(|(by, _)| by != owner) || adopted(live))
+    };
+    let stays = |name: &&Name| is_in_what_stays(name, found, &owner);
     let foreign = found
         .objects
         .iter()
         .filter(|((kind, _), live)| is_foreign(*kind, live))
         .map(|((_, name), _)| name);
-    let foreign: Vec<&Name> = foreign.chain(&found.views).collect();
+    let foreign: Vec<&Name> = foreign.chain(&found.views).filter(|name| !stays(name)).collect();
     let keep_rows = !full.is_empty() && !delete_data;
     let keep = keep_rows || !foreign.is_empty();
     let mut waves = Vec::new();
@@ -229,7 +238,7 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
     ] {
         let wave = ours(kind)
             .filter(|(name, _)| !keep_rows || !full.contains(name))
-            .map(|(name, _)| drop_object(kind, name));
+            .map(|(name, live)| take_away(kind, name, live, names));
         waves.push(wave.collect());
     }
     if keep {
@@ -246,12 +255,12 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
     } else {
         waves.push(
             ours(Kind::Schema)
-                .map(|(name, _)| drop_object(Kind::Schema, name))
+                .map(|(name, live)| take_away(Kind::Schema, name, live, names))
                 .collect(),
         );
         waves.push(
             ours(Kind::Database)
-                .map(|(name, _)| drop_object(Kind::Database, name))
+                .map(|(name, live)| take_away(Kind::Database, name, live, names))
                 .collect(),
         );
     }
@@ -261,6 +270,24 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
         waves.push(ours(kind).map(|(name, _)| drop_object(kind, name)).collect());
     }
     waves
+}
+
+/// Whether an object lies in a schema, or a database, that is given back and so stays with all that is in it.
+fn is_in_what_stays(name: &Name, found: &Found, owner: &str) -> bool {
+    let Some(schema) = name.parent() else { return false };
+    let Some(database) = schema.parent() else { return false };
+    let live = |kind: Kind, name: &Name| found.objects.get(&(kind, name.clone()));
+    let is_given_back = |live: Option<&LiveObject>| live.is_some_and(|live| live.is_adopted_by(owner));
+    let is_ours = live(Kind::Schema, &schema).is_some_and(|live| live.mark().is_some_and(|(by, _)| by == owner));
+    is_given_back(live(Kind::Schema, &schema)) || (is_given_back(live(Kind::Database, &database)) && !is_ours)
+}
+
+/// The step that drops an object, or gives it back when it was taken over.
+fn take_away(kind: Kind, name: &Name, live: &LiveObject, names: &Names) -> Step {
+    match live.is_adopted_by(&names.mark()) {
+        true => adopt::give_back(kind, name, live, names),
+        false => drop_object(kind, name),
+    }
 }
 
 /// The step that drops an object.

@@ -28,9 +28,10 @@ fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
             ..LiveObject::default()
         }
     };
-    let buckets = graph
-        .stacks()
-        .flat_map(|(_, stack)| stack.data_buckets.iter().chain(&stack.own_buckets));
+    let buckets = graph.stacks().flat_map(|(_, stack)| {
+        let buckets = stack.data_buckets.iter().chain(&stack.own_buckets);
+        buckets.map(|bucket| (stack.name.clone(), bucket.clone()))
+    });
     Found {
         stacks: graph
             .stacks()
@@ -40,8 +41,9 @@ fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
             .objects()
             .map(|(_, found)| ((found.kind, found.name.clone()), live(found.kind)))
             .collect(),
-        buckets: buckets.map(|bucket| (bucket.clone(), objects)).collect(),
+        buckets: buckets.map(|bucket| (bucket, objects)).collect(),
         views: vec![],
+        adopted: vec![],
         parameters: true,
     }
 }

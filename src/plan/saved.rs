@@ -65,6 +65,10 @@ impl Basis {
             .iter()
             .filter(|((kind, name), live)| is_ours(*kind, name, live))
             .map(|((kind, name), live)| (format!("{kind} {name}"), of_object(live)));
+        let buckets = world
+            .buckets
+            .iter()
+            .map(|(name, live)| (format!("bucket {name}"), hash(&format!("{live:?}"))));
         // Only what was asked of rows, because their columns change.
         let values = world.findings.iter().map(|(table, found)| {
             (
@@ -73,7 +77,7 @@ impl Basis {
             )
         });
         Basis {
-            observed: stacks.chain(objects).chain(values).collect(),
+            observed: stacks.chain(objects).chain(values).chain(buckets).collect(),
             definition: files.iter().map(|(path, text)| (path.clone(), hash(text))).collect(),
             runtime: world.runtime_key.clone(),
         }

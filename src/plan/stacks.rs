@@ -2,24 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adopt::{Settled, settle};
 use super::make::{World, step};
 use super::{Action, MISSING, PropertyChange, Step, StepKind};
 use crate::aws::changeset::Differing;
 use crate::aws::diff::{self, WantedStack};
 use crate::aws::observe::LiveStack;
-use crate::aws::replacement::{Does, Effect, Foreseen, from_templates, loss, of_deletion};
+use crate::aws::replacement::{Does, Effect, Foreseen, loss, of_deletion};
 use crate::aws::status::{Next, next};
 use crate::graph::object::Kind;
 use crate::graph::stack::{Parameter, Stack};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, Node, NodeId};
 use crate::model::names::Names;
 use crate::snowflake::ident::Name;
 
-/// The step that brings a stack to what it must be, where it is not.
-pub(super) fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<Step> {
+/// The step that brings a stack to what it must be, where it is not. Buckets were taken over before it.
+pub(super) fn stack_step(id: &NodeId, settled: &Settled, world: &World) -> Option<Step> {
+    let mut step = plain_step(id, settled, world)?;
+    step.changes.extend(settled.changes.iter().cloned());
+    let losses: Vec<String> = step.loss.into_iter().chain(settled.loss.clone()).collect();
+    step.loss = (!losses.is_empty()).then(|| losses.join("; "));
+    step.reversible &= settled.loss.is_none();
+    Some(step)
+}
+
+fn plain_step(id: &NodeId, settled: &Settled, world: &World) -> Option<Step> {
+    let stack = &settled.stack;
     let target = format!("stack {}", stack.name);
     let deploy = vec![Action::DeployStack {
         stack: stack.name.clone(),
+        adopted: settled.adopted.clone(),
         losing: vec![],
     }];
     let create = |reason: &str| Some(step(id, StepKind::Create, target.clone(), reason, deploy.clone()));
@@ -45,7 +57,7 @@ pub(super) fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<St
                 changes: stack_changes(stack, live, world),
                 ..step(id, StepKind::Alter, target, &reason, deploy)
             };
-            Some(losing(step, from_templates(&live.template, &stack.template)))
+            Some(losing(step, settled.effects(live)))
         }
         Next::Update => {
             let changes = stack_changes(stack, live, world);
@@ -55,12 +67,9 @@ pub(super) fn stack_step(id: &NodeId, stack: &Stack, world: &World) -> Option<St
                     format!(
                         "the file changed; what is replaced is said by the documentation, not by CloudFormation: {why}"
                     ),
-                    from_templates(&live.template, &stack.template),
+                    settled.effects(live),
                 ),
-                None => (
-                    "the file changed".to_owned(),
-                    from_templates(&live.template, &stack.template),
-                ),
+                None => ("the file changed".to_owned(), settled.effects(live)),
             };
             let alter = step(id, StepKind::Alter, target, &reason, deploy);
             (!changes.is_empty()).then(|| losing(Step { changes, ..alter }, effects))
@@ -74,8 +83,9 @@ fn losing(step: Step, effects: Vec<Effect>) -> Step {
     let names = effects.iter().filter(|effect| effect.loss().is_some());
     let names: Vec<String> = names.map(|effect| effect.resource.clone()).collect();
     let actions = step.actions.into_iter().map(|action| match action {
-        Action::DeployStack { stack, .. } => Action::DeployStack {
+        Action::DeployStack { stack, adopted, .. } => Action::DeployStack {
             stack,
+            adopted,
             losing: names.clone(),
         },
         other => other,
@@ -92,13 +102,19 @@ fn losing(step: Step, effects: Vec<Effect>) -> Step {
 }
 
 /// The stacks that differ and that CloudFormation can be asked about. A world that was not asked about them is planned by
-/// the documentation.
-pub fn differing<'a>(graph: &'a Graph, world: &'a World, names: &Names) -> Vec<Differing<'a>> {
-    let differs = |(_, stack): (_, &'a Stack)| {
+/// the documentation, and so is a stack into which a bucket has yet to be taken, or out of it.
+pub fn differing<'a>(graph: &Graph, world: &'a World, names: &Names) -> Vec<Differing<'a>> {
+    let differs = |(node, stack): (&Node, &Stack)| {
         let live = world.stacks.get(&stack.name)?;
-        let changes =
-            live.is_of(names) && next(&live.status) == Next::Update && !stack_changes(stack, live, world).is_empty();
-        changes.then_some(Differing { stack, live })
+        let settled = settle(&node.id, stack, &world.stacks, &world.buckets);
+        let changes = live.is_of(names)
+            && next(&live.status) == Next::Update
+            && settled.steps.is_empty()
+            && !stack_changes(&settled.stack, live, world).is_empty();
+        changes.then_some(Differing {
+            stack: settled.stack,
+            live,
+        })
     };
     graph.stacks().filter_map(differs).collect()
 }

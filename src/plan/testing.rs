@@ -54,6 +54,7 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             name: column.name.as_str().to_owned(),
             data_type: column.data_type.clone(),
             not_null: column.not_null,
+            has_default: false,
             comment: column.comment.clone().unwrap_or_default(),
         });
         LiveObject {
@@ -74,6 +75,7 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
             .objects()
             .map(|(_, found)| ((found.kind, found.name.clone()), object(found)))
             .collect(),
+        buckets: Default::default(),
         findings: BTreeMap::new(),
         runtime_key: "KEY".to_owned(),
         foreseen: Default::default(),

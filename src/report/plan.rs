@@ -75,7 +75,7 @@ fn steps(out: &mut String, steps: &[&Step], style: &Style) {
 fn sign(step: &Step, style: &Style) -> String {
     match step.kind {
         _ if step.loss.is_some() => style.error(step.kind.sign()),
-        StepKind::Create => style.good(step.kind.sign()),
+        StepKind::Create | StepKind::Adopt => style.good(step.kind.sign()),
         StepKind::Alter | StepKind::Replace => style.change(step.kind.sign()),
         StepKind::Drop => style.error(step.kind.sign()),
         StepKind::Run => style.dim(step.kind.sign()),
@@ -86,6 +86,7 @@ fn summary(plan: &Plan) -> String {
     let count = |kind: StepKind| plan.steps.iter().filter(|step| step.kind == kind).count();
     let kinds = [
         StepKind::Create,
+        StepKind::Adopt,
         StepKind::Alter,
         StepKind::Replace,
         StepKind::Drop,
@@ -241,6 +242,7 @@ mod tests {
             stacks: Default::default(),
             objects: Default::default(),
             findings: Default::default(),
+            buckets: Default::default(),
             foreseen: Default::default(),
             runtime_key: "KEY".to_owned(),
         }

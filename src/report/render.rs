@@ -24,7 +24,10 @@ pub fn files(graph: &Graph) -> anyhow::Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     for (position, (node, stack)) in graph.stacks().enumerate() {
         let part = part(&node.id);
-        files.insert(format!("cloudformation/{:02}-{part}.yaml", position + 1), stack.yaml()?);
+        files.insert(
+            format!("cloudformation/{:02}-{part}.yaml", position + 1),
+            stack.adopting_all().yaml()?,
+        );
     }
     for (position, (name, kinds)) in GROUPS.iter().enumerate() {
         let objects: Vec<&Object> = graph

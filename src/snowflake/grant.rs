@@ -43,7 +43,10 @@ impl Grant {
     /// The grants that a statement makes; nothing where it is none, or none that this program writes.
     pub fn of_statement(sql: &str) -> Option<Vec<Self>> {
         let (rest, role) = sql.trim().strip_prefix("GRANT ")?.rsplit_once(" TO ROLE ")?;
-        let role = Name::from_text(role.trim_end_matches(" COPY CURRENT GRANTS"))?;
+        let role = Name::from_text(
+            role.trim_end_matches(" COPY CURRENT GRANTS")
+                .trim_end_matches(" WITH GRANT OPTION"),
+        )?;
         let grant = |privilege: &str, on: On| Grant {
             privilege: privilege.trim().to_owned(),
             on,

@@ -1,5 +1,6 @@
 //! The Snowflake side: identifiers, SQL, client, and the verbs observe, diff and apply.
 
+pub mod adopt;
 pub mod cast;
 pub mod check;
 pub mod client;

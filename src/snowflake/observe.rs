@@ -35,6 +35,11 @@ pub struct LiveObject {
 }
 
 impl LiveObject {
+    /// Whether it is `owner`'s, and was somebody else's before.
+    pub fn is_adopted_by(&self, owner: &str) -> bool {
+        mark::is_adopted(&self.comment) && self.mark().is_some_and(|(found, _)| found == owner)
+    }
+
     /// Owner and hash, where the comment has the mark.
     pub fn mark(&self) -> Option<(&str, &str)> {
         mark::read(&self.comment)
@@ -57,6 +62,8 @@ pub struct LiveColumn {
     pub not_null: bool,
     /// Its comment.
     pub comment: String,
+    /// Whether a row without a value for it gets one.
+    pub has_default: bool,
 }
 
 /// The pipeline's objects.
@@ -110,7 +117,7 @@ fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
         shown(
             Kind::Database,
             format!("SHOW DATABASES LIKE {}", literal(target.database.last())),
-            &[("retention_time", "retention_time")],
+            &[("retention_time", "retention_time"), ("owner", "owner")],
         ),
     ]
 }
@@ -128,7 +135,11 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
             kind: Kind::Schema,
             statement: format!("SHOW SCHEMAS IN DATABASE {database}"),
             name: &["database_name", "name"],
-            properties: &[("options", "options"), ("retention_time", "retention_time")],
+            properties: &[
+                ("options", "options"),
+                ("retention_time", "retention_time"),
+                ("owner", "owner"),
+            ],
         },
         shown(
             Kind::FileFormat,
@@ -138,12 +149,20 @@ fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
         shown(
             Kind::Stage,
             "STAGES",
-            &[("url", "url"), ("storage_integration", "storage_integration")],
+            &[
+                ("url", "url"),
+                ("storage_integration", "storage_integration"),
+                ("owner", "owner"),
+            ],
         ),
         shown(
             Kind::Table,
             "TABLES",
-            &[("rows", "rows"), ("retention_time", "retention_time")],
+            &[
+                ("rows", "rows"),
+                ("retention_time", "retention_time"),
+                ("owner", "owner"),
+            ],
         ),
         shown(
             Kind::Pipe,
@@ -442,6 +461,9 @@ fn column(row: &Row) -> LiveColumn {
             .get("null?")
             .is_some_and(|null| matches!(null, "false" | "NOT_NULL")),
         comment: row.get("comment").unwrap_or_default().to_owned(),
+        has_default: ["default", "autoincrement"]
+            .iter()
+            .any(|column| row.get(column).is_some_and(|text| !text.is_empty() && text != "null")),
         data_type,
     }
 }

@@ -38,6 +38,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "rows",
     "reject",
     "merge",
+    "adopt",
 ];
 
 /// Marks text as SQL that this program made.

@@ -42,6 +42,9 @@ pub const TABLE: &str = "E0211";
 /// A value that this environment cannot do without.
 pub const REQUIRED: &str = "E0212";
 
+/// `adopt` where nothing can be adopted, or together with what an adopted thing does not allow.
+pub const ADOPT: &str = "E0213";
+
 /// A secret stands in the file.
 pub const LITERAL_SECRET: &str = "E0301";
 /// A reference to a secret that cannot be followed.

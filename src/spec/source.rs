@@ -84,6 +84,11 @@ pub struct FilesSource {
     #[deserr(default)]
     #[schemars(default)]
     pub bucket: Option<String>,
+    /// Whether `bucket` may exist already: then it is taken over with all that is in it, keeps its own settings, and is
+    /// given back by a destroy. Only files that arrive from then on are read.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub adopt: bool,
     /// Times that a file is tried before its message goes to the dead-letter queue.
     #[deserr(default = 5)]
     #[schemars(default = "five")]

@@ -14,11 +14,18 @@ pub struct Template {
 /// Stands in a template where the pipeline's name belongs.
 const NAME: &str = "{{name}}";
 
-static TEMPLATES: [Template; 1] = [Template {
-    name: "files",
-    about: "JSON files put into a bucket, loaded into typed Snowflake tables",
-    text: include_str!("../../templates/init/files.toml"),
-}];
+static TEMPLATES: [Template; 2] = [
+    Template {
+        name: "files",
+        about: "JSON files put into a bucket, loaded into typed Snowflake tables",
+        text: include_str!("../../templates/init/files.toml"),
+    },
+    Template {
+        name: "mysql",
+        about: "tables of a MySQL database, read by a watermark and kept in typed Snowflake tables",
+        text: include_str!("../../templates/init/mysql.toml"),
+    },
+];
 
 /// The templates, the first being the default.
 #[must_use]
@@ -53,9 +60,9 @@ mod tests {
     }
 
     #[test]
-    fn the_template_names_every_key() {
+    fn the_templates_name_every_key() {
         let schema: serde_json::Value = serde_json::from_str(&crate::spec::schema::json_schema()).unwrap();
-        let text = templates()[0].text;
+        let text: String = templates().iter().map(|template| template.text).collect();
         for (name, definition) in schema["$defs"].as_object().unwrap() {
             for key in definition["properties"]
                 .as_object()

@@ -152,6 +152,15 @@ pub struct Snowflake {
     #[deserr(default)]
     #[schemars(default)]
     pub schema: Option<String>,
+    /// Whether `database` and `schema` may exist already: then they keep their owners and all that is in them, the
+    /// pipeline works in them, and a destroy gives them back.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub adopt: bool,
+    /// The stage that the pipes load from. Without it pipectl makes one.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub stage: Option<Stage>,
     /// Warehouse that already exists and runs the tasks. Without it pipectl makes one, XSMALL, suspended after a minute.
     #[deserr(default)]
     #[schemars(default)]
@@ -160,6 +169,24 @@ pub struct Snowflake {
     #[deserr(default = "1 minute".to_owned())]
     #[schemars(default = "every_minute")]
     pub schedule: String,
+}
+
+/// The stage that the pipes load from.
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Stage {
+    /// Name of the stage.
+    pub name: String,
+    /// Schema of the stage, in the pipeline's database. Without it: that of what arrives.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub schema: Option<String>,
+    /// Whether the stage may exist already: then it keeps its owner, integration and file format, and a destroy gives it
+    /// back. Its URL must be the pipeline's curated folder.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub adopt: bool,
 }
 
 fn every_minute() -> String {
@@ -240,6 +267,11 @@ pub struct Table {
     #[deserr(default)]
     #[schemars(default)]
     pub flatten: Option<String>,
+    /// Whether the table may exist already: then it is taken over with its rows and columns, what it lacks is added,
+    /// and a destroy gives it back.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub adopt: bool,
     /// The columns, in order.
     pub columns: Vec<Column>,
 }

@@ -63,9 +63,18 @@ pub struct Cloud {
 impl Cloud {
     /// Starts an empty one; the folder holds a copy of the example's file that a test may edit.
     pub fn up(iam: Iam) -> Self {
+        Self::up_for(iam, "files")
+    }
+
+    /// One for another example.
+    pub fn up_for(iam: Iam, example: &str) -> Self {
         let place = Place::take();
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(example().join("pipeline.toml"), folder.path().join("pipeline.toml")).unwrap();
+        let file = Path::new(REPOSITORY)
+            .join("examples")
+            .join(example)
+            .join("pipeline.toml");
+        fs::copy(file, folder.path().join("pipeline.toml")).unwrap();
         let stopped_on_panic = Down(folder.path());
         let auth: &[&str] = if iam == Iam::Enforced { &["--auth"] } else { &[] };
         Run::of(command_in(folder.path()).args(["local", "up"]).args(auth)).exits(0);

@@ -4,9 +4,11 @@ mod client;
 mod cloud;
 #[path = "../shared/message.rs"]
 mod message;
+mod policies;
 mod run;
 mod stand_in;
 
+mod adopt;
 mod alerts;
 mod call_count;
 mod columns;
@@ -21,6 +23,8 @@ mod interrupt;
 mod lease;
 mod least_privilege;
 mod main_job;
+mod mysql;
+mod mysql_privilege;
 mod pipes;
 mod render;
 mod running_graph;

@@ -41,9 +41,12 @@ def kind(key: dict, schema: dict) -> str:
         return "table"
     if "const" in key:
         return f"`{key['const']}`"
-    names = {"object": "table", "array": "array of texts" if key.get("items", {}).get("type") == "string" else "array of tables", "integer": "whole number", "boolean": "true or false"}
-    types = key["type"] if isinstance(key["type"], list) else [key["type"]]
-    return " or ".join(names.get(word, word) for word in types)
+    names = {"object": "table", "array": "array of tables", "integer": "whole number", "boolean": "true or false"}
+    if isinstance(key["type"], list):
+        return " or ".join(names.get(one, one) for one in key["type"]).replace("array of tables", "array")
+    if key["type"] == "array" and key.get("items", {}).get("type") == "string":
+        return "array of strings"
+    return names.get(key["type"], key["type"])
 
 
 def default(name: str, key: dict, owner: dict) -> str:

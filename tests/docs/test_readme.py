@@ -75,7 +75,7 @@ def help_of(*command: str) -> str:
 
 def commands_in(text: str) -> list[str]:
     section = re.search(r"^Commands:\n(.*?)(?:\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
-    names = re.findall(r"^  ([a-z]+)", section[1], re.MULTILINE) if section else []
+    names = re.findall(r"^  ([a-z-]+)", section[1], re.MULTILINE) if section else []
     return [name for name in names if name != "help"]
 
 
@@ -173,7 +173,7 @@ class CommandLine(unittest.TestCase):
 
     def command(self, words: list[str]) -> str:
         """The command that the words call: `local up`, `deploy`, or nothing where only options stand."""
-        plain = [word for word in words if re.fullmatch(r"[a-z]+", word)]
+        plain = [word for word in words if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
         for length in (2, 1):
             if " ".join(plain[:length]) in self.surface and plain[:length]:
                 return " ".join(plain[:length])
@@ -181,7 +181,7 @@ class CommandLine(unittest.TestCase):
         return ""
 
     def test_every_command_is_in_the_table(self) -> None:
-        table = re.findall(r"^\| `pipectl ([a-z]+(?: [a-z]+)?)", (ROOT / "README.md").read_text(), re.MULTILINE)
+        table = re.findall(r"^\| `pipectl ([a-z]+(?: [a-z-]+)?)", (ROOT / "README.md").read_text(), re.MULTILINE)
         self.assertEqual(set(table), set(self.surface) - {"", "local"})
 
     def test_every_option_is_told(self) -> None:

@@ -27,7 +27,8 @@ impl Cloud {
     pub async fn start(auth: bool) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let home = tempfile::tempdir().unwrap();
-        let python = std::env::var("PIPECTL_TEST_PYTHON").unwrap_or_else(|_| "/tmp/probe/v/bin/python".into());
+        let python = std::env::var("PIPECTL_TEST_PYTHON")
+            .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python").into());
         let log = std::fs::File::create(home.path().join("log")).unwrap();
         let process = Command::new(python)
             .args(["-m", "ministack"])
@@ -43,7 +44,9 @@ impl Cloud {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .expect("PIPECTL_TEST_PYTHON must be a Python with ministack");
+            .expect(
+                "scripts/setup.sh makes .venv with ministack; PIPECTL_TEST_PYTHON names another Python that has it",
+            );
         let endpoint = format!("http://127.0.0.1:{port}");
         let s3 = Client::new(&config(&endpoint).await);
         let s3 = Client::from_conf(s3.config().to_builder().force_path_style(true).build());

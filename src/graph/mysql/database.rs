@@ -12,7 +12,7 @@ pub const PART: &str = "source";
 /// Times that the disk may grow by itself.
 const GROWTH: i64 = 10;
 /// Services that the function calls: <https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html>.
-const SERVICES: [&str; 3] = ["kinesis-streams", "ssm", "secretsmanager"];
+const SERVICES: [&str; 4] = ["kinesis-streams", "s3", "ssm", "secretsmanager"];
 
 /// Whether there is anything to make.
 pub fn is_needed(source: &MysqlSource) -> bool {
@@ -56,6 +56,9 @@ fn network(model: &Model, network: &Network, source: &MysqlSource) -> Value {
             json!({
                 "logical_id": format!("{}Endpoint", words.collect::<String>()),
                 "service": format!("com.amazonaws.{}.{service}", model.names.region),
+                // S3 has gateway endpoints too, and without this its names lead to one:
+                // https://docs.aws.amazon.com/AmazonS3/latest/userguide/privatelink-interface-endpoints.html#private-dns-s3
+                "everywhere": *service == "s3",
             })
         })
         .collect();

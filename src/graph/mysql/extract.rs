@@ -129,8 +129,7 @@ fn variables(model: &Model, source: &MysqlSource) -> Value {
         "PIPECTL_DATABASE_HOST": host,
         "PIPECTL_DATABASE_PORT": port,
         "PIPECTL_DATABASE_SECRET": secret,
-        // The local cloud's database listens on 127.0.0.1 only, where the runtime takes a connection without TLS.
-        "PIPECTL_DATABASE_TLS": if model.is_local() { "off" } else { "verify" },
+        "PIPECTL_DATABASE_TLS": "verify",
         "PIPECTL_STREAM": model.names.arn("kinesis", &format!("stream/{}", source.stream)),
         "PIPECTL_WATERMARKS": model.names.watermark_parameters(),
         "PIPECTL_CURATED_BUCKET": model.landing.bucket,

@@ -2,9 +2,9 @@
 
 use minijinja::Value;
 
-use super::objects::{Blueprint, values};
+use super::objects::{Blueprint, grants_on, values};
 use super::{Context, HandshakeRoles};
-use crate::graph::object::{Actor, Kind};
+use crate::graph::object::{Actor, Adoption, Kind, Object};
 use crate::graph::{Body, Graph, NodeId};
 use crate::snowflake::ident::Name;
 use crate::snowflake::sql::raw;
@@ -28,7 +28,7 @@ pub fn add(context: &Context, blueprint: Blueprint, needs: &[NodeId], graph: &mu
 }
 
 /// Adds an object to the graph under its kind and name.
-pub fn insert(object: crate::graph::object::Object, needs: &[NodeId], graph: &mut Graph) -> NodeId {
+pub fn insert(object: Object, needs: &[NodeId], graph: &mut Graph) -> NodeId {
     let id = NodeId::of_object(object.kind, &object.name);
     graph.add(id.0, needs.to_vec(), Body::Object(object))
 }
@@ -151,8 +151,21 @@ fn database(context: &Context, roles: &[NodeId], graph: &mut Graph) -> anyhow::R
         about: context.model.description.clone(),
         values: values! { "owner": raw(&context.roles.owner) },
     };
+    let mut database = blueprint.build(context.templates, &context.model.names)?;
+    adoptable(context, &mut database, context.target.adopt)?;
     // A role that was dropped is made before it gets its grants on the database again.
-    add(context, blueprint, roles, graph)
+    Ok(insert(database, roles, graph))
+}
+
+/// Says how an object that exists is taken over, where the file says to.
+pub(super) fn adoptable(context: &Context, object: &mut Object, adopt: bool) -> anyhow::Result<()> {
+    object.can_be_adopted = true;
+    if adopt {
+        object.adoption = Some(Adoption {
+            grants: grants_on(context, object.kind, &object.name)?,
+        });
+    }
+    Ok(())
 }
 
 /// A grant on a schema or on what will be in it.
@@ -225,5 +238,10 @@ fn schema_with(
             "creators": creators,
         },
     };
-    add(context, blueprint, needs, graph)
+    let mut schema = blueprint.build(context.templates, &context.model.names)?;
+    // What arrives is the pipeline's own matter, whose database ever it is in.
+    if *name == context.target.schema {
+        adoptable(context, &mut schema, context.target.adopt)?;
+    }
+    Ok(insert(schema, needs, graph))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use minijinja::Value;
 
 use super::Context;
-use super::access::{Access, add, insert};
-use super::objects::{Blueprint, values};
+use super::access::{Access, add, adoptable, insert};
+use super::objects::{Blueprint, grants_on, values};
 use super::rows;
 use super::tasks::{Load, tasks};
 use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
@@ -34,8 +34,8 @@ pub(super) fn contribute(
     let schema = &context.target.raw_schema;
     let format = schema.child("JSON_LINES");
     let format_node = file_format(context, &format, &access.raw_schema, graph)?;
-    let stage = schema.child("CURATED");
-    let mut stage_needs = vec![format_node, access.raw_schema.clone()];
+    let stage = context.target.stage.clone();
+    let mut stage_needs = vec![format_node, access.raw_schema.clone(), access.schema.clone()];
     stage_needs.extend(access.integrations.iter().cloned());
     let stage_node = stage_object(context, &stage, &format, &stage_needs, graph)?;
 
@@ -88,16 +88,19 @@ fn stage_object(
 ) -> anyhow::Result<NodeId> {
     let landing = &context.model.landing;
     let url = format!("s3://{}/{}", landing.bucket, landing.prefix);
+    // Elsewhere the pipeline's roles have no privileges of their own.
+    let is_elsewhere = name.parent().as_ref() != Some(&context.target.raw_schema);
     let blueprint = Blueprint {
         kind: Kind::Stage,
         template: "stage",
         name: name.clone(),
-        actor: Actor::Owner,
+        actor: if is_elsewhere { Actor::Deployer } else { Actor::Owner },
         about: "Curated files".to_owned(),
         values: values! {
             "url": url.clone(),
             "integration": raw(&context.storage_integration),
             "format": format.to_string(),
+            "grants": grants(context, Kind::Stage, name, is_elsewhere)?,
         },
     };
     let mut stage = blueprint.build(context.templates, &context.model.names)?;
@@ -109,7 +112,18 @@ fn stage_object(
     // Changing either in place leaves its pipes pointing at the old one:
     // https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition
     stage.fixed = &["url", "storage_integration"];
+    adoptable(context, &mut stage, context.target.adopt_stage)?;
     Ok(insert(stage, needs, graph))
+}
+
+/// The grants on an object, where it needs some of its own.
+fn grants(context: &Context, kind: Kind, name: &Name, needed: bool) -> anyhow::Result<Vec<Value>> {
+    let all = if needed {
+        grants_on(context, kind, name)?
+    } else {
+        Vec::new()
+    };
+    Ok(all.iter().map(raw).collect())
 }
 
 /// A table with these columns. `key` names the columns of the primary key.
@@ -140,13 +154,19 @@ pub(super) fn table(
         })
         .collect();
     let listed: Vec<String> = key.iter().map(ToString::to_string).collect();
+    // A schema that is somebody's has no future grants of the pipeline, nor does its OWNER make tables there.
+    let is_elsewhere = context.target.adopt && name.parent().as_ref() == Some(&context.target.schema);
     let blueprint = Blueprint {
         kind: Kind::Table,
         template: "table",
         name: name.clone(),
-        actor: Actor::Owner,
+        actor: if is_elsewhere { Actor::Deployer } else { Actor::Owner },
         about: about.to_owned(),
-        values: values! { "columns": shown, "key": raw(listed.join(", ")) },
+        values: values! {
+            "columns": shown,
+            "key": raw(listed.join(", ")),
+            "grants": grants(context, Kind::Table, name, is_elsewhere)?,
+        },
     };
     let mut object = blueprint.build(context.templates, &context.model.names)?;
     object.columns = columns;
@@ -199,18 +219,26 @@ fn typed_table(
             comment: column.description.clone(),
         })
         .collect();
+    let key = rows::key(spec);
+    // Snowflake makes the columns of a primary key NOT NULL:
+    // https://docs.snowflake.com/en/sql-reference/constraints-overview
     columns.extend(
         rows::technical(spec)
             .into_iter()
-            .map(|(name, data_type, comment)| column(name.as_str(), data_type, false, comment)),
+            .map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment)),
     );
-    let key = rows::key(spec);
     let key: Vec<&Ident> = key.iter().collect();
     let about = spec.description.clone().unwrap_or_default();
     let mut typed = table(context, &target, &about, columns, &key)?;
     let kept = rows::rows(spec, &source.table, context.templates)?;
     typed.statements.backfill = vec![rows::merge(spec, &kept, &target, context.templates)?];
-    let typed = insert(typed, &[access.schema.clone(), source.node.clone()], graph);
+    adoptable(context, &mut typed, spec.adopt)?;
+    let mut needs = vec![access.schema.clone(), source.node.clone()];
+    if typed.adoption.is_some() {
+        // Taking it over adds columns, which are filled.
+        needs.extend(access.warehouse.clone());
+    }
+    let typed = insert(typed, &needs, graph);
     let rejected_node = insert(
         rejected_table(context, spec, &rejected)?,
         std::slice::from_ref(&access.raw_schema),

@@ -11,6 +11,14 @@ use crate::snowflake::ident::{Name, literal};
 use crate::snowflake::mark;
 use crate::snowflake::sql::{Templates, raw};
 
+use super::Context;
+
+/// Shorthand for the values of a template.
+macro_rules! values {
+    ($($key:literal: $value:expr),* $(,)?) => {
+        std::collections::BTreeMap::from([$(($key, minijinja::Value::from($value))),*])
+    };
+}
 /// What an object is made of.
 pub struct Blueprint<'a> {
     /// What it is.
@@ -86,6 +94,8 @@ impl Blueprint<'_> {
             properties: constants(self.kind),
             fixed: &[],
             statements,
+            can_be_adopted: false,
+            adoption: None,
             columns: Vec::new(),
             key: Vec::new(),
             grants: BTreeSet::new(),
@@ -94,6 +104,18 @@ impl Blueprint<'_> {
     }
 }
 
+/// What the pipeline's roles need on an object that they do not own.
+pub fn grants_on(context: &Context, kind: Kind, name: &Name) -> anyhow::Result<Vec<String>> {
+    let values = values! {
+        "name": raw(name),
+        "parent": raw(name.parent().map(|parent| parent.to_string()).unwrap_or_default()),
+        "owner": raw(&context.roles.owner),
+        "loader": raw(&context.roles.loader),
+        "reader": raw(&context.roles.reader),
+    };
+    let mut sections = context.templates.sections("adopt", values)?;
+    Ok(sections.remove(kind.label()).unwrap_or_default())
+}
 /// Days that rows can be had back, as the templates set them: what every edition of Snowflake has.
 /// <https://docs.snowflake.com/en/user-guide/data-time-travel#data-retention-period>
 const RETENTION: &str = "1";
@@ -132,10 +154,4 @@ pub fn hash(text: &str) -> String {
         .collect()
 }
 
-/// Shorthand for the values of a template.
-macro_rules! values {
-    ($($key:literal: $value:expr),* $(,)?) => {
-        std::collections::BTreeMap::from([$(($key, minijinja::Value::from($value))),*])
-    };
-}
 pub(super) use values;

@@ -60,6 +60,8 @@ pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) 
         sequenced => matches!(table.origin, Origin::Mysql(_)),
         carried => carried.iter().map(|carried| raw(carried.name)).collect::<Vec<_>>(),
         match => raw(matched.join(" AND ")),
+        // Rows that an adopted table had before came from no file and no reading, so any is newer.
+        adopted => table.adopt,
         updated => updated,
         inserted => names(&mut table.columns.iter(), "", ", "),
         values => names(&mut table.columns.iter(), "s.", ", "),
@@ -152,7 +154,7 @@ fn of_record(table: &Table) -> Vec<Carried> {
     }
 }
 
-/// The columns that the typed table has besides its own: name, type, meaning.
+/// The columns that the typed table has besides its own: name, type, meaning. Those of [`key`] are never NULL.
 pub fn technical(table: &Table) -> Vec<(Ident, &'static str, &'static str)> {
     let carried = of_record(table).into_iter();
     let carried = carried.map(|carried| (Ident::new(carried.name), "VARCHAR(16777216)", carried.about));

@@ -447,7 +447,10 @@ mod tests {
             prop_assert_eq!(std::str::from_utf8(&out).unwrap().parse::<f32>().unwrap(), single);
             out.clear();
             float(&mut out, true, double);
-            prop_assert_eq!(serde_json::from_slice::<f64>(&out).unwrap(), double);
+            // Rust's own parser rounds correctly; serde_json's is an ulp off now and then, and only judges the form here:
+            // https://docs.rs/crate/serde_json/latest/features (`float_roundtrip`)
+            prop_assert!(serde_json::from_slice::<f64>(&out).is_ok());
+            prop_assert_eq!(std::str::from_utf8(&out).unwrap().parse::<f64>().unwrap(), double);
         }
     }
 

@@ -220,18 +220,8 @@ impl<'a> Work<'a> {
         let name = &column.name;
         let Some(found) = place.found else {
             self.added = true;
-            let not_null = if column.not_null { " NOT NULL" } else { "" };
-            self.change(
-                format!("column {name}"),
-                None,
-                Some(&format!("{}{not_null}", column.data_type)),
-            );
-            let comment = column
-                .comment
-                .as_deref()
-                .map(|text| format!(" COMMENT {}", literal(text)));
-            let comment = comment.unwrap_or_default();
-            self.statement(format!("ADD COLUMN IF NOT EXISTS {name} {}{comment}", column.data_type));
+            self.change(format!("column {name}"), None, Some(&described(column)));
+            self.out.statements.push(addition(&self.wanted.name, column));
             if column.not_null {
                 self.not_null(column);
             }
@@ -448,6 +438,23 @@ impl<'a> Work<'a> {
         self.out.statements.append(&mut self.after);
         self.out
     }
+}
+
+/// A column in words.
+pub fn described(column: &ColumnDefinition) -> String {
+    format!("{}{}", column.data_type, if column.not_null { " NOT NULL" } else { "" })
+}
+
+/// The statement that adds a column. It takes NULL until it is filled.
+pub fn addition(table: &Name, column: &ColumnDefinition) -> String {
+    let comment = column.comment.as_deref();
+    let comment = comment
+        .map(|text| format!(" COMMENT {}", literal(text)))
+        .unwrap_or_default();
+    format!(
+        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {} {}{comment}",
+        column.name, column.data_type
+    )
 }
 
 /// The conversion of a column that was renamed to its name of the file.

@@ -12,19 +12,24 @@ pub fn grants(wanted: &Object, live: &LiveObject) -> (Vec<PropertyChange>, Vec<S
         return Default::default();
     };
     let (mut changes, mut statements) = (Vec::new(), Vec::new());
-    let shown = || Some("granted".to_owned());
     for missing in wanted.grants.difference(granted) {
-        changes.push(PropertyChange::new(property(missing), None, shown()));
+        changes.push(shown(missing, true));
         statements.push(missing.give());
     }
     // What a role has on the account or on objects of others was given by somebody who may know why.
     if wanted.kind != Kind::Role {
         for added in granted.difference(&wanted.grants) {
-            changes.push(PropertyChange::new(property(added), shown(), None));
+            changes.push(shown(added, false));
             statements.push(added.take());
         }
     }
     (changes, statements)
+}
+
+/// A grant that is given or taken back, as a change.
+pub fn shown(grant: &Grant, given: bool) -> PropertyChange {
+    let granted = |is_there: bool| is_there.then(|| "granted".to_owned());
+    PropertyChange::new(property(grant), granted(!given), granted(given))
 }
 
 /// Whether a change is one of grants.

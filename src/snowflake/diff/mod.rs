@@ -3,14 +3,17 @@
 mod columns;
 mod grants;
 
+use super::adopt;
 use super::check::Findings;
 use super::ident::Name;
 use super::mark::{self, Handover};
 use super::observe::LiveObject;
-use crate::graph::object::{Kind, Object};
+use crate::graph::object::{Actor, Kind, Object};
 use crate::plan::{MISSING, PropertyChange, StepKind};
 
 pub use columns::check;
+pub(super) use columns::{addition, described};
+pub(super) use grants::shown as shown_grant;
 
 /// What must be done to one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,8 @@ pub struct Difference {
     pub loss: Option<String>,
     /// Whether the former definition can be brought back, whatever rows came meanwhile.
     pub reversible: bool,
+    /// Who runs the statements.
+    pub actor: Actor,
     /// The statements, in order.
     pub statements: Vec<String>,
     /// Statements about grants, for who may grant on it; they come after the others.
@@ -40,7 +45,7 @@ pub struct Difference {
 pub enum Obstacle {
     /// It belongs to somebody else.
     #[error(
-        "{kind} {name} exists and is not this pipeline's (its comment is {comment:?})\n  hint: choose another name in pipeline.toml, or rename the existing {kind}"
+        "{kind} {name} exists and is not this pipeline's (its comment is {comment:?})\n  hint: choose another name in pipeline.toml, or rename the existing {kind}{way}"
     )]
     Foreign {
         /// What it is.
@@ -49,6 +54,20 @@ pub enum Obstacle {
         name: Name,
         /// Its comment.
         comment: String,
+        /// How it could be taken over instead.
+        way: &'static str,
+    },
+    /// It cannot be taken over, or was and the file does not say so any more.
+    #[error("{kind} {name} {why}\n  hint: {hint}")]
+    Adoption {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+        /// What is against it.
+        why: String,
+        /// The way out.
+        hint: String,
     },
     /// No value of a column's type is one of the type that it must have.
     #[error(
@@ -114,11 +133,15 @@ pub fn object(
     let Some(live) = live else {
         return Ok(Some(creation(wanted)));
     };
+    if let Some(adoption) = adopt::applies(wanted, live, owner)? {
+        return adopt::object(wanted, adoption, live, owner);
+    }
     let Some((_, hash)) = live.mark().filter(|(found, _)| *found == owner) else {
         return Err(Obstacle::Foreign {
             kind: wanted.kind,
             name: wanted.name.clone(),
             comment: live.comment.clone(),
+            way: adopt::way(wanted),
         });
     };
     let drift = hash == wanted.hash;
@@ -203,6 +226,7 @@ pub fn object(
         changes,
         reversible: reversible && loss.is_none(),
         loss,
+        actor: wanted.actor,
         statements,
         grants,
         is_made: handover.is_some(),
@@ -223,13 +247,18 @@ fn creation(wanted: &Object) -> Difference {
         .chain(&wanted.statements.grants)
         .cloned()
         .collect();
+    let nothing = wanted
+        .adoption
+        .as_ref()
+        .map_or("", |_| ", so there is nothing to adopt");
     Difference {
         kind: StepKind::Create,
-        reason: MISSING.to_owned(),
+        reason: format!("{MISSING}{nothing}"),
         drift: false,
         changes: vec![],
         loss: None,
         reversible: true,
+        actor: wanted.actor,
         statements,
         grants: vec![],
         is_made: false,
@@ -252,6 +281,7 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
         changes,
         reversible: loss.is_none(),
         loss,
+        actor: wanted.actor,
         statements,
         grants: vec![],
         is_made: false,

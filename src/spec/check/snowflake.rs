@@ -28,6 +28,18 @@ pub(super) fn check(snowflake: &Cursor<'_>, faults: &mut Vec<Fault>) {
     for key in ["role", "database", "schema", "warehouse"] {
         name::identifier(&snowflake.key(key), key, faults);
     }
+    let adopt = snowflake.key("adopt");
+    if adopt.boolean() == Some(true) && !snowflake.key("database").is_present() {
+        let message = "there is no database to adopt: without `database` the name is one that pipectl makes";
+        faults.push(
+            adopt
+                .fault(code::ADOPT, message)
+                .hint("add `database = \"…\"` with the name of the database that exists, or remove `adopt`"),
+        );
+    }
+    let stage = snowflake.key("stage");
+    name::identifier(&stage.key("name"), "stage", faults);
+    name::identifier(&stage.key("schema"), "schema", faults);
     let schedule = snowflake.key("schedule");
     if let Some(Err(error)) = schedule.text().map(str::parse::<Schedule>) {
         faults.push(schedule.fault(code::SCHEDULE, error.message).hint(error.hint));

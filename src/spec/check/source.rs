@@ -29,6 +29,15 @@ fn files(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
         );
     }
     let bucket = source.key("bucket");
+    let adopt = source.key("adopt");
+    if adopt.boolean() == Some(true) && !bucket.is_present() {
+        let message = "there is no bucket to adopt: without `bucket` the name is one that pipectl makes";
+        faults.push(
+            adopt
+                .fault(code::ADOPT, message)
+                .hint("add `bucket = \"…\"` with the name of the bucket that exists, or remove `adopt`"),
+        );
+    }
     if let Some(reason) = bucket.text().and_then(name::bucket_fault) {
         faults.push(
             bucket

@@ -30,6 +30,7 @@ pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let of_database = source.text() == Some("mysql");
     for table in &tables {
         name::identifier(&table.key("name"), "table", faults);
+        adopt(table, faults);
         if of_database {
             mysql::table(table, faults);
             columns(table, true, false, faults);
@@ -88,6 +89,21 @@ fn columns(table: &Cursor<'_>, has_items: bool, needs_key: bool, faults: &mut Ve
     former_names(&columns, has_items, faults);
     for column in &columns {
         self::column(column, has_items, faults);
+    }
+}
+
+/// The columns of an adopted table are somebody's, and keep their names.
+fn adopt(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    if table.key("adopt").boolean() != Some(true) {
+        return;
+    }
+    for column in table.key("columns").items().unwrap_or_default() {
+        let was = column.key("was");
+        if was.is_present() {
+            let message = "a column of an adopted table keeps its name";
+            let hint = "remove `was`, and give the column the name that it has in the table";
+            faults.push(was.fault(code::ADOPT, message).hint(hint));
+        }
     }
 }
 

@@ -107,6 +107,9 @@ fn an_environment_of_a_wrong_kind_is_reported_where_it_stands() {
 
 #[test]
 fn a_source_of_another_kind_replaces_the_one_below() {
-    let text = format!("{SOUND}[env.dev.source]\ntype = \"mysql\"\n");
+    let text = format!("{SOUND}[env.dev.source]\ntype = \"pigeons\"\n");
     assert_eq!(places(&report(&text)), ["25:8 E0106"]);
+    // The table still says what only one of files may; nothing is left of the source itself.
+    let text = format!("{SOUND}[env.dev.source]\ntype = \"mysql\"\n");
+    assert_eq!(places(&report(&text)), ["16:1 E0212", "18:1 E0211", "19:1 E0211"]);
 }

@@ -480,3 +480,21 @@ fn a_column_that_was_another_one() {
     let no_path = was("", "amount");
     assert!(no_path.contains("add `path = \"@.amount\"`"), "{no_path}");
 }
+
+#[test]
+fn nothing_to_adopt() {
+    let text = changed(&[
+        ("type = \"files\"\n", "type = \"files\"\nadopt = true\n"),
+        ("[snowflake]\n", "[snowflake]\nadopt = true\n"),
+        ("name = \"INVOICE\"\n", "name = \"INVOICE\"\nadopt = true\n"),
+        ("path = \"@.price\"", "path = \"@.price\", was = \"COST\""),
+    ]);
+    let said = said(&text);
+    for message in [
+        "error[E0213]: there is no bucket to adopt",
+        "error[E0213]: there is no database to adopt",
+        "error[E0213]: a column of an adopted table keeps its name",
+    ] {
+        assert!(said.contains(message), "{said}");
+    }
+}

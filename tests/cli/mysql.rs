@@ -1,0 +1,337 @@
+//! The MySQL source end to end: rows of a real server of this machine arrive, and what arrived is what the source says.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cloud::{Cloud, Iam, wait};
+use crate::with_iam_off_and_enforced;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const EVENTS: &str = "VIDEO_EVENTS_LOCAL.VIDEO.VIDEO_EVENT";
+const RAW_EVENTS: &str = "VIDEO_EVENTS_LOCAL.VIDEO_RAW.RAW_VIDEO_VIDEO_INIT";
+/// The source's own words for what the typed table must hold.
+const EXPECTED_EVENTS: &str =
+    "SELECT `DATETIME`, VIDEOTITLE, EVENTS, DATE_FORMAT(CREATE_TIME, '%Y-%m-%d %H:%i:%s') FROM video.video_init";
+const FOUND_EVENTS: &str = "select HAPPENED_AT, TITLE, EVENTS, to_varchar(CREATED_AT, 'YYYY-MM-DD HH24:MI:SS') from VIDEO_EVENTS_LOCAL.VIDEO.VIDEO_EVENT";
+
+with_iam_off_and_enforced!(what_is_in_the_database_arrives_once);
+
+fn what_is_in_the_database_arrives_once(iam: Iam) {
+    let cloud = Cloud::up_for(iam, "mysql-star");
+    cloud.run("deploy --yes").exits(0);
+    cloud.run("diff").exits(0).prints("no change");
+    let database = Database::of(&cloud);
+    // Names and types of the original system; nothing is its key.
+    database.run(
+        "CREATE TABLE video.video_init (`DATETIME` VARCHAR(30) NOT NULL, VIDEOTITLE VARCHAR(200), EVENTS VARCHAR(150),
+         CREATE_TIME TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, KEY (CREATE_TIME))",
+    );
+    equal_rows_stay_as_many_as_they_are(&cloud, &database);
+    rows_of_the_same_second_arrive(&cloud, &database);
+    a_late_commit_arrives(&cloud, &database);
+    a_later_reading_repeats_and_changes_nothing(&cloud, &database);
+    cloud.run("deploy --yes").exits(0).prints("no change");
+    another_overlap_and_another_table_converge(&cloud, &database);
+    status_shows_the_path(&cloud);
+    destroy_keeps_the_database_until_told(&cloud, &database);
+}
+
+fn equal_rows_stay_as_many_as_they_are(cloud: &Cloud, database: &Database) {
+    database.run(
+        "INSERT INTO video.video_init (`DATETIME`, VIDEOTITLE, EVENTS) VALUES
+         ('1/1/2026 0:01', 'iPhone|site|one', '206,127'), ('1/1/2026 0:01', 'iPhone|site|one', '206,127'),
+         ('1/1/2026 0:02', 'Zürich 🎬 \"quoted\" | ''two''', '1206'), ('1/1/2026 0:03', NULL, NULL), ('1/1/2026 0:04', '', '{\"a\": [1]}')",
+    );
+    arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
+    assert_eq!(cloud.value(&format!("select count(*) from {EVENTS}")), "5");
+}
+
+/// Rows that come after a reading, with the very second that the reading ended at.
+fn rows_of_the_same_second_arrive(cloud: &Cloud, database: &Database) {
+    let watermark = watermark(cloud, "video.video_init");
+    let [second] = watermark.as_slice() else {
+        panic!("not one column: {watermark:?}")
+    };
+    assert_eq!(
+        database.run("SELECT MAX(CREATE_TIME) FROM video.video_init"),
+        format!("{second}\n")
+    );
+    database.run(&format!(
+        "INSERT INTO video.video_init VALUES ('1/1/2026 0:05', 'same second', '206', '{second}'),
+         ('1/1/2026 0:05', 'same second', '206', '{second}'), ('1/1/2026 0:01', 'iPhone|site|one', '206,127', '{second}')",
+    ));
+    arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
+}
+
+/// A transaction that began before the watermark went past its rows, and committed after.
+fn a_late_commit_arrives(cloud: &Cloud, database: &Database) {
+    let mut late = database.session();
+    late.run("START TRANSACTION");
+    late.run("INSERT INTO video.video_init (`DATETIME`, VIDEOTITLE, EVENTS) VALUES ('1/1/2026 0:06', 'late', '206')");
+    database.run(
+        "INSERT INTO video.video_init VALUES ('1/1/2026 0:07', 'early', '206', CURRENT_TIMESTAMP + INTERVAL 20 SECOND)",
+    );
+    let before = database.run("SELECT MAX(CREATE_TIME) FROM video.video_init");
+    arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
+    wait("the watermark to pass the open transaction", PATIENCE, || {
+        let now = watermark(cloud, "video.video_init");
+        if now == [before.trim_end()] {
+            Ok(())
+        } else {
+            Err(format!("{now:?}"))
+        }
+    });
+    late.run("COMMIT");
+    arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
+}
+
+/// Each reading sends what the overlap covers again; the typed table stays as it is.
+fn a_later_reading_repeats_and_changes_nothing(cloud: &Cloud, database: &Database) {
+    let raw = || {
+        cloud
+            .value(&format!("select count(*) from {RAW_EVENTS}"))
+            .parse::<u32>()
+            .unwrap()
+    };
+    let before = raw();
+    wait("another reading to arrive", PATIENCE, || {
+        let now = raw();
+        if now > before { Ok(()) } else { Err(now.to_string()) }
+    });
+    cloud.run("local run-tasks").exits(0);
+    arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
+    let twice = cloud.sql(&format!("select _ROW from {EVENTS} group by 1 having count(*) > 1"));
+    assert_eq!(twice, Vec::<Vec<String>>::new());
+}
+
+fn another_overlap_and_another_table_converge(cloud: &Cloud, database: &Database) {
+    database.run(
+        "CREATE TABLE video.site (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(40), price DECIMAL(10,2),
+         updated_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6), KEY (updated_at, id));
+         INSERT INTO video.site (name, price) VALUES ('a', 1.10), ('b', 0.00), ('c', NULL)",
+    );
+    cloud.edit("overlap = \"2 minutes\"", "overlap = \"5 minutes\"");
+    cloud.edit(
+        "[env.dev]",
+        r#"[[table]]
+name = "site"
+from = "video.site"
+watermark = ["updated_at", "id"]
+overlap = "1 minute"
+columns = [
+    { name = "id", type = "NUMBER(20,0)", key = true },
+    { name = "name", type = "VARCHAR(40)" },
+    { name = "price", type = "NUMBER(10,2)" },
+]
+
+[env.dev]"#,
+    );
+    cloud.run("diff").exits(2).prints("stack video-events-local-schedule");
+    cloud.run("deploy --yes").exits(0);
+    cloud.run("diff").exits(0).prints("no change");
+    let overlap = |table: &str| {
+        let asked = json!({ "GroupName": "video-events-local-extract", "Name": table });
+        let input = cloud.aws("scheduler", "get_schedule", asked)["Target"]["Input"].clone();
+        serde_json::from_str::<Value>(input.as_str().unwrap()).unwrap()["overlap"].clone()
+    };
+    assert_eq!(overlap("video.video_init"), json!({ "seconds": 300 }));
+    assert_eq!(overlap("video.site"), json!({ "seconds": 60 }));
+    let expected = "SELECT id, name, price FROM video.site";
+    let found = "select ID, NAME, PRICE from VIDEO_EVENTS_LOCAL.VIDEO.SITE";
+    arrives(cloud, database, expected, found);
+    database.run("UPDATE video.site SET price = 2.50 WHERE name = 'a'; INSERT INTO video.site (name) VALUES ('d')");
+    database.run("UPDATE video.site SET price = 3.75, name = 'A' WHERE id = 1");
+    arrives(cloud, database, expected, found);
+    arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
+}
+
+fn status_shows_the_path(cloud: &Cloud) {
+    let rows = cloud.value(&format!("select count(*) from {EVENTS}"));
+    let shown = cloud.run("status").exits(0);
+    for stack in ["source", "stream", "extract", "schedule"] {
+        assert!(
+            shown.stdout.contains(&format!("video-events-local-{stack}")),
+            "{}",
+            shown.stdout
+        );
+    }
+    let table = shown.stdout.lines().find(|line| line.contains(EVENTS)).unwrap();
+    assert!(table.contains(&format!("{rows} rows")), "{table}");
+}
+
+fn destroy_keeps_the_database_until_told(cloud: &Cloud, database: &Database) {
+    let kept = database.run(EXPECTED_EVENTS);
+    cloud
+        .run("destroy --yes")
+        .exits(0)
+        .prints("stack video-events-local-source")
+        .prints("it holds the database video-events-local-mysql");
+    assert_eq!(database.run(EXPECTED_EVENTS), kept);
+    assert_eq!(
+        stacks(cloud),
+        ["video-events-local-source", "video-events-local-storage"]
+    );
+    // A new deploy starts to read from the beginning, and what is there already stays as it is.
+    cloud.run("deploy --yes").exits(0);
+    cloud.run("diff").exits(0);
+    database.run("INSERT INTO video.video_init (`DATETIME`, VIDEOTITLE) VALUES ('1/1/2026 0:09', 'after the return')");
+    arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
+
+    cloud.run("destroy --yes --delete-data").exits(0);
+    assert_eq!(stacks(cloud), Vec::<String>::new());
+    let instances = cloud.aws("rds", "describe_db_instances", json!({}));
+    assert_eq!(instances["DBInstances"], json!([]));
+    let output = database.client().arg("-eSELECT 1").output().unwrap();
+    assert!(!output.status.success(), "the server still answers");
+}
+
+/// Waits until the rows of a query in the warehouse are those of a query in the source, each as often.
+fn arrives(cloud: &Cloud, database: &Database, expected: &str, found: &str) {
+    let mut expected: Vec<Vec<String>> = database.run(expected).lines().map(fields).collect();
+    expected.sort();
+    wait(&format!("{found} to give {expected:?}"), PATIENCE, || {
+        let mut rows = cloud.sql(found);
+        rows.sort();
+        if rows == expected {
+            Ok(())
+        } else {
+            Err(format!("{rows:?}"))
+        }
+    });
+}
+
+fn fields(line: &str) -> Vec<String> {
+    line.split('\t').map(str::to_owned).collect()
+}
+
+/// The value up to which a table was read.
+fn watermark(cloud: &Cloud, table: &str) -> Vec<String> {
+    let name = format!("/pipectl/video-events/local/watermark/{table}");
+    let answer = cloud.aws("ssm", "get_parameter", json!({ "Name": name }));
+    let state: Value = serde_json::from_str(answer["Parameter"]["Value"].as_str().unwrap()).unwrap();
+    let values = match &state["value"] {
+        Value::Array(values) => values.clone(),
+        value => vec![value.clone()],
+    };
+    values.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
+}
+
+fn stacks(cloud: &Cloud) -> Vec<String> {
+    let answer = cloud.aws("cloudformation", "describe_stacks", json!({}));
+    let list = answer["Stacks"].as_array().unwrap();
+    let mut names: Vec<String> = list
+        .iter()
+        .map(|stack| stack["StackName"].as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The pipeline's database, as any client reaches it: by `pipectl local env` and its secret.
+pub struct Database {
+    variables: Value,
+    /// ARN of the secret with its password.
+    pub secret: String,
+    password: String,
+}
+
+impl Database {
+    pub fn of(cloud: &Cloud) -> Self {
+        let stack = json!({ "StackName": "video-events-local-source" });
+        let outputs = cloud.aws("cloudformation", "describe_stacks", stack)["Stacks"][0]["Outputs"].clone();
+        let secret = outputs
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|output| output["OutputKey"] == "DatabaseSecret")
+            .unwrap()["OutputValue"]
+            .clone();
+        let value = cloud.aws("secretsmanager", "get_secret_value", json!({ "SecretId": secret }));
+        let login: Value = serde_json::from_str(value["SecretString"].as_str().unwrap()).unwrap();
+        let told = crate::run::Run::of(
+            crate::cloud::command_in(cloud.file().parent().unwrap()).args(["local", "env", "--format", "json"]),
+        );
+        Self {
+            variables: told.exits(0).json(),
+            secret: secret.as_str().unwrap().to_owned(),
+            password: login["password"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// MariaDB's command-line client over verified TLS, printing rows without names and in UTC.
+    fn client(&self) -> Command {
+        let told = |name: &str| {
+            self.variables[format!("PIPECTL_DATABASE_{name}")]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        let mut client = Command::new("mariadb");
+        client
+            .args([
+                "--no-defaults",
+                "-NB",
+                "--raw",
+                "--ssl-verify-server-cert",
+                "--default-character-set=utf8mb4",
+            ])
+            .args(["--init-command=SET time_zone = '+00:00'", "--connect-timeout=5"])
+            .args([format!("-h{}", told("HOST")), format!("-P{}", told("PORT"))])
+            .args([format!("-u{}", told("USER")), format!("--ssl-ca={}", told("CA"))])
+            .env("MYSQL_PWD", &self.password)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        client
+    }
+
+    /// Runs statements; gives their rows, a line each.
+    pub fn run(&self, statements: &str) -> String {
+        let output = self.client().arg("-e").arg(statements).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{statements}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A session that stays open.
+    fn session(&self) -> Session {
+        let mut process = self
+            .client()
+            .arg("--unbuffered")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = process.stdin.take().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        Session { process, input, output }
+    }
+}
+
+struct Session {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Runs a statement and waits until it is done.
+    fn run(&mut self, statement: &str) {
+        writeln!(self.input, "{statement};\nSELECT 'done';").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        assert_eq!(line, "done\n", "{statement}");
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
