@@ -105,7 +105,9 @@ impl Alert {
     async fn with_lines(&self, notices: Vec<Notice>) -> Vec<Notice> {
         let mut all = Vec::new();
         for mut notice in notices {
-            if let (true, Some(group)) = (notice.is_bad(), self.logs.group(&notice.hop)) {
+            // What went on and off between two mails is told now, so its reasons are too.
+            let is_news = notice.is_bad() || notice.times > 1;
+            if let (true, Some(group)) = (is_news, self.logs.group(&notice.hop)) {
                 let lines = self.logs.last_errors(group).await;
                 notice.lines.extend(lines.unwrap_or_else(|error| {
                     Line::warn("log").key(group).detail(format!("{error:#}")).write();
