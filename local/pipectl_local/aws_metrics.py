@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import aws_clock, aws_firehose
+from . import aws_clock, aws_firehose, aws_log_pattern
 from .aws_hooks import Finder, loaded
 
 LOG = logging.getLogger("pipectl.metrics")
@@ -170,6 +170,20 @@ def embedded(text: str) -> Iterator[tuple[str, str, list[float], str, dict[str, 
             LOG.warning("a log line looks like embedded metrics and is none: %s", error)
 
 
+def filtered(group: str, text: str) -> Iterator[tuple[str, str, float]]:
+    """Namespace, name and value of what the metric filters of a log group make of its lines."""
+    from ministack.services import cloudwatch_logs
+
+    filters = [f for f in list(cloudwatch_logs._metric_filters.values()) if f["logGroupName"] == group]
+    for line in text.splitlines() if filters else []:
+        for found in filters:
+            hit = aws_log_pattern.matcher(found["filterPattern"])(line)
+            for to in found["metricTransformations"]:
+                value = to["metricValue"] if hit else to.get("defaultValue")
+                if value is not None:
+                    yield to["metricNamespace"], to["metricName"], float(value)
+
+
 def install(finder: Finder) -> None:
     finder.when("lambda_svc", hook)
 
@@ -184,6 +198,10 @@ def hook(lambda_svc: Any) -> None:
         for namespace, name, numbers, unit, dimensions, moment in embedded(text or ""):
             bucket = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
             bucket.extend({"Timestamp": moment, "Value": v, "Unit": unit, "Dimensions": dimensions} for v in numbers)
+        configuration = function.get("config") or function
+        group = (configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{configuration.get('FunctionName', 'unknown')}"
+        for namespace, name, value in filtered(group, text or ""):
+            cloudwatch.record_metric(namespace, name, value, "None", {})
 
     lambda_svc._emit_lambda_logs = emit_logs
     lambda_svc._execute_function = counted(lambda_svc, lambda_svc._execute_function)

@@ -70,11 +70,14 @@ pub async fn keep(aws: &Aws, names: &Names, definition: &str) -> anyhow::Result<
     }
 }
 
-/// Deletes the manifest.
+/// Deletes the manifest, and what the functions kept beside it.
 pub async fn delete(aws: &Aws, names: &Names) -> anyhow::Result<()> {
-    match aws.ssm.delete_parameter().name(names.manifest_parameter()).send().await {
-        Ok(_) => Ok(()),
-        Err(error) if error.code() == Some("ParameterNotFound") => Ok(()),
-        Err(error) => Err(explain("ssm:DeleteParameter of the manifest", error)),
+    for name in [names.last_mail_parameter(), names.manifest_parameter()] {
+        match aws.ssm.delete_parameter().name(&name).send().await {
+            Ok(_) => {}
+            Err(error) if error.code() == Some("ParameterNotFound") => {}
+            Err(error) => return Err(explain(&format!("ssm:DeleteParameter of {name}"), error)),
+        }
     }
+    Ok(())
 }

@@ -28,6 +28,8 @@ pub struct Aws {
     pub iam: aws_sdk_iam::Client,
     /// S3.
     pub s3: aws_sdk_s3::Client,
+    /// SES, to look at the sender of alarms.
+    pub ses: aws_sdk_sesv2::Client,
     /// SQS, to look at queues.
     pub sqs: aws_sdk_sqs::Client,
     /// Systems Manager Parameter Store.
@@ -43,6 +45,7 @@ impl Aws {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
             s3: aws_sdk_s3::Client::new(config),
+            ses: aws_sdk_sesv2::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),

@@ -136,6 +136,7 @@ pub const REPLACING: &[(&str, &[&str])] = &[
     ("AWS::SNS::Subscription", &["Endpoint", "Protocol", "TopicArn"]),
     ("AWS::SNS::Topic", &["FifoTopic", "TopicName"]),
     ("AWS::SNS::TopicPolicy", &[]),
+    ("AWS::SES::EmailIdentity", &["EmailIdentity"]),
     ("AWS::SQS::Queue", &["FifoQueue", "QueueName"]),
     ("AWS::SQS::QueuePolicy", &[]),
     ("AWS::Scheduler::Schedule", &["Name"]),

@@ -119,6 +119,16 @@ async fn deploy(
         },
     };
     let results = carry_out(global, &plan, loaded, clouds, extras, stops).await?;
+    if let (true, Some(mail)) = (results.all_done(), &loaded.model.alerts.mail) {
+        // The deploy is done; that nobody may look at the sender must not make it fail.
+        match crate::status::sender::reminder(&clouds.aws, mail).await {
+            Ok(reminder) => reminder.iter().for_each(|text| progress::say(text)),
+            Err(error) => progress::say(&format!(
+                "alarms: the sender {} could not be looked at: {error:#}",
+                mail.identity
+            )),
+        }
+    }
     let next = format!("{} deploy", invocation(global));
     finish(global, &plan, &results, started, &next, &style)
 }

@@ -71,8 +71,12 @@ async fn principal(aws: &Aws, identity: &str) -> Result<String, String> {
 
 /// The actions that `principal` may not do on one of the resources.
 async fn denied(aws: &Aws, principal: &str, need: &Need) -> anyhow::Result<BTreeSet<String>> {
-    let context = need.condition.as_ref().map(|(_, key, value)| {
-        let entry = ContextEntry::builder().context_key_name(*key).context_key_values(value);
+    let context = need.condition.as_ref().map(|(_, key, values)| {
+        // Any of the values will do; a request has one.
+        let value = values.first().cloned().into_iter().collect();
+        let entry = ContextEntry::builder()
+            .context_key_name(*key)
+            .set_context_key_values(Some(value));
         entry.context_key_type(ContextKeyTypeEnum::String).build()
     });
     let request = aws

@@ -115,6 +115,22 @@ pub fn handlers(kind: &str) -> Option<&'static [Row]> {
             ),
             ("Unscoped", On::Anything, &["logs:DescribeLogGroups"]),
         ],
+        "AWS::SES::EmailIdentity" => &[(
+            "Senders",
+            On::Itself,
+            &[
+                "ses:CreateEmailIdentity",
+                "ses:DeleteEmailIdentity",
+                "ses:GetEmailIdentity",
+                "ses:PutEmailIdentityConfigurationSetAttributes",
+                "ses:PutEmailIdentityDkimAttributes",
+                "ses:PutEmailIdentityDkimSigningAttributes",
+                "ses:PutEmailIdentityFeedbackAttributes",
+                "ses:PutEmailIdentityMailFromAttributes",
+                "ses:TagResource",
+                "ses:UntagResource",
+            ],
+        )],
         "AWS::Logs::MetricFilter" => &[(
             "Logs",
             On::Itself,

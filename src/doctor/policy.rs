@@ -22,8 +22,8 @@ pub struct Need {
     pub actions: BTreeSet<&'static str>,
     /// ARNs, or `*` for actions that know no resource.
     pub resources: BTreeSet<String>,
-    /// A condition: operator, key, value.
-    pub condition: Option<(&'static str, &'static str, String)>,
+    /// A condition: operator, key, the values of which one must be.
+    pub condition: Option<(&'static str, &'static str, BTreeSet<String>)>,
 }
 
 /// Calls that pipectl makes itself: SDK client, operation, actions. A test holds it against the source.
@@ -106,6 +106,7 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
         "put_bucket_notification_configuration",
         &["s3:PutBucketNotification"],
     ),
+    ("ses", "get_email_identity", &["ses:GetEmailIdentity"]),
     ("sqs", "get_queue_url", &["sqs:GetQueueUrl"]),
     ("sqs", "get_queue_attributes", &["sqs:GetQueueAttributes"]),
     ("ssm", "get_parameter", &["ssm:GetParameter"]),
@@ -282,7 +283,15 @@ fn arns(kind: &str, properties: &Value, resources: &Value, on: On, stack: &str, 
         "AWS::S3::BucketPolicy" => vec![names.bucket_arn(&refers(&properties["Bucket"], "BucketName"), None)],
         "AWS::SNS::Topic" => vec![names.arn("sns", &named("TopicName"))],
         "AWS::SNS::TopicPolicy" => vec![names.arn("sns", &refers(&properties["Topics"][0], "TopicName"))],
-        "AWS::SNS::Subscription" => vec![names.arn("sns", &refers(&properties["TopicArn"], "TopicName"))],
+        "AWS::SNS::Subscription" => {
+            let topic = refers(&properties["TopicArn"], "TopicName");
+            // A topic of another template is named by its ARN.
+            vec![if topic.starts_with("arn:") {
+                topic
+            } else {
+                names.arn("sns", &topic)
+            }]
+        }
         "AWS::SQS::Queue" => vec![names.arn("sqs", &named("QueueName"))],
         "AWS::SQS::QueuePolicy" => vec![names.arn("sqs", &refers(&properties["Queues"][0], "QueueName"))],
         "AWS::Logs::LogGroup" | "AWS::Logs::LogStream" | "AWS::Logs::MetricFilter" => {
@@ -302,6 +311,7 @@ fn arns(kind: &str, properties: &Value, resources: &Value, on: On, stack: &str, 
                 names.arn("lambda", &qualified),
             ]
         }
+        "AWS::SES::EmailIdentity" => vec![names.arn("ses", &format!("identity/{}", named("EmailIdentity")))],
         "AWS::CloudWatch::Alarm" => vec![names.arn("cloudwatch", &format!("alarm:{}", named("AlarmName")))],
         "AWS::Kinesis::Stream" => vec![names.arn("kinesis", &format!("stream/{}", named("Name")))],
         "AWS::KinesisFirehose::DeliveryStream" => {
@@ -362,7 +372,9 @@ impl List {
 
     fn condition(&mut self, sid: &'static str, condition: (&'static str, &'static str, String)) {
         if let Some(need) = self.0.get_mut(sid) {
-            need.condition = Some(condition);
+            let (operator, key, value) = condition;
+            let (_, _, values) = need.condition.get_or_insert((operator, key, BTreeSet::new()));
+            values.insert(value);
         }
     }
 }
@@ -373,7 +385,9 @@ pub fn document(needs: &[Need]) -> Value {
         let mut statement = json!({
             "Sid": need.sid, "Effect": "Allow", "Action": need.actions, "Resource": need.resources,
         });
-        if let Some((operator, key, value)) = &need.condition {
+        if let Some((operator, key, values)) = &need.condition {
+            let one = values.first().filter(|_| values.len() == 1);
+            let value = one.map_or_else(|| json!(values), |value| json!(value));
             statement["Condition"] = json!({ *operator: { *key: value } });
         }
         statement

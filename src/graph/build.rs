@@ -27,7 +27,7 @@ pub fn build(model: &Model) -> anyhow::Result<Graph> {
         Source::Mysql(source) => {
             let stages = mysql::contribute(model, source, &shared, &mut graph)?;
             let storage = landing::storage(model, vec![], listening, &mut graph)?;
-            mysql::switch_on(model, source, stages, storage, &mut graph)?;
+            mysql::switch_on(model, source, &shared, stages, storage, &mut graph)?;
         }
     }
     debug_assert!(graph.unsound_edges().is_empty(), "{:?}", graph.unsound_edges());

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::{FilesSource, Model};
 
+use super::alarm::{LATE_SECONDS, Metric, When, absence, alarm, filter, watch};
 use super::landing::{Bucket, Shared, stack};
 use super::policy::{Principal, Statement, policy, service_trust};
 use super::stack::Parameter;
@@ -15,8 +16,8 @@ const TIMEOUT_SECONDS: u32 = 300;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
 const VISIBILITY_SECONDS: u32 = 6 * TIMEOUT_SECONDS;
 
-/// Seconds after which a waiting file is late: a failed one comes again only after the visibility time-out.
-const LATE_SECONDS: u32 = 900;
+/// The metric that counts error lines of the function.
+const ERROR_LINES: &str = "CopyErrorLines";
 
 /// Adds the ingest stack and gives the raw bucket.
 pub fn contribute(
@@ -92,77 +93,70 @@ fn values(model: &Model, source: &FilesSource, shared: &Shared, topic: &str) -> 
             "PIPECTL_CURATED_PREFIX": model.landing.prefix,
             "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
         },
-        "alert_topic": shared.alert_topic,
-        "error_lines": {
-            "pattern": "{ $.level = \"ERROR\" }",
-            "namespace": format!("pipectl/{}", names.mark()),
-            "metric": "CopyErrorLines",
-        },
-        "alarms": alarms(model, source),
+        "watch": watch(
+            &shared.alert_topic,
+            vec![filter(model, ERROR_LINES, "CopyLogs")],
+            alarms(model, source),
+        ),
     })
 }
 
 /// What wakes somebody: a function that fails, a file that could not be read or copied, one that nobody could handle,
-/// and one that waits far longer than a batch takes.
+/// one that waits far longer than a batch takes, and no file at all where the user expects some.
 fn alarms(model: &Model, source: &FilesSource) -> Vec<Value> {
-    let names = &model.names;
-    let next = format!("Next: pipectl status --env {}", names.environment);
-    let (bucket, curated) = (&source.bucket, &model.landing.bucket);
-    let alarm = |id: &str, part: &str, text: String, metric: [&str; 3], of: Value, threshold: u32| {
-        json!({
-            "logical_id": id,
-            "name": names.resource(part),
-            "text": format!("{text}. {next}"),
-            "namespace": metric[0],
-            "metric": metric[1],
-            "statistic": metric[2],
-            "dimension": match metric[0] { "AWS/Lambda" => Some("FunctionName"), "AWS/SQS" => Some("QueueName"), _ => None },
-            "of": of,
-            "threshold": threshold,
-        })
-    };
     let queue = |id: &str| json!({ "Fn::GetAtt": [id, "QueueName"] });
-    let own = format!("pipectl/{}", names.mark());
-    vec![
+    let function = || json!({ "Ref": "CopyFunction" });
+    let (bucket, curated) = (&source.bucket, &model.landing.bucket);
+    let mut alarms = vec![
         alarm(
+            model,
             "CopyErrors",
             "copy-errors",
             format!("The function that copies files of {bucket} failed or timed out"),
-            ["AWS/Lambda", "Errors", "Sum"],
-            json!({ "Ref": "CopyFunction" }),
-            0,
+            Metric::function_errors(function()),
+            When::Above(0),
         ),
         alarm(
+            model,
             "CopyRejections",
             "copy-rejections",
             format!(
                 "A file of {bucket} could not be read (see {curated}/{}) or copied",
                 model.landing.error_prefix
             ),
-            [&own, "CopyErrorLines", "Sum"],
-            Value::Null,
-            0,
+            Metric::error_lines(model, ERROR_LINES),
+            When::Above(0),
         ),
         alarm(
+            model,
             "CopyDeadLetterDepth",
             "copy-dead-letter-depth",
             format!(
                 "Files of {bucket} failed {} times and were given up",
                 source.max_attempts
             ),
-            ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum"],
-            queue("CopyDeadLetters"),
-            0,
+            Metric::queue_depth(queue("CopyDeadLetters")),
+            When::Above(0),
         ),
         alarm(
+            model,
             "CopyAge",
             "copy-age",
             format!("A file of {bucket} has waited for {} minutes", LATE_SECONDS / 60),
-            ["AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum"],
-            queue("CopyQueue"),
-            LATE_SECONDS,
+            Metric::queue_age(queue("CopyQueue")),
+            When::Above(LATE_SECONDS),
         ),
-    ]
+    ];
+    // The function is invoked for files and for nothing else.
+    let none = format!("No file came into {bucket}");
+    alarms.extend(absence(
+        model,
+        "CopyAbsence",
+        "copy-absence",
+        &none,
+        Metric::invocations(function()),
+    ));
+    alarms
 }
 
 /// What the function `copy` may do, and no more.

@@ -6,7 +6,7 @@ use crate::model::Model;
 
 use super::policy::{Principal, Statement, policy};
 use super::stack::{Adoptable, Stack, Upload};
-use super::{Body, Graph, NodeId, template};
+use super::{Body, Graph, NodeId, notify, template};
 
 /// Nodes that sources and targets build on.
 pub struct Shared {
@@ -106,18 +106,20 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
     .condition("StringEquals", "aws:SourceAccount", json!(names.account));
     let values = json!({
         "topic": { "name": topic, "policy": policy(&[publish]) },
-        "email": model.alert_email,
+        "email": model.alerts.email,
     });
-    graph.add(
+    let alerts = graph.add(
         "aws:alerts",
         vec![],
         Body::Stack(stack(model, "alerts", "alarms", values)?),
     );
-    Ok(Shared {
+    let shared = Shared {
         runtime,
         artifact_bucket,
         alert_topic,
-    })
+    };
+    notify::contribute(model, &shared, alerts, graph)?;
+    Ok(shared)
 }
 
 /// The bucket that Snowflake reads, in the template of its stack.

@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment, Value as Jinja};
 use serde_json::Value;
 
 /// The skeletons, by the part of the pipeline they make.
-const SKELETONS: [(&str, &str); 9] = [
+const SKELETONS: [(&str, &str); 11] = [
     (
         "artifacts",
         include_str!("../../templates/cloudformation/artifacts.yaml"),
@@ -18,6 +18,8 @@ const SKELETONS: [(&str, &str); 9] = [
     ("source", include_str!("../../templates/cloudformation/source.yaml")),
     ("stream", include_str!("../../templates/cloudformation/stream.yaml")),
     ("extract", include_str!("../../templates/cloudformation/extract.yaml")),
+    ("notify", include_str!("../../templates/cloudformation/notify.yaml")),
+    ("watch", include_str!("../../templates/cloudformation/watch.yaml")),
     ("schedule", include_str!("../../templates/cloudformation/schedule.yaml")),
 ];
 

@@ -235,3 +235,82 @@ fn rows_of_an_adopted_table_take_their_first_reading() {
     let report = spec::parse(&keyless, "pipeline.toml", "dev").expect_err("its rows cannot be told apart");
     assert!(report.to_string().contains("an adopted table needs a key"), "{report}");
 }
+
+const ALERTS: &str = "[alerts]\nmail = { from = \"alarms@example.com\", to = [\"ops@example.com\"], identity = \"example.com\" }\nwebhook = \"secretsmanager:team/hook\"\nabsent_after = \"2 days\"\n\n[source]";
+
+/// The resources of one type of a pipeline, by logical id.
+fn resources(graph: &Graph, kind: &str) -> BTreeMap<String, Value> {
+    let templates = graph.stacks().map(|(_, stack)| stack.template["Resources"].clone());
+    let all = templates.flat_map(|resources| resources.as_object().cloned().unwrap_or_default());
+    all.filter(|(_, resource)| resource["Type"] == kind)
+        .map(|(id, resource)| (id, resource["Properties"].clone()))
+        .collect()
+}
+
+#[test]
+fn alarms_cover_every_hop_and_speak_both_ways() {
+    let expected = [
+        (
+            EXAMPLE.to_owned(),
+            vec!["CopyAge", "CopyDeadLetterDepth", "CopyErrors", "CopyRejections"],
+        ),
+        (
+            MYSQL.replacen("[source]", ALERTS, 1),
+            vec![
+                "AlertDeadLetterDepth",
+                "AlertErrors",
+                "DeliveryAbsence",
+                "DeliveryFailures",
+                "DeliveryFreshness",
+                "ExtractErrors",
+                "ExtractRejections",
+                "ScheduleErrors",
+                "StreamAge",
+            ],
+        ),
+    ];
+    for (text, names) in expected {
+        let alarms = resources(&graph(&text), "AWS::CloudWatch::Alarm");
+        assert_eq!(alarms.keys().collect::<Vec<_>>(), names);
+        for alarm in alarms.values() {
+            let topic = alarm["AlarmActions"][0].as_str().unwrap();
+            assert!(topic.ends_with("-alerts"), "{alarm}");
+            assert_eq!(alarm["AlarmActions"], alarm["OKActions"]);
+        }
+    }
+}
+
+#[test]
+fn absence_beyond_a_day_counts_hours() {
+    let alarms = resources(&graph(&MYSQL.replacen("[source]", ALERTS, 1)), "AWS::CloudWatch::Alarm");
+    let absence = &alarms["DeliveryAbsence"];
+    assert_eq!(
+        (&absence["Period"], &absence["EvaluationPeriods"]),
+        (&3600.into(), &48.into())
+    );
+    assert_eq!(absence["TreatMissingData"], "breaching");
+}
+
+#[test]
+fn the_mailer_may_send_from_its_sender_only_and_an_identity_that_exists_is_not_made() {
+    let graph = graph(&MYSQL.replacen("[source]", ALERTS, 1));
+    assert!(resources(&graph, "AWS::SES::EmailIdentity").is_empty());
+    let role = &resources(&graph, "AWS::IAM::Role")["AlertRole"];
+    let statements = role["Policies"][0]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let of = |sid: &str| statements.iter().find(|statement| statement["Sid"] == sid).unwrap();
+    assert_eq!(
+        of("Send")["Resource"],
+        serde_json::json!([
+            "arn:aws:ses:eu-west-1:111122223333:identity/example.com",
+            "arn:aws:ses:eu-west-1:111122223333:identity/ops@example.com",
+        ])
+    );
+    assert_eq!(
+        of("Send")["Condition"]["StringEquals"]["ses:FromAddress"],
+        "alarms@example.com"
+    );
+    assert_eq!(
+        of("WebHook")["Resource"],
+        serde_json::json!(["arn:aws:secretsmanager:eu-west-1:111122223333:secret:team/hook-??????"])
+    );
+}

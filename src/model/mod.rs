@@ -29,8 +29,8 @@ pub struct Model {
     pub architecture: &'static str,
     /// Days that logs are kept.
     pub log_retention_days: i64,
-    /// Who gets the alarms by e-mail.
-    pub alert_email: Option<String>,
+    /// Who hears of alarms, and of what.
+    pub alerts: Alerts,
     /// Where the data comes from.
     pub source: Source,
     /// Where it lands in S3.
@@ -41,6 +41,32 @@ pub struct Model {
     pub star: star::Star,
     /// Where it goes.
     pub targets: Vec<Target>,
+}
+
+/// Who hears of alarms, and of what.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Alerts {
+    /// Who gets them from the topic as they are.
+    pub email: Option<String>,
+    /// Who gets them by mail, written for people.
+    pub mail: Option<Mail>,
+    /// Name or ARN of the secret with the address that gets them as JSON.
+    pub webhook: Option<String>,
+    /// Seconds after which it is an alarm that no data came.
+    pub absent_after: Option<u32>,
+}
+
+/// Mail about alarms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The sender.
+    pub from: String,
+    /// The recipients.
+    pub to: Vec<String>,
+    /// What SES must have verified: the sender's address or its domain.
+    pub identity: String,
+    /// Whether pipectl makes the identity.
+    pub own_identity: bool,
 }
 
 /// Where the data comes from.

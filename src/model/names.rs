@@ -118,6 +118,11 @@ impl Names {
         format!("/pipectl/{}/{}/lease", self.pipeline, self.environment)
     }
 
+    /// Parameter that holds when people were last told of alarms.
+    pub fn last_mail_parameter(&self) -> String {
+        format!("/pipectl/{}/{}/last-mail", self.pipeline, self.environment)
+    }
+
     /// What the parameters start with that hold how far each table of the source was read.
     pub fn watermark_parameters(&self) -> String {
         format!("/pipectl/{}/{}/watermark/", self.pipeline, self.environment)

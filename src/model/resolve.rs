@@ -4,14 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snowflake::ident::{Ident, Name};
 use crate::spec::jsonpath::{JsonPath, Root, Step};
+use crate::spec::mysql::Overlap;
 use crate::spec::schedule::Schedule;
+use crate::spec::secret::SecretReference;
 use crate::spec::source::Source as SourceSpec;
 use crate::spec::sqltype::SqlType;
-use crate::spec::types::{Architecture, Column as ColumnSpec, Snowflake, Spec, Table as TableSpec};
+use crate::spec::types::{
+    Alerts as AlertsSpec, Architecture, Column as ColumnSpec, Snowflake, Spec, Table as TableSpec,
+};
 use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
-use super::{Column, Feed, FilesSource, Landing, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql, star};
+use super::{
+    Alerts, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql,
+    star,
+};
 
 /// The environment that needs no account.
 pub const LOCAL: &str = "local";
@@ -78,7 +85,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         tags: tags(spec, &names),
         architecture: architecture(spec, environment),
         log_retention_days: spec.aws.log_retention_days,
-        alert_email: spec.alerts.email.clone(),
+        alerts: alerts(&spec.alerts),
         source,
         landing: landing(&spec.tables, &names),
         tables,
@@ -132,6 +139,29 @@ fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault
             max_attempts: files.max_attempts,
         })),
         SourceSpec::Mysql(spec) => mysql::source(spec, names, tables, problems).map(Source::Mysql),
+    }
+}
+
+/// The checks of the file have seen every value already; one that is wrong all the same is left out.
+fn alerts(spec: &AlertsSpec) -> Alerts {
+    let secret = |text: &String| match text.parse() {
+        Ok(SecretReference::SecretsManager(name)) => Some(name),
+        _ => None,
+    };
+    let seconds = |text: &String| match text.parse() {
+        Ok(Overlap::Seconds(seconds)) => u32::try_from(seconds).ok(),
+        _ => None,
+    };
+    Alerts {
+        email: spec.email.clone(),
+        mail: spec.mail.as_ref().map(|mail| Mail {
+            from: mail.from.clone(),
+            to: mail.to.clone(),
+            identity: mail.identity.clone().unwrap_or_else(|| mail.from.clone()),
+            own_identity: mail.identity.is_none(),
+        }),
+        webhook: spec.webhook.as_ref().and_then(secret),
+        absent_after: spec.absent_after.as_ref().and_then(seconds),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Panics are caught per message, so the binary must not be built with `panic = "abort"`.
 
+mod alert;
 mod aws;
 mod copy;
 mod deadline;
@@ -40,7 +41,11 @@ trait Handler: Send + Sync {
 type Start = fn(Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>>;
 
 /// Every handler by the name that `_HANDLER` holds.
-const HANDLERS: &[(&str, Start)] = &[("copy", copy::start), ("extract", extract::start)];
+const HANDLERS: &[(&str, Start)] = &[
+    ("alert", alert::start),
+    ("copy", copy::start),
+    ("extract", extract::start),
+];
 
 /// Serves invocations until Lambda ends the process.
 pub async fn main() -> ExitCode {

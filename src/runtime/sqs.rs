@@ -20,6 +20,9 @@ pub struct Batch {
 pub struct Message {
     /// What a failed message is reported by.
     pub message_id: String,
+    /// What a message in work is spoken of by.
+    #[serde(default)]
+    pub receipt_handle: String,
     /// The text that was sent.
     pub body: String,
 }

@@ -13,9 +13,9 @@ use super::suggest;
 
 const FORMS: &str = "`env:NAME`, `secretsmanager:NAME` or `ssm:NAME`";
 /// Keys that take a reference to a secret.
-const REFERENCES: [&str; 2] = ["private_key", "token"];
+const REFERENCES: [&str; 3] = ["private_key", "token", "webhook"];
 /// Words that make a key the key of a secret.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
     "password",
     "passwd",
     "passphrase",
@@ -25,6 +25,7 @@ const WORDS: [&str; 9] = [
     "accesskey",
     "credential",
     "token",
+    "webhook",
 ];
 const PEM: &str = "-----BEGIN ";
 

@@ -215,6 +215,35 @@ pub struct Alerts {
     #[deserr(default)]
     #[schemars(default)]
     pub email: Option<String>,
+    /// Mail written for people, by Amazon SES: which hop, since when, the last error lines, what to run next.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub mail: Option<Mail>,
+    /// Reference to the address (https) that gets each alarm as JSON: `secretsmanager:NAME`. The address is a secret,
+    /// since whoever knows it may post there. The JSON has `text`, which Slack and Mattermost show.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub webhook: Option<String>,
+    /// Time without any data after which that is an alarm, such as `1 hour`: 5 minutes to 7 days.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub absent_after: Option<String>,
+}
+
+/// Mail about alarms, by Amazon SES.
+#[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Mail {
+    /// Address of the sender. AWS mails it a link that must be followed once, unless `identity` is given.
+    pub from: String,
+    /// Addresses of the recipients, at most 50.
+    pub to: Vec<String>,
+    /// What SES has verified already for the sender: its address or its domain. Without it pipectl makes the identity
+    /// of the address.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub identity: Option<String>,
 }
 
 /// One typed table.

@@ -51,6 +51,13 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
         }
         Source::Mysql(_) => {}
     }
+    if model.alerts.mail.is_some() || model.alerts.webhook.is_some() {
+        hops.push(queue(aws, &names.resource("alert"), false).await?);
+        hops.push(queue(aws, &names.resource("alert-dead-letters"), true).await?);
+    }
+    if let Some(mail) = &model.alerts.mail {
+        hops.push(super::sender::hop(aws, mail).await?);
+    }
     if model.snowflake().is_some() {
         hops.push(handshake(aws, &names.resource("snowflake-read"), &names.external_id()).await?);
     }

@@ -1,6 +1,7 @@
 //! The state of every hop, from the raw bucket to the last row. Changes nothing.
 
 mod aws;
+pub mod sender;
 mod snowflake;
 
 use serde::Serialize;

@@ -9,6 +9,7 @@ mod run;
 mod stand_in;
 
 mod adopt;
+mod alerts;
 mod call_count;
 mod columns;
 mod command_line;

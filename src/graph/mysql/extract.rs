@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::database;
+use crate::graph::alarm::{Metric, When, alarm, filter, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust};
 use crate::graph::stack::Parameter;
@@ -17,6 +18,8 @@ const OF_DATABASE: [(&str, &str); 3] = [
     ("DatabasePort", "Port of the database."),
     ("DatabaseSecret", "The secret with user and password of the database."),
 ];
+/// The metric that counts error lines of the function.
+const ERROR_LINES: &str = "ExtractErrorLines";
 const OF_NETWORK: (&str, &str) = (
     "FunctionSecurityGroup",
     "The security group of the pipeline's functions.",
@@ -87,7 +90,30 @@ fn values(model: &Model, source: &MysqlSource, shared: &Shared) -> Value {
             })
         }),
         "variables": variables(model, source),
+        "watch": watch(&shared.alert_topic, vec![filter(model, ERROR_LINES, "ExtractLogs")], alarms(model)),
     })
+}
+
+/// What wakes somebody: a function that fails, and a row that it could not send.
+fn alarms(model: &Model) -> Vec<Value> {
+    vec![
+        alarm(
+            model,
+            "ExtractErrors",
+            "extract-errors",
+            "The function that reads the database failed or timed out".to_owned(),
+            Metric::function_errors(json!({ "Ref": "ExtractFunction" })),
+            When::Above(0),
+        ),
+        alarm(
+            model,
+            "ExtractRejections",
+            "extract-rejections",
+            "Something of the database could not be read or sent".to_owned(),
+            Metric::error_lines(model, ERROR_LINES),
+            When::Above(0),
+        ),
+    ]
 }
 
 fn variables(model: &Model, source: &MysqlSource) -> Value {

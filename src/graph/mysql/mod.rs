@@ -21,7 +21,7 @@ pub struct Stages {
 /// Adds the stacks that carry records.
 pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &mut Graph) -> anyhow::Result<Stages> {
     let database = database::contribute(model, source, graph)?;
-    let stream = stream::contribute(model, source, graph)?;
+    let stream = stream::contribute(model, source, shared, graph)?;
     let extract = extract::contribute(model, source, shared, database, graph)?;
     Ok(Stages {
         flow: vec![stream, extract],
@@ -32,11 +32,12 @@ pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &
 pub fn switch_on(
     model: &Model,
     source: &MysqlSource,
+    shared: &Shared,
     stages: Stages,
     storage: NodeId,
     graph: &mut Graph,
 ) -> anyhow::Result<()> {
     let mut needs = stages.flow;
     needs.push(storage);
-    schedule::contribute(model, source, needs, graph)
+    schedule::contribute(model, source, shared, needs, graph)
 }

@@ -4,7 +4,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::extract;
-use crate::graph::landing::stack;
+use crate::graph::alarm::{Metric, When, alarm, watch};
+use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
 use crate::graph::snowflake::hash;
 use crate::graph::{Body, Graph, NodeId};
@@ -16,7 +17,13 @@ use crate::spec::rate::Rate;
 const LONGEST_NAME: usize = 64;
 
 /// Adds the stack.
-pub fn contribute(model: &Model, source: &MysqlSource, needs: Vec<NodeId>, graph: &mut Graph) -> anyhow::Result<()> {
+pub fn contribute(
+    model: &Model,
+    source: &MysqlSource,
+    shared: &Shared,
+    needs: Vec<NodeId>,
+    graph: &mut Graph,
+) -> anyhow::Result<()> {
     let names = &model.names;
     let group = names.resource("extract");
     let function_arn = names.arn("lambda", &format!("function:{}", extract::function(model)));
@@ -28,7 +35,16 @@ pub fn contribute(model: &Model, source: &MysqlSource, needs: Vec<NodeId>, graph
         std::slice::from_ref(&function_arn),
     );
     let rate = Rate::of(&source.schedule).context("the schedule of the source")?;
+    let failures = alarm(
+        model,
+        "ScheduleErrors",
+        "schedule-errors",
+        "The function that reads the database could not be called".to_owned(),
+        Metric::schedule_errors(json!({ "Ref": "ScheduleGroup" })),
+        When::Above(0),
+    );
     let values = json!({
+        "watch": watch(&shared.alert_topic, vec![], vec![failures]),
         "role": {
             "name": names.resource("schedule"),
             "trust": service_trust_of("scheduler.amazonaws.com", json!(of_group), &names.account),

@@ -1,8 +1,9 @@
 //! The stack `stream`: Kinesis, and Firehose that sorts records into a folder for each table.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::graph::landing::stack;
+use crate::graph::alarm::{LATE_SECONDS, Metric, When, absence, alarm, watch};
+use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
 use crate::graph::{Body, Graph, NodeId};
 use crate::model::{Model, MysqlSource};
@@ -11,7 +12,7 @@ use crate::model::{Model, MysqlSource};
 const QUERY: &str = "{table: (.schema + \".\" + .table)}";
 
 /// Adds the stack.
-pub fn contribute(model: &Model, source: &MysqlSource, graph: &mut Graph) -> anyhow::Result<NodeId> {
+pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &mut Graph) -> anyhow::Result<NodeId> {
     let names = &model.names;
     let landing = &model.landing;
     let delivery = names.resource("delivery");
@@ -34,13 +35,57 @@ pub fn contribute(model: &Model, source: &MysqlSource, graph: &mut Graph) -> any
             "buffer_seconds": source.buffer_seconds,
             "query": QUERY,
         },
+        "watch": watch(&shared.alert_topic, vec![], alarms(model, source)),
     });
     let stack = stack(model, "stream", "changes on their way to S3", values)?;
     Ok(graph.add("aws:stream", vec![], Body::Stack(stack)))
 }
 
+/// What wakes somebody: records that nobody reads, files that are not written or late, and no record at all where the
+/// user expects some.
+fn alarms(model: &Model, source: &MysqlSource) -> Vec<Value> {
+    let stream = || json!({ "Ref": "ChangeStream" });
+    let delivery = || json!({ "Ref": "Delivery" });
+    let bucket = &model.landing.bucket;
+    let late = LATE_SECONDS / 60;
+    let mut alarms = vec![
+        alarm(
+            model,
+            "StreamAge",
+            "delivery-iterator-age",
+            format!("Changes have waited on the stream for {late} minutes"),
+            Metric::stream_age(stream()),
+            When::Above(LATE_SECONDS * 1000),
+        ),
+        alarm(
+            model,
+            "DeliveryFailures",
+            "delivery-failures",
+            format!("Firehose could not write to {bucket}"),
+            Metric::delivery("DeliveryToS3.Success", "Minimum", delivery()),
+            When::Below(1),
+        ),
+        alarm(
+            model,
+            "DeliveryFreshness",
+            "delivery-freshness",
+            format!("Changes have waited for {late} minutes to be written to {bucket}"),
+            Metric::delivery("DeliveryToS3.DataFreshness", "Maximum", delivery()),
+            When::Above(LATE_SECONDS + u32::try_from(source.buffer_seconds).unwrap_or(LATE_SECONDS)),
+        ),
+    ];
+    alarms.extend(absence(
+        model,
+        "DeliveryAbsence",
+        "delivery-absence",
+        "No change came from the database",
+        Metric::delivery("DeliveryToS3.Records", "Sum", delivery()),
+    ));
+    alarms
+}
+
 /// What Firehose may do: <https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html#using-iam-s3>.
-fn deliver(model: &Model, source: &MysqlSource, log_group: &str) -> serde_json::Value {
+fn deliver(model: &Model, source: &MysqlSource, log_group: &str) -> Value {
     let names = &model.names;
     let bucket = &model.landing.bucket;
     let written = [model.landing.prefix, model.landing.error_prefix]

@@ -81,6 +81,7 @@ mod tests {
             .iter()
             .map(|name| Message {
                 message_id: (*name).to_owned(),
+                receipt_handle: String::new(),
                 body: String::new(),
             })
             .collect()

@@ -2,6 +2,7 @@
 //!
 //! The checks walk the tree, not the types, so that they also run on a file that cannot be read into types.
 
+mod alerts;
 mod aws;
 mod mysql;
 mod name;
@@ -38,7 +39,7 @@ pub(crate) fn run(tree: &Node, env: &str, demands: Demands, faults: &mut Vec<Fau
     aws::check(&root.key("aws"), faults);
     snowflake::check(&root.key("snowflake"), faults);
     source::check(&root.key("source"), faults);
-    alerts(&root.key("alerts"), faults);
+    alerts::check(&root.key("alerts"), faults);
     table::check(&root, faults);
     star::check(&root, faults);
     if demands == Demands::All && env != LOCAL {
@@ -136,32 +137,4 @@ fn tags(tags: &Cursor<'_>, faults: &mut Vec<Fault>) {
             );
         }
     }
-}
-
-fn alerts(alerts: &Cursor<'_>, faults: &mut Vec<Fault>) {
-    let at = alerts.key("email");
-    if at.text().is_some_and(|address| !is_address(address)) {
-        faults.push(
-            at.fault(code::FORMAT, "this is not an e-mail address")
-                .hint("such as `data-alarms@example.com`"),
-        );
-    }
-}
-
-fn is_address(address: &str) -> bool {
-    let Some((local, domain)) = address.rsplit_once('@') else {
-        return false;
-    };
-    let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c);
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-    };
-    address.len() <= 254
-        && (1..=64).contains(&local.len())
-        && local.chars().all(is_local)
-        && domain.contains('.')
-        && domain.split('.').all(is_label)
 }

@@ -1,0 +1,181 @@
+//! Alarms: what each part of a pipeline is watched for. All of them speak to the alert topic.
+//!
+//! An alarm is called `PART-WHAT`, where PART is also what [`log_groups`] knows the log of.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::model::{Model, Source};
+
+/// Seconds after which what waits is late: a failed file comes again only after the visibility time-out.
+pub const LATE_SECONDS: u32 = 900;
+/// Longest period that an alarm looks at as one, in seconds:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>.
+const LONGEST_PERIOD: u32 = 86_400;
+
+/// A metric, and what of it is looked at.
+pub struct Metric {
+    namespace: String,
+    name: &'static str,
+    statistic: &'static str,
+    of: Option<(&'static str, Value)>,
+}
+
+impl Metric {
+    fn of_service(namespace: &str, name: &'static str, statistic: &'static str, of: (&'static str, Value)) -> Self {
+        Metric {
+            namespace: namespace.to_owned(),
+            name,
+            statistic,
+            of: Some(of),
+        }
+    }
+
+    /// Invocations of a function that failed or took too long:
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>.
+    pub fn function_errors(function: Value) -> Self {
+        Self::of_service("AWS/Lambda", "Errors", "Sum", ("FunctionName", function))
+    }
+
+    /// Messages of a queue:
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>.
+    pub fn queue_depth(queue: Value) -> Self {
+        let name = "ApproximateNumberOfMessagesVisible";
+        Self::of_service("AWS/SQS", name, "Maximum", ("QueueName", queue))
+    }
+
+    /// Seconds that a queue's oldest message waits.
+    pub fn queue_age(queue: Value) -> Self {
+        let name = "ApproximateAgeOfOldestMessage";
+        Self::of_service("AWS/SQS", name, "Maximum", ("QueueName", queue))
+    }
+
+    /// Invocations of a function.
+    pub fn invocations(function: Value) -> Self {
+        Self::of_service("AWS/Lambda", "Invocations", "Sum", ("FunctionName", function))
+    }
+
+    /// Milliseconds that the readers of a stream are behind:
+    /// <https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-cloudwatch.html>.
+    pub fn stream_age(stream: Value) -> Self {
+        let name = "GetRecords.IteratorAgeMilliseconds";
+        Self::of_service("AWS/Kinesis", name, "Maximum", ("StreamName", stream))
+    }
+
+    /// A metric of a delivery stream:
+    /// <https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html>.
+    pub fn delivery(name: &'static str, statistic: &'static str, stream: Value) -> Self {
+        Self::of_service("AWS/Firehose", name, statistic, ("DeliveryStreamName", stream))
+    }
+
+    /// Calls of a group of schedules that their target answered with an error:
+    /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html>.
+    pub fn schedule_errors(group: Value) -> Self {
+        Self::of_service("AWS/Scheduler", "TargetErrorCount", "Sum", ("ScheduleGroup", group))
+    }
+
+    /// Error lines that a [`filter`] counts.
+    pub fn error_lines(model: &Model, name: &'static str) -> Self {
+        Metric {
+            namespace: namespace(model),
+            name,
+            statistic: "Sum",
+            of: None,
+        }
+    }
+}
+
+/// When an alarm goes off.
+#[derive(Clone, Copy)]
+pub enum When {
+    /// The metric is above this in a minute.
+    Above(u32),
+    /// The metric is below this in a minute in which there is one.
+    Below(u32),
+    /// The metric was nothing, or not there, for so many seconds.
+    Absent(u32),
+}
+
+/// An alarm for a template: its logical id, the part of its name, what it means, and when it goes off.
+pub fn alarm(model: &Model, id: &str, part: &str, text: String, metric: Metric, when: When) -> Value {
+    let names = &model.names;
+    let (comparison, threshold, missing) = match when {
+        When::Above(threshold) => ("GreaterThanThreshold", threshold, "notBreaching"),
+        When::Below(threshold) => ("LessThanThreshold", threshold, "notBreaching"),
+        When::Absent(_) => ("LessThanThreshold", 1, "breaching"),
+    };
+    let (period, evaluations) = match when {
+        When::Absent(seconds) if seconds <= LONGEST_PERIOD => (seconds, 1),
+        When::Absent(seconds) => (3600, seconds / 3600),
+        _ => (60, 1),
+    };
+    json!({
+        "logical_id": id,
+        "name": names.resource(part),
+        "text": format!("{text}. Next: pipectl status --env {}", names.environment),
+        "namespace": metric.namespace,
+        "metric": metric.name,
+        "statistic": metric.statistic,
+        "dimension": metric.of.as_ref().map(|(dimension, _)| dimension),
+        "of": metric.of.as_ref().map(|(_, of)| of),
+        "period": period,
+        "evaluations": evaluations,
+        "comparison": comparison,
+        "threshold": threshold,
+        "missing": missing,
+    })
+}
+
+/// The alarm for data that do not come any more, where the user wants one.
+pub fn absence(model: &Model, id: &str, part: &str, what: &str, metric: Metric) -> Option<Value> {
+    let seconds = model.alerts.absent_after?;
+    let text = format!("{what} for {}", duration(seconds));
+    Some(alarm(model, id, part, text, metric, When::Absent(seconds)))
+}
+
+fn duration(seconds: u32) -> String {
+    let (amount, unit) = match seconds {
+        _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
+        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
+        _ => (seconds / 60, "minute"),
+    };
+    format!("{amount} {unit}{}", if amount == 1 { "" } else { "s" })
+}
+
+fn namespace(model: &Model) -> String {
+    format!("pipectl/{}", model.names.mark())
+}
+
+/// Counts the error lines of a log group of the same template, under the name of the filter.
+pub fn filter(model: &Model, id: &str, logs: &str) -> Value {
+    json!({
+        "logical_id": id,
+        "logs": logs,
+        "pattern": "{ $.level = \"ERROR\" }",
+        "namespace": namespace(model),
+    })
+}
+
+/// What the snippet `watch.yaml` makes filters and alarms of.
+pub fn watch(alert_topic: &str, filters: Vec<Value>, alarms: Vec<Value>) -> Value {
+    json!({ "topic": alert_topic, "filters": filters, "alarms": alarms })
+}
+
+/// The log group of each part, by what the names of its alarms start with.
+pub fn log_groups(model: &Model) -> BTreeMap<&'static str, String> {
+    let function = |part: &str| format!("/aws/lambda/{}", model.names.resource(part));
+    let mut groups = BTreeMap::from([("alert", function("alert"))]);
+    match &model.source {
+        Source::Files(_) => {
+            groups.insert("copy", function("copy"));
+        }
+        Source::Mysql(_) => {
+            let delivery = model.names.resource("delivery");
+            groups.insert("extract", function("extract"));
+            groups.insert("schedule", function("extract"));
+            groups.insert("delivery", format!("/aws/kinesisfirehose/{delivery}"));
+        }
+    }
+    groups
+}

@@ -1,0 +1,113 @@
+//! The quiet time between two mails.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use aws_config::SdkConfig;
+use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
+use aws_sdk_ssm::error::DisplayErrorContext;
+use aws_sdk_ssm::types::ParameterType;
+
+use super::super::settings::{SettingError, Settings};
+use super::super::sqs::Message;
+
+/// Entries of one batch call: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>.
+const ENTRIES: usize = 10;
+
+/// When the last mail went, and how long it is quiet after one.
+pub struct Quiet {
+    ssm: aws_sdk_ssm::Client,
+    sqs: aws_sdk_sqs::Client,
+    parameter: String,
+    queue_url: String,
+    seconds: u64,
+}
+
+impl Quiet {
+    /// As the settings say.
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, SettingError> {
+        Ok(Self {
+            ssm: aws_sdk_ssm::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            parameter: settings.required("PIPECTL_LAST_MAIL")?.to_owned(),
+            queue_url: settings.required("PIPECTL_QUEUE_URL")?.to_owned(),
+            seconds: settings.number("PIPECTL_QUIET_SECONDS", 300)?,
+        })
+    }
+
+    /// Seconds until the next mail may go, when it may not go now.
+    pub async fn left(&self) -> anyhow::Result<Option<u64>> {
+        let last = match self.ssm.get_parameter().name(&self.parameter).send().await {
+            Ok(answer) => answer.parameter.and_then(|parameter| parameter.value),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_parameter_not_found()) =>
+            {
+                None
+            }
+            Err(error) => return Err(anyhow!("reading {}: {}", self.parameter, DisplayErrorContext(&error))),
+        };
+        Ok(left(last.as_deref(), now(), self.seconds))
+    }
+
+    /// Hides the messages until then. One whose time could not be set comes again when the queue's own is over.
+    pub async fn put_off(&self, messages: &[&Message], seconds: u64) -> anyhow::Result<()> {
+        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+        for some in messages.chunks(ENTRIES) {
+            let mut request = self.sqs.change_message_visibility_batch().queue_url(&self.queue_url);
+            for (index, message) in some.iter().enumerate() {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(&message.receipt_handle)
+                    .visibility_timeout(seconds);
+                request = request.entries(entry.build()?);
+            }
+            request
+                .send()
+                .await
+                .map_err(|error| anyhow!("sqs:ChangeMessageVisibility: {}", DisplayErrorContext(&error)))?;
+        }
+        Ok(())
+    }
+
+    /// A mail was sent now.
+    pub async fn begin(&self) -> anyhow::Result<()> {
+        let request = self.ssm.put_parameter().name(&self.parameter).value(now().to_string());
+        let request = request.r#type(ParameterType::String).overwrite(true);
+        request
+            .send()
+            .await
+            .map_err(|error| anyhow!("writing {}: {}", self.parameter, DisplayErrorContext(&error)))?;
+        Ok(())
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
+}
+
+/// A time that is none, or in the future, holds no mail up.
+fn left(last: Option<&str>, now: u64, quiet: u64) -> Option<u64> {
+    let since = now.checked_sub(last?.parse().ok()?)?;
+    quiet.checked_sub(since).filter(|left| *left > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::left;
+
+    #[test]
+    fn it_is_quiet_for_so_long_after_a_mail() {
+        assert_eq!(left(None, 1000, 300), None);
+        assert_eq!(left(Some("1000"), 1000, 300), Some(300));
+        assert_eq!(left(Some("1000"), 1299, 300), Some(1));
+        assert_eq!(left(Some("1000"), 1300, 300), None);
+        assert_eq!(left(Some("1000"), 9000, 300), None);
+        assert_eq!(left(Some("2000"), 1000, 300), None);
+        assert_eq!(left(Some("soon"), 1000, 300), None);
+    }
+}
