@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::adopt::{self, LiveBuckets};
 use super::remove::drop_object;
 use super::stacks::{leftover_stacks, stack_step};
-use super::{Action, Plan, PropertyChange, Step, StepKind};
+use super::{Action, Plan, PropertyChange, Step, StepKind, tasks};
 use crate::aws::observe::LiveStacks;
 use crate::aws::replacement::Foreseen;
 use crate::graph::CURATED_BUCKET;
@@ -53,7 +53,7 @@ pub fn checks(graph: &Graph, live: &LiveObjects, names: &Names) -> Vec<(Name, Ch
 }
 
 /// Step that suspends the task graph.
-const SUSPEND: &str = "snowflake:graph:suspend";
+pub(super) const SUSPEND: &str = "snowflake:graph:suspend";
 /// Step that resumes the task graph.
 const RESUME: &str = "snowflake:graph:resume";
 
@@ -334,7 +334,7 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
     let mut earlier: Vec<NodeId> = planned.iter().map(|step| step.id.clone()).collect();
     let (tasks, leftover): (Vec<_>, Vec<_>) = leftover.into_iter().partition(|((kind, _), _)| *kind == Kind::Task);
     let tasks: Vec<(&Name, &LiveObject)> = tasks.into_iter().map(|((_, name), live)| (name, live)).collect();
-    let mut steps = leftover_tasks(&tasks);
+    let mut steps = tasks::leftover(tasks);
     earlier.extend(steps.iter().map(|step| step.id.clone()));
     for ((kind, name), live) in leftover {
         let empty = *kind == Kind::Table && live.property("rows") == "0";
@@ -357,40 +357,7 @@ fn leftover_objects(graph: &Graph, world: &World, names: &Names, planned: &[Step
     steps
 }
 
-const LEFTOVER: &str = "the file no longer names it";
-
-/// Tasks of a graph that goes as a whole are dropped when its root is suspended and its running run has ended: first the
-/// finalizer, last the root. <https://docs.snowflake.com/en/sql-reference/sql/drop-task#usage-notes>
-fn leftover_tasks(tasks: &[(&Name, &LiveObject)]) -> Vec<Step> {
-    let is_root = |live: &LiveObject| !live.property("schedule").is_empty();
-    let is_finalizer = |live: &LiveObject| live.property("task_relations").contains("FinalizedRootTask");
-    let mut steps = Vec::new();
-    let mut last: BTreeMap<Option<Name>, NodeId> = BTreeMap::new();
-    for (root, _) in tasks.iter().filter(|(_, live)| is_root(live)) {
-        let id = NodeId(format!("{SUSPEND}:{root}"));
-        let actions = vec![Action::SuspendGraph { root: (*root).clone() }];
-        last.insert(root.parent(), id.clone());
-        steps.push(step(
-            &id,
-            StepKind::Run,
-            format!("suspend task graph {root}"),
-            LEFTOVER,
-            actions,
-        ));
-    }
-    let mut ordered: Vec<_> = tasks.iter().collect();
-    ordered.sort_by_key(|(_, live)| (is_root(live), !is_finalizer(live)));
-    for (name, _) in ordered {
-        let mut drop = drop_object(Kind::Task, name);
-        drop.reason = LEFTOVER.to_owned();
-        drop.reversible = true;
-        if let Some(before) = last.get_mut(&name.parent()) {
-            drop.needs = vec![std::mem::replace(before, drop.id.clone())];
-        }
-        steps.push(drop);
-    }
-    steps
-}
+pub(super) const LEFTOVER: &str = "the file no longer names it";
 
 /// Whether a running task could miss a column in the middle of this step.
 fn changes_columns(step: &Step) -> bool {

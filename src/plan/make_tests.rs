@@ -450,3 +450,36 @@ fn a_stack_that_was_cut_off_before_its_first_change_set_ran_is_created() {
     world.stacks.get_mut("chinook-invoices-local-alerts").unwrap().tags = [("team".to_owned(), "x".to_owned())].into();
     assert!(plan(&graph, &world, &names).is_err());
 }
+
+/// A dimension goes together with the fact that looks at it: whoever comes after a task goes before it, so that no task
+/// becomes a root of its own.
+#[test]
+fn leftover_tasks_go_before_those_that_they_come_after() {
+    let (graph, names) = graph(EXAMPLE);
+    let mut world = deployed(&graph, &names);
+    let root = graph
+        .objects()
+        .find(|(_, object)| object.task == Some(TaskPlace::Root))
+        .unwrap()
+        .1
+        .name
+        .clone();
+    let schema = root.parent().unwrap();
+    let comment = mark::comment("", &names.mark(), "old");
+    for (task, after) in [
+        ("DIMENSION_A", root.to_string()),
+        ("FACT_B", schema.child("DIMENSION_A").to_string()),
+    ] {
+        let live = LiveObject {
+            comment: comment.clone(),
+            properties: [("predecessors", after), ("state", "started".to_owned())].into(),
+            ..Default::default()
+        };
+        world.objects.insert((Kind::Task, schema.child(task)), live);
+    }
+    let plan = plan(&graph, &world, &names).unwrap();
+    let drop = |task: &str| NodeId::of_object(Kind::Task, &schema.child(task));
+    let dimension = plan.steps.iter().find(|step| step.id == drop("DIMENSION_A")).unwrap();
+    assert!(dimension.needs.contains(&drop("FACT_B")), "{:?}", dimension.needs);
+    assert!(plan.steps.iter().any(|step| step.id == drop("FACT_B")));
+}

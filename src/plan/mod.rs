@@ -5,6 +5,7 @@ pub mod make;
 pub mod remove;
 pub mod saved;
 pub mod stacks;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -3,10 +3,10 @@
 //! It goes by what is there, not by the file: stacks by their tags, objects by their marks. Buckets that hold objects
 //! and tables that hold rows stay unless their deletion is asked for; so does what they need to be used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::adopt::{self, Adopted};
-use super::{Action, Plan, Step, StepKind};
+use super::{Action, Plan, Step, StepKind, tasks};
 use crate::aws::observe::LiveStacks;
 use crate::graph::object::{Actor, Kind};
 use crate::graph::snowflake::securable;
@@ -198,33 +198,6 @@ fn give_back_bucket(stack: &NodeId, adopted: &Adopted) -> Step {
     adopt::give_back_bucket(id, adopted, "it was adopted and is given back: it keeps what it holds")
 }
 
-type Task<'a> = (&'a Name, &'a LiveObject);
-
-/// Tasks in the order in which they can be dropped: each before those that it comes after, the root last. A task whose
-/// predecessor is gone is a root of its own, and started: <https://docs.snowflake.com/en/sql-reference/sql/drop-task>.
-fn task_waves(mut tasks: Vec<Task<'_>>) -> Vec<Vec<Task<'_>>> {
-    let mut waves = Vec::new();
-    while !tasks.is_empty() {
-        let awaited: BTreeSet<String> = tasks
-            .iter()
-            .flat_map(|(_, live)| live.property("predecessors").split(','))
-            .map(|name| name.trim().to_owned())
-            .collect();
-        let (later, wave): (Vec<_>, Vec<_>) = tasks
-            .iter()
-            .copied()
-            .partition(|(name, _)| awaited.contains(&name.to_string()));
-        // What waits for itself in a circle was read wrongly; it is tried as it stands.
-        if wave.is_empty() {
-            waves.push(later);
-            break;
-        }
-        waves.push(wave);
-        tasks = later;
-    }
-    waves
-}
-
 /// The Snowflake objects in waves: each wave needs the one before gone.
 fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>) -> Vec<Vec<Step>> {
     let owner = names.mark();
@@ -254,7 +227,7 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
     let foreign: Vec<&Name> = foreign.chain(&found.views).filter(|name| !stays(name)).collect();
     let keep_rows = !full.is_empty() && !delete_data;
     let keep = keep_rows || !foreign.is_empty();
-    let mut waves: Vec<Vec<Step>> = task_waves(ours(Kind::Task).collect())
+    let mut waves: Vec<Vec<Step>> = tasks::waves(ours(Kind::Task).collect())
         .into_iter()
         .map(|wave| {
             wave.into_iter()

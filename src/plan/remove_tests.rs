@@ -135,27 +135,3 @@ fn a_database_with_a_table_or_view_of_somebody_else_stays_whatever_was_asked() {
         );
     }
 }
-
-/// A task whose predecessor is gone is a root of its own, and a started root cannot be dropped.
-#[test]
-fn a_task_goes_before_those_that_it_comes_after() {
-    let name = |task: &str| Name::account("D").child("S").child(task);
-    let live = |after: &str| LiveObject {
-        properties: [("predecessors", after.to_owned())].into(),
-        ..Default::default()
-    };
-    let tasks = [
-        ("ROOT", ""),
-        ("A", "D.S.ROOT"),
-        ("B", "D.S.A"),
-        ("C", "D.S.A, D.S.B"),
-        ("END", ""),
-    ]
-    .map(|(task, after)| (name(task), live(after)));
-    let waves = task_waves(tasks.iter().map(|(name, live)| (name, live)).collect());
-    let names: Vec<Vec<&str>> = waves
-        .iter()
-        .map(|wave| wave.iter().map(|(name, _)| name.last()).collect())
-        .collect();
-    assert_eq!(names, [vec!["C", "END"], vec!["B"], vec!["A"], vec!["ROOT"]]);
-}

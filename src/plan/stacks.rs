@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::adopt::{Settled, settle};
-use super::make::{World, step};
+use super::make::{LEFTOVER, World, step};
 use super::{Action, MISSING, PropertyChange, Step, StepKind};
 use crate::aws::changeset::Differing;
 use crate::aws::diff::{self, WantedStack};
@@ -182,7 +182,7 @@ pub(super) fn leftover_stacks(graph: &Graph, world: &World) -> Vec<Step> {
                 &NodeId(format!("aws:{name}")),
                 StepKind::Drop,
                 format!("stack {name}"),
-                "the file no longer names it",
+                LEFTOVER,
                 actions,
             );
             // What its queues and log groups hold goes with it.
