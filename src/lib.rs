@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod aws;
+pub mod backfill;
 pub mod calendar;
 pub mod command;
 pub mod doctor;
@@ -18,3 +19,4 @@ pub mod runtime;
 pub mod snowflake;
 pub mod spec;
 pub mod status;
+pub mod verify;

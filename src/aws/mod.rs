@@ -7,6 +7,7 @@ pub mod diff;
 pub mod drift;
 pub mod events;
 pub mod failure;
+pub mod function;
 pub mod import;
 pub mod lease;
 pub mod manifest;
@@ -26,6 +27,8 @@ pub struct Aws {
     pub cloudformation: aws_sdk_cloudformation::Client,
     /// IAM, to look at trust policies.
     pub iam: aws_sdk_iam::Client,
+    /// Lambda, to call the pipeline's functions.
+    pub lambda: aws_sdk_lambda::Client,
     /// S3.
     pub s3: aws_sdk_s3::Client,
     /// SES, to look at the sender of alarms.
@@ -44,6 +47,7 @@ impl Aws {
         Aws {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
+            lambda: function::client(config),
             s3: aws_sdk_s3::Client::new(config),
             ses: aws_sdk_sesv2::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),

@@ -25,6 +25,8 @@ pub enum Failure {
     File(Box<Report>),
     /// Ctrl-C before anything was changed.
     Interrupted,
+    /// Ctrl-C after something was done, which stays; this says what.
+    Stopped(String),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -54,6 +56,7 @@ impl Failure {
                 text
             }
             Failure::Interrupted => format!("{} {INTERRUPTED}\n", style.error("error:")),
+            Failure::Stopped(what) => format!("{} {what}\n", style.error("error:")),
             Failure::Other(error) => format!("{} {}\n", style.error("error:"), explained(error)),
         }
     }
@@ -63,6 +66,7 @@ impl Failure {
         match self {
             Failure::File(report) => json!({ "errors": report }),
             Failure::Interrupted => json!({ "errors": [{ "message": INTERRUPTED }] }),
+            Failure::Stopped(what) => json!({ "errors": [{ "message": what }] }),
             Failure::Other(error) => json!({ "errors": [{ "message": explained(error) }] }),
         }
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::handlers::{On, handlers};
 use crate::graph::Graph;
+use crate::graph::mysql::extract;
 use crate::model::names::Names;
 
 /// Actions that are needed on the same resources.
@@ -79,6 +80,8 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("cloudformation", "delete_stack", &["cloudformation:DeleteStack"]),
     ("iam", "get_role", &["iam:GetRole"]),
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),
+    // Of the function that reads the database: `backfill` and `verify` ask it.
+    ("lambda", "invoke", &["lambda:InvokeFunction"]),
     ("s3", "head_object", &["s3:GetObject", "s3:ListBucket"]),
     ("s3", "put_object", &["s3:PutObject"]),
     ("s3", "list_object_versions", &["s3:ListBucketVersions"]),
@@ -139,6 +142,13 @@ pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
     // Who deploys is not known here; it only tells what a principal may do.
     let principals = ["user", "role"].map(|kind| format!("arn:{}:iam::{}:{kind}/*", names.partition(), names.account));
     list.add("Doctor", &["iam:SimulatePrincipalPolicy"], principals);
+    if graph
+        .stacks()
+        .any(|(_, stack)| stack.name == names.resource(extract::PART))
+    {
+        let function = names.arn("lambda", &format!("function:{}", names.resource(extract::PART)));
+        list.add("AskExtract", &actions("lambda").collect::<Vec<_>>(), [function]);
+    }
     buckets(graph, names, &mut list);
     let mut unknown = BTreeSet::new();
     for (_, stack) in graph.stacks() {

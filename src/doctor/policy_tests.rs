@@ -17,7 +17,7 @@ fn the_calls_are_those_of_the_source() {
             }
             let source = std::fs::read_to_string(path).unwrap();
             let source: String = source.split_whitespace().collect();
-            for client in ["cloudformation", "iam", "s3", "ses", "sqs", "ssm", "sts"] {
+            for client in ["cloudformation", "iam", "lambda", "s3", "ses", "sqs", "ssm", "sts"] {
                 for start in [format!("aws.{client}."), format!("self.{client}.")] {
                     for call in source.split(&start).skip(1) {
                         let name = call.split('(').next().unwrap();

@@ -7,7 +7,7 @@ mod alarm;
 pub mod build;
 mod files;
 mod landing;
-mod mysql;
+pub mod mysql;
 mod notify;
 pub mod object;
 pub mod policy;

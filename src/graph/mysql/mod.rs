@@ -4,7 +4,7 @@
 //! Firehose), `extract` (the function), `schedule` (switched on last, when everything behind listens).
 
 mod database;
-mod extract;
+pub mod extract;
 mod schedule;
 mod stream;
 
