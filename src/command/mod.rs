@@ -9,6 +9,7 @@ mod doctor;
 mod init;
 mod leased;
 mod local;
+mod redrive;
 mod render;
 mod schema;
 mod status;
@@ -94,6 +95,10 @@ enum Command {
     ///
     /// Exit code 0: healthy. 2: not. 1: an error.
     Status,
+    /// Show the messages that were given up, and put them back into the queues they came from
+    ///
+    /// Exit code 0: all are back, or there are none. 1: some are not, or an error.
+    Redrive(redrive::Options),
     /// Check identities, rights, quotas and the runtime, without changing anything
     ///
     /// Exit code 0: nothing is missing. 1: something is.
@@ -174,6 +179,8 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
             Command::Destroy(options) => destroy::run(global, &options).await,
             Command::Diff(options) => unless_interrupted(diff::run(global, &options)).await,
             Command::Status => unless_interrupted(status::run(global)).await,
+            // This one ends between two batches.
+            Command::Redrive(options) => redrive::run(global, &options).await,
             Command::Doctor(options) => unless_interrupted(doctor::run(global, &options)).await,
             Command::Unlock(options) => unless_interrupted(unlock::run(global, &options)).await,
             Command::Local(command) => unless_interrupted(local::run(global, &command)).await,

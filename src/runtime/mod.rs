@@ -6,11 +6,11 @@
 //!
 //! Panics are caught per message, so the binary must not be built with `panic = "abort"`.
 
-mod alert;
+pub(crate) mod alert;
 mod aws;
 mod copy;
 mod deadline;
-mod extract;
+pub(crate) mod extract;
 mod json_lines;
 mod kinesis;
 mod log;
@@ -32,7 +32,7 @@ use log::Line;
 use settings::Settings;
 
 /// What answers one invocation.
-trait Handler: Send + Sync {
+pub(crate) trait Handler: Send + Sync {
     /// Answers one event. An error makes the whole invocation fail, so that its event comes again.
     fn handle(self: Arc<Self>, event: Value, deadline: Deadline) -> BoxFuture<'static, anyhow::Result<Value>>;
 }

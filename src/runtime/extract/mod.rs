@@ -19,10 +19,10 @@ mod encode;
 mod pass;
 mod record;
 mod sink;
-mod state;
+pub(crate) mod state;
 mod statement;
 mod table;
-mod watermark;
+pub(crate) mod watermark;
 
 use std::sync::Arc;
 
