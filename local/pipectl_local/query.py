@@ -14,7 +14,7 @@ from .catalog import Sequence, Stream, Table, View
 from .engine import column_list
 from .lexer import display
 from .result import Field, Result
-from .sftypes import SfType, of_duck
+from .sftypes import TEXT, SfType, of_duck
 from .translate import NotMine, Translation, parse
 
 if TYPE_CHECKING:
@@ -121,6 +121,19 @@ def select(context: "Context", tree: exp.Expression, sql: str) -> Result:
         cursor = context.session.execute(text, parameters(context, text))
         fields = [Field(d[0], of_duck(str(d[1]))) for d in cursor.description or []]
         return Result(fields, cursor.fetchall())
+    except duckdb.Error as error:
+        raise translate_error(error, sql) from error
+
+
+def explain(context: "Context", sql: str) -> Result:
+    """What DuckDB plans for a query; it binds names, functions and types, as Snowflake's compiler does."""
+    tree = parse(sql)
+    if not isinstance(tree, exp.Query):
+        raise errors.unsupported("EXPLAIN of anything but a query")
+    try:
+        text = Translation(tree, SessionResolver(context, modifies=False)).sql()
+        plan = context.session.execute(f"EXPLAIN {text}", parameters(context, text)).fetchall()
+        return Result([Field("content", TEXT)], [("\n".join(str(row[-1]) for row in plan),)])
     except duckdb.Error as error:
         raise translate_error(error, sql) from error
 

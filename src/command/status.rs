@@ -67,6 +67,8 @@ fn text(hops: &[Hop], model: &Model, style: &Style) -> String {
             } else {
                 (style.error("ill"), format!("{}; next: {}", hop.state, hop.next))
             };
+            // Messages of services may have several lines.
+            let state = state.replace('\n', " ");
             vec![sign, hop.kind.to_owned(), short(&hop.name), state]
         })
         .collect();

@@ -233,7 +233,7 @@ mod tests {
         );
         assert_eq!(
             shortened(r#"{"a":1,"DbPassword":"x","in":[{"api_token":7}],"Message":"{\"secret\":\"y\"}"}"#),
-            r#"{"DbPassword":"***","Message":"{\"secret\":\"***\"}","a":1,"in":[{"api_token":"***"}]}"#
+            r#"{"a":1,"DbPassword":"***","in":[{"api_token":"***"}],"Message":"{\"secret\":\"***\"}"}"#
         );
         assert_eq!(
             shortened("to https://me:hunter2@host/x\nand http://plain"),

@@ -11,7 +11,7 @@ use crate::aws::Aws;
 use crate::aws::failure::explain;
 
 /// Seconds that a letter which is being moved is hidden from others.
-const MOVE_SECONDS: i32 = 120;
+const MOVE_SECONDS: i32 = 30;
 /// Bytes of bodies in one request; SQS takes no less in any region:
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>.
 const MOST_BYTES: usize = 200 << 10;

@@ -169,17 +169,20 @@ impl Look<'_> {
         self.ask_of_each(pipes.iter().map(question).collect(), read).await
     }
 
-    /// <https://docs.snowflake.com/en/sql-reference/functions/copy_history>
+    /// A file that failed and was loaded after has recovered:
+    /// <https://docs.snowflake.com/en/sql-reference/functions/copy_history>.
     async fn loads(&self) -> anyhow::Result<BTreeMap<String, Loads>> {
         let feeds = self.model.landing.feeds.iter().filter_map(|feed| {
             let table = self.target.raw_schema.child(&format!("RAW_{}", feed.name));
             let pipe = self.target.raw_schema.child(&format!("{}_PIPE", feed.name));
             self.live.contains_key(&(Kind::Table, table.clone())).then(|| {
                 format!(
-                    "SELECT {} AS T, COUNT_IF(STATUS = 'Loaded') AS FILES, SUM(ROW_COUNT) AS ROWS_LOADED, \
-                     COUNT_IF(STATUS <> 'Loaded') AS FAILED, MAX(FIRST_ERROR_MESSAGE) AS ERROR, \
-                     DATEDIFF('SECOND', MAX(LAST_LOAD_TIME), CURRENT_TIMESTAMP()) AS AGE \
-                     FROM TABLE({}.INFORMATION_SCHEMA.COPY_HISTORY(TABLE_NAME => {}, START_TIME => DATEADD('HOUR', -1, CURRENT_TIMESTAMP())))",
+                    "SELECT {} AS T, SUM(OK) AS FILES, SUM(ROWS_LOADED) AS ROWS_LOADED, COUNT(*) - SUM(OK) AS FAILED, \
+                     MAX(IFF(OK = 0, ERROR, NULL)) AS ERROR, DATEDIFF('SECOND', MAX(LAST), CURRENT_TIMESTAMP()) AS AGE \
+                     FROM (SELECT MAX(IFF(STATUS = 'Loaded', 1, 0)) AS OK, SUM(ROW_COUNT) AS ROWS_LOADED, \
+                     MAX(FIRST_ERROR_MESSAGE) AS ERROR, MAX(LAST_LOAD_TIME) AS LAST \
+                     FROM TABLE({}.INFORMATION_SCHEMA.COPY_HISTORY(TABLE_NAME => {}, START_TIME => DATEADD('HOUR', -1, CURRENT_TIMESTAMP()))) \
+                     GROUP BY FILE_NAME)",
                     literal(&pipe.to_string()),
                     self.target.database,
                     literal(&table.to_string()),
@@ -289,7 +292,7 @@ impl Look<'_> {
         let runs = state == "running" && fault.is_none() && !is_handed_over;
         let hint = match runs {
             true => format!(
-                "correct what the message says, then load these files again with ALTER PIPE {name} REFRESH; loaded ones are skipped"
+                "correct what the message says, then load these files again with ALTER PIPE {name} REFRESH, which skips loaded ones; this is told for an hour"
             ),
             false => pipe_hint(name, &state, is_handed_over),
         };
