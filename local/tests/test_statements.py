@@ -221,3 +221,7 @@ def test_explain_compiles_and_runs_nothing(cloud):
     assert "Unknown function NOPE" in fails(cloud, "002140", f"EXPLAIN USING TEXT SELECT NOPE(TITLE) FROM ({nulls})")
     assert "invalid identifier" in fails(cloud, "000904", f"EXPLAIN USING TEXT SELECT TITEL FROM ({nulls})")
     fails(cloud, "001003", f"EXPLAIN USING TEXT SELECT SPLIT_PART(TITLE) FROM ({nulls})")
+    for value, wanted in (("NULL::TIMESTAMP_NTZ", "NUMBER(3,0)"), ("NULL::BOOLEAN", "DATE"), ("5", "DATE")):
+        assert "invalid type" in fails(cloud, "001065", f"EXPLAIN USING TEXT SELECT 1 FROM (SELECT CAST(({value}) AS {wanted}) AS _1) AS Q")
+    for value, wanted in (("NULL::VARCHAR", "DATE"), ("NULL::DATE", "TIMESTAMP_NTZ"), ("NULL::NUMBER", "VARCHAR(9)"), ("NULL::BOOLEAN", "NUMBER(1,0)")):
+        assert cloud.sql(f"EXPLAIN USING TEXT SELECT CAST(({value}) AS {wanted}) AS _1")

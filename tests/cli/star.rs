@@ -53,6 +53,10 @@ fn expressions_that_snowflake_refuses_are_told_before_anything_changes() {
         bad.matches("SPLIT_PRAT").count() + bad.matches("CONTAINS(title) AND").count(),
         2
     );
+    // A moment is no number, whatever the rows.
+    let moment = "{ name = \"created_at\", type = \"TIMESTAMP_NTZ\" }";
+    assert_eq!(bad.matches(moment).count(), 1);
+    let bad = bad.replace(moment, "{ name = \"created_at\", type = \"NUMBER(11,0)\" }");
     let cloud = Cloud::up(Iam::Off);
     fs::write(cloud.file(), &bad).unwrap();
     // Without a connection nobody can tell.
@@ -77,7 +81,11 @@ fn expressions_that_snowflake_refuses_are_told_before_anything_changes() {
             .collect();
         assert_eq!(
             places,
-            [place("SPLIT_PRAT"), place("\"CONTAINS(title) AND")],
+            [
+                place("SPLIT_PRAT"),
+                place("\"CONTAINS(title) AND"),
+                place("\"NUMBER(11,0)")
+            ],
             "{told:#}"
         );
         assert!(
