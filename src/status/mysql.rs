@@ -18,7 +18,7 @@ use crate::graph::alarm::{LATE_SECONDS, Metric};
 use crate::graph::mysql::schedule;
 use crate::model::{Model, MysqlSource, MysqlTable};
 use crate::runtime::alert::logs::last_errors;
-use crate::runtime::extract::state::parameter;
+use crate::runtime::extract::state::parameter_name;
 use crate::runtime::extract::watermark::State;
 use crate::spec::rate::Rate;
 
@@ -164,7 +164,7 @@ impl<'a> Source<'a> {
         let tables = self.source.tables.iter();
         Ok(tables
             .map(|table| {
-                let name = parameter(&prefix, &table.name.to_string());
+                let name = parameter_name(&prefix, &table.name.to_string());
                 watermark(table, &name, kept.get(name.as_str()).copied(), now())
             })
             .collect())

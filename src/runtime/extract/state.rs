@@ -22,7 +22,7 @@ impl States {
 
     /// The parameter's name for `schema.table`.
     pub fn name(&self, title: &str) -> String {
-        parameter(&self.prefix, title)
+        parameter_name(&self.prefix, title)
     }
 
     /// What is kept; nothing yet is a state too.
@@ -43,7 +43,7 @@ impl States {
 
 /// The parameter's name for `schema.table`. Its characters are fewer than a table's may be
 /// (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html>).
-pub fn parameter(prefix: &str, title: &str) -> String {
+pub fn parameter_name(prefix: &str, title: &str) -> String {
     let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
     if title.chars().all(fits) {
         return format!("{prefix}{title}");
