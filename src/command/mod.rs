@@ -95,7 +95,7 @@ enum Command {
     ///
     /// Exit code 0: healthy. 2: not. 1: an error.
     Status,
-    /// Show the messages that were given up, and put them back into the queues they came from
+    /// Show the messages that were given up, and put them back where they came from
     ///
     /// Exit code 0: all are back, or there are none. 1: some are not, or an error.
     Redrive(redrive::Options),
