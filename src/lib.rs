@@ -14,6 +14,7 @@ pub mod local;
 pub mod model;
 pub mod pace;
 pub mod plan;
+pub mod redrive;
 pub mod report;
 pub mod runtime;
 pub mod snowflake;

@@ -10,6 +10,7 @@ mod doctor;
 mod init;
 mod leased;
 mod local;
+mod redrive;
 mod render;
 mod schema;
 mod status;
@@ -107,6 +108,10 @@ enum Command {
     /// Rows that the pipeline has not read yet (newer than the watermark) are no differences, and rows that may be on the
     /// way are looked at again. Exit code 0: equal. 2: differences. 1: an error.
     Verify(verify::Options),
+    /// Show the messages that were given up, and put them back where they came from
+    ///
+    /// Exit code 0: all are back, or there are none. 1: some are not, or an error.
+    Redrive(redrive::Options),
     /// Check identities, rights, quotas and the runtime, without changing anything
     ///
     /// Exit code 0: nothing is missing. 1: something is.
@@ -190,6 +195,8 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
             // What it wrote stays, and it says where it stopped.
             Command::Backfill(options) => backfill::run(global, &options).await,
             Command::Verify(options) => unless_interrupted(verify::run(global, &options)).await,
+            // This one ends between two batches.
+            Command::Redrive(options) => redrive::run(global, &options).await,
             Command::Doctor(options) => unless_interrupted(doctor::run(global, &options)).await,
             Command::Unlock(options) => unless_interrupted(unlock::run(global, &options)).await,
             Command::Local(command) => unless_interrupted(local::run(global, &command)).await,

@@ -3,7 +3,7 @@
 //! Built from the model without any I/O. A source and a target each contribute nodes ([`build`]); adding one is adding a
 //! file beside `files.rs` or a folder beside `snowflake/`.
 
-mod alarm;
+pub mod alarm;
 pub mod build;
 mod files;
 mod landing;

@@ -6,7 +6,7 @@
 //!
 //! Panics are caught per message, so the binary must not be built with `panic = "abort"`.
 
-mod alert;
+pub(crate) mod alert;
 mod aws;
 mod copy;
 mod deadline;

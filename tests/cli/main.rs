@@ -28,6 +28,7 @@ mod main_job;
 mod mysql;
 mod mysql_privilege;
 mod pipes;
+mod redrive;
 mod render;
 mod running_graph;
 mod saved_plan;

@@ -34,7 +34,7 @@ fn what_is_in_the_database_arrives_once(iam: Iam) {
     a_later_reading_repeats_and_changes_nothing(&cloud, &database);
     cloud.run("deploy --yes").exits(0).prints("no change");
     another_overlap_and_another_table_converge(&cloud, &database);
-    status_shows_the_path(&cloud);
+    status_shows_the_path(&cloud, &database);
     destroy_keeps_the_database_until_told(&cloud, &database);
 }
 
@@ -147,18 +147,55 @@ columns = [
     arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
 }
 
-fn status_shows_the_path(cloud: &Cloud) {
-    let rows = cloud.value(&format!("select count(*) from {EVENTS}"));
-    let shown = cloud.run("status").exits(0);
+fn status_shows_the_path(cloud: &Cloud, database: &Database) {
+    let rows: u64 = cloud.value(&format!("select count(*) from {EVENTS}")).parse().unwrap();
+    let told = cloud.run("status --format json").exits(0).json();
+    let hop = |kind: &str, name: &str| {
+        let hops = told["hops"].as_array().unwrap();
+        let found = hops.iter().find(|hop| hop["kind"] == kind && hop["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}: {told:#}"))["detail"].clone()
+    };
     for stack in ["source", "stream", "extract", "schedule"] {
-        assert!(
-            shown.stdout.contains(&format!("video-events-local-{stack}")),
-            "{}",
-            shown.stdout
-        );
+        hop("stack", &format!("video-events-local-{stack}"));
     }
-    let table = shown.stdout.lines().find(|line| line.contains(EVENTS)).unwrap();
-    assert!(table.contains(&format!("{rows} rows")), "{table}");
+    assert_eq!(hop("table", EVENTS)["rows"], rows);
+    assert_eq!(hop("schedule", "video-events-local-extract")["tables"], 2);
+    // No watermark is younger than its table's newest row.
+    let newest = database.run("SELECT MAX(CREATE_TIME) FROM video.video_init");
+    assert_eq!(hop("watermark", "video.video_init")["value"], json!(newest.trim_end()));
+    assert!(
+        hop("function", "video-events-local-extract")["calls_in_hour"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    // What a reading repeats is delivered and loaded again, so there are more of these than rows.
+    for (kind, name) in [
+        ("stream", "video-events-local-changes"),
+        ("delivery", "video-events-local-delivery"),
+    ] {
+        assert!(hop(kind, name)["records_in_hour"].as_u64().unwrap() >= rows, "{told:#}");
+    }
+    let pipe = hop("pipe", "VIDEO_EVENTS_LOCAL.VIDEO_RAW.VIDEO_VIDEO_INIT_PIPE");
+    let raw = hop("raw table", RAW_EVENTS);
+    assert!(
+        pipe["rows_in_hour"].as_u64().unwrap() >= rows && raw["rows_in_hour"].as_u64().unwrap() >= rows,
+        "{told:#}"
+    );
+    let task = hop("task", "VIDEO_EVENTS_LOCAL.VIDEO_RAW.LOAD_VIDEO_EVENT");
+    assert_eq!(task["last_run"]["state"], "succeeded");
+    assert!(
+        hop("fact", "VIDEO_EVENTS_LOCAL.VIDEO.FACT_VIDEO_START")["rows_in_hour"].is_u64(),
+        "{told:#}"
+    );
+    let widest = cloud
+        .run("status")
+        .exits(0)
+        .stdout
+        .lines()
+        .map(|line| line.chars().count())
+        .max();
+    assert!(widest.unwrap() <= 140, "{widest:?}");
 }
 
 fn destroy_keeps_the_database_until_told(cloud: &Cloud, database: &Database) {

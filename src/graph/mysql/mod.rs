@@ -5,7 +5,7 @@
 
 mod database;
 pub mod extract;
-mod schedule;
+pub mod schedule;
 mod stream;
 
 use crate::model::{Model, MysqlSource};
