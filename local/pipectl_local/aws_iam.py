@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stand-in: the resources that AWS asks IAM for where ministack asks for others.
 
-ministack asks for the right to send mail on `*`, and for rights on a log group by an ARN that policies of AWS do not name:
+ministack asks for the right to send mail on `*`, for rights on a log group by an ARN that policies of AWS do not name, and
+for rights of their own for SQS's batches:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsesv2.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
 """
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ def install(finder: Finder) -> None:
     from ministack.core import iam_actions
     from ministack.core.responses import get_account_id
 
-    enforce_ses, extract = app._enforce_ses_v2, iam_actions.extract_resource_arn
+    enforce_ses, extract, action_of = app._enforce_ses_v2, iam_actions.extract_resource_arn, iam_actions.extract_iam_action
 
     def enforce(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], request: str) -> Any:
         region = app.extract_region(headers, query)
@@ -76,5 +78,10 @@ def install(finder: Finder) -> None:
         found = str(extract(service, method, path, headers, body, *others))
         return log_resource(found, headers.get("x-amz-target", ""), body) if service == "logs" else found
 
+    def iam_action(service: str, *others: Any) -> str | None:
+        found: str | None = action_of(service, *others)
+        return found.removesuffix("Batch") if found and service == "sqs" else found
+
     app._enforce_ses_v2 = enforce
+    iam_actions.extract_iam_action = iam_action
     iam_actions.extract_resource_arn = resource_arn

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""With IAM, mail is a right on the sender's identity and its address, and a log a right on the group's streams."""
+"""What rights IAM is asked for: on a sender's identity and its address, on a log group's streams, for a batch of messages."""
 from __future__ import annotations
 
 import json
@@ -73,3 +73,12 @@ def test_a_log_is_read_by_a_right_on_its_streams(auth_cloud: Any, holder: Any) -
     event = [{"timestamp": 1, "message": "m"}]
     assert not refused(lambda: writer.put_log_events(logGroupName="/aws/lambda/own", logStreamName="one", logEvents=event))
     assert refused(lambda: writer.put_log_events(logGroupName="/aws/lambda/own", logStreamName="two", logEvents=event))
+
+
+def test_a_batch_of_messages_is_the_right_to_one(auth_cloud: Any, holder: Any) -> None:
+    sqs = auth_cloud.aws("sqs")
+    url = sqs.create_queue(QueueName="batches")["QueueUrl"]
+    client = holder("batcher", "sqs:SendMessage", arn(auth_cloud, "sqs", "batches"))("sqs")
+    assert not refused(lambda: client.send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "m"}]))
+    handle = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2)["Messages"][0]["ReceiptHandle"]
+    assert refused(lambda: client.delete_message_batch(QueueUrl=url, Entries=[{"Id": "1", "ReceiptHandle": handle}]))
