@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Cloud, Iam, RAW, wait};
 
 const PATIENCE: Duration = Duration::from_secs(90);
-const ALERTS: &str = "[alerts]\nmail = { from = \"alarms@example.com\", to = [\"ops@example.com\"] }\n\n[source]";
+pub const ALERTS: &str = "[alerts]\nmail = { from = \"alarms@example.com\", to = [\"ops@example.com\"] }\n\n[source]";
 
 /// Every mail that SES or SNS sent, oldest first.
 pub fn mails(cloud: &Cloud) -> Vec<Value> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::alerts::mails;
+use crate::alerts::{ALERTS, mails};
 use crate::client::Refused;
 use crate::cloud::{CURATED, Cloud, Iam, RAW};
 use crate::policies::{Policy, policies, sids};
@@ -30,7 +30,6 @@ const UNPROVEN: [(&str, &str, &str, &str); 2] = [
         "ministack writes a function's logs without its role",
     ),
 ];
-const ALERTS: &str = "[alerts]\nmail = { from = \"alarms@example.com\", to = [\"ops@example.com\"] }\n\n[source]";
 
 /// How a statement shows that it is needed.
 enum Proof {
