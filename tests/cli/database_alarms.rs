@@ -31,6 +31,7 @@ fn every_alarm_goes_off_and_ends() {
     world.nothing_is_read();
     world.nothing_arrives();
     world.rows_are_wrong();
+    world.the_task_graph_stands_still();
     world.the_function_hangs();
 }
 
@@ -113,6 +114,26 @@ impl World {
         whole(&mail, "task VIDEO_EVENTS_LOCAL");
         self.cloud.run("deploy --yes").exits(0);
         self.arrives("third");
+    }
+
+    /// The graph is suspended, and rows come.
+    fn the_task_graph_stands_still(&self) {
+        self.cloud.sql("ALTER TASK VIDEO_EVENTS_LOCAL.VIDEO_RAW.LOAD SUSPEND");
+        self.insert("late");
+        let hop = "task graph VIDEO_EVENTS_LOCAL.VIDEO_RAW.LOAD";
+        let mail = self.told(
+            &format!("ALARM {hop}"),
+            &["Rows have waited for 15 minutes", "is suspended"],
+        );
+        whole(&mail, hop);
+        self.cloud.run("deploy --yes").exits(0);
+        self.arrives("late");
+        self.told(&format!("RECOVERED {hop}"), &["Loads run again"]);
+        // The task that watches is mended as the graph is.
+        self.cloud
+            .sql("ALTER TASK VIDEO_EVENTS_LOCAL.VIDEO_RAW.WATCH_LOADS SUSPEND");
+        self.cloud.run("deploy --yes").exits(0);
+        self.cloud.run("diff").exits(0).prints("no change");
     }
 
     /// A reading that waits for a lock until the function's time is over.
