@@ -6,9 +6,7 @@ CREATE OR ALTER TASK {{ name }}
 AS
 {% if watch_name %}
 DECLARE
-  told_at TIMESTAMP_LTZ;
-  ended_at TIMESTAMP_LTZ;
-  message VARCHAR;
+  told_at TIMESTAMP_LTZ DEFAULT NULL;
 BEGIN
 {% endif %}
   INSERT INTO {{ failures }} (TASK_NAME, RUN_ID, FAILED_AT, ERROR_CODE, ERROR_MESSAGE)
@@ -28,13 +26,13 @@ BEGIN
     WHERE SCHEMA_NAME = {{ schema_name }} AND RETURN_VALUE = {{ told }}
   );
   IF (told_at IS NOT NULL) THEN
-    ended_at := (
+    LET ended_at TIMESTAMP_LTZ := (
       SELECT MAX(COMPLETED_TIME)
       FROM TABLE({{ database }}.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => {{ report_name }}, RESULT_LIMIT => 1000))
       WHERE SCHEMA_NAME = {{ schema_name }} AND STATE = 'SUCCEEDED'
     );
     IF (ended_at IS NULL OR ended_at < told_at) THEN
-      message := TO_JSON(OBJECT_CONSTRUCT('application/json', TO_JSON(OBJECT_CONSTRUCT(
+      LET message VARCHAR := TO_JSON(OBJECT_CONSTRUCT('application/json', TO_JSON(OBJECT_CONSTRUCT(
         'messageType', 'TASK_GRAPH_RUNS',
         'taskName', {{ root_text }},
         'timestamp', TO_VARCHAR(SYSDATE(), 'YYYY-MM-DD HH24:MI:SS') || ' UTC',

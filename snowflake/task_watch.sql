@@ -10,8 +10,7 @@ CREATE OR ALTER TASK {{ name }}
   WHEN {{ condition }}
 AS
 DECLARE
-  ended INTEGER;
-  message VARCHAR;
+  ended INTEGER DEFAULT 0;
 BEGIN
   ended := (
     SELECT COUNT(*)
@@ -22,7 +21,7 @@ BEGIN
       AND (NAME = {{ report_name }} OR (NAME = {{ root_name }} AND ERROR_CODE = {{ nothing_to_do }}))
   );
   IF (ended = 0) THEN
-    message := TO_JSON(OBJECT_CONSTRUCT('application/json', TO_JSON(OBJECT_CONSTRUCT(
+    LET message VARCHAR := TO_JSON(OBJECT_CONSTRUCT('application/json', TO_JSON(OBJECT_CONSTRUCT(
       'messageType', 'TASK_GRAPH_LATE',
       'taskName', {{ root_text }},
       'timestamp', TO_VARCHAR(SYSDATE(), 'YYYY-MM-DD HH24:MI:SS') || ' UTC',
