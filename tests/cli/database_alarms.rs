@@ -138,7 +138,7 @@ impl World {
 
     /// A reading that waits for a lock until the function's time is over.
     fn the_function_hangs(&self) {
-        let before = self.told("RECOVERED extract-errors", &[])["Timestamp"].clone();
+        let before = moment(&self.told("RECOVERED extract-errors", &[]));
         let function = "video-events-local-extract";
         let limit = |seconds: u32| {
             let changed = json!({ "FunctionName": function, "Timeout": seconds });
@@ -156,16 +156,16 @@ impl World {
 
     /// Waits for a mail of this hop that has these words, too.
     fn told(&self, hop: &str, words: &[&str]) -> Value {
-        self.told_after(&Value::Null, hop, words)
+        self.told_after("", hop, words)
     }
 
-    fn told_after(&self, before: &Value, hop: &str, words: &[&str]) -> Value {
+    fn told_after(&self, before: &str, hop: &str, words: &[&str]) -> Value {
         let mut found = Value::Null;
         wait(&format!("a mail of {hop} with {words:?}"), PATIENCE, || {
             let all = mails(&self.cloud);
             let later = all
                 .iter()
-                .filter(|mail| before.is_null() || mail["Timestamp"].to_string() > before.to_string());
+                .filter(|mail| before.is_empty() || moment(mail).as_str() > before);
             let fits = |mail: &&Value| {
                 let text = mail["BodyText"].as_str().unwrap_or_default();
                 let part = text
@@ -216,6 +216,11 @@ impl World {
         let count = format!("select count(*) from {EVENTS} where TITLE = '{title}'");
         assert!(self.cloud.comes_to(&count, "1", PATIENCE), "{title} does not arrive");
     }
+}
+
+/// When a mail was sent, as the capture writes it.
+fn moment(mail: &Value) -> String {
+    mail["Timestamp"].to_string()
 }
 
 /// A mail says pipeline, hop, since when, what next, as text and as HTML.
