@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::NodeId;
+use super::landing::Shared;
 use crate::model::{Model, Source};
 
 /// Seconds after which what waits is late: a failed file comes again only after the visibility time-out.
@@ -148,6 +150,11 @@ pub fn absence(model: &Model, id: &str, part: &str, what: &str, metric: Metric) 
     let seconds = model.alerts.absent_after?;
     let text = format!("{what} for {}", duration(seconds));
     Some(alarm(model, id, part, text, metric, When::Absent(seconds)))
+}
+
+/// What a stack with an alarm for absence comes after: such an alarm goes off as soon as it is made.
+pub fn hearing(model: &Model, shared: &Shared) -> Option<NodeId> {
+    model.alerts.absent_after.map(|_| shared.hearing.clone())
 }
 
 fn duration(seconds: u32) -> String {

@@ -17,7 +17,12 @@ pub struct Database {
 
 impl Database {
     pub fn of(cloud: &Cloud) -> Self {
-        let stack = json!({ "StackName": "video-events-local-source" });
+        Self::of_pipeline(cloud, "video-events")
+    }
+
+    /// That of another pipeline than the video events.
+    pub fn of_pipeline(cloud: &Cloud, pipeline: &str) -> Self {
+        let stack = json!({ "StackName": format!("{pipeline}-local-source") });
         let outputs = cloud.aws("cloudformation", "describe_stacks", stack)["Stacks"][0]["Outputs"].clone();
         let secret = outputs
             .as_array()
@@ -72,6 +77,26 @@ impl Database {
             "{statements}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a script of any length; gives its rows, a line each.
+    pub fn script(&self, text: &str) -> String {
+        let mut client = self.client();
+        let mut process = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = process.stdin.take().unwrap();
+        let writer = std::thread::spawn({
+            let text = text.to_owned();
+            move || input.write_all(text.as_bytes())
+        });
+        let output = process.wait_with_output().unwrap();
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{why}\n{}",
+            text.chars().take(2000).collect::<String>()
+        );
+        writer.join().unwrap().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 

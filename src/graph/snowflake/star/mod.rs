@@ -7,6 +7,8 @@
 mod calendar;
 mod dimension;
 mod fact;
+#[cfg(test)]
+mod golden_tests;
 mod history;
 mod source;
 
