@@ -6,6 +6,8 @@ mod cloud;
 mod message;
 mod policies;
 mod run;
+#[path = "../shared/runtime.rs"]
+mod runtime;
 mod stand_in;
 
 mod adopt;
