@@ -108,6 +108,11 @@ class Cloud:
             self.process.wait(10)
 
 
+def pytest_configure() -> None:
+    # Whoever ends the tests ends their clouds, too.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", 143))
+
+
 def start(tmp_path_factory: pytest.TempPathFactory, *arguments: str) -> Cloud:
     return Cloud(tmp_path_factory.mktemp("cloud"), *arguments)
 
