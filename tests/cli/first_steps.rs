@@ -53,7 +53,7 @@ fn the_template_becomes_a_pipeline(iam: Iam) {
     cloud.put(
         &format!("{name}-local-raw-000000000000-us-east-1"),
         "invoices/8.json",
-        &record.replace("\"id\": 7", "\"id\": 8"),
+        record.replace("\"id\": 7", "\"id\": 8"),
     );
     cloud.wait_for_rows(&format!("select count(*) from {schema}.INVOICE"), &[&["2"]]);
 }
