@@ -91,7 +91,7 @@ class Translation:
 
     def render(self, tree: exp.Expression) -> str:
         try:
-            text = tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+            text = tree.sql(dialect="duckdb", copy=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
         except UnsupportedError as error:
             raise errors.unsupported(str(error)) from error
         for token, raw in self._raw.items():

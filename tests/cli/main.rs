@@ -7,6 +7,8 @@ mod database;
 mod message;
 mod policies;
 mod run;
+#[path = "../shared/runtime.rs"]
+mod runtime;
 mod stand_in;
 
 mod adopt;
