@@ -1,6 +1,6 @@
 //! What moves records: format, stage, raw tables, pipes, streams and typed tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 
@@ -15,7 +15,7 @@ use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
 use crate::graph::{Graph, NodeId};
 use crate::model::{Feed, Table};
 use crate::snowflake::ident::{Ident, Name, literal};
-use crate::snowflake::sql::{canonical, raw};
+use crate::snowflake::sql::raw;
 
 /// Text without a limit of its own, as Snowflake shows it.
 pub(super) const TEXT: &str = "VARCHAR(16777216)";
@@ -48,13 +48,13 @@ pub(super) fn contribute(
         let node = insert(object, std::slice::from_ref(&access.raw_schema), graph);
         raws.insert(&feed.name, Raw { table, node });
     }
-    let tables = &context.model.tables;
+    let (tables, feeding) = (&context.model.tables, star::feeding(&context.model.star));
     let mut loads = Vec::new();
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     for (table, typed) in tables
         .iter()
-        .zip(each(tables, |table| Typed::new(context, table, &raws))?)
+        .zip(each(tables, |table| Typed::new(context, table, &raws, &feeding))?)
     {
         let (load, stage) = typed.insert(context, table, access, graph)?;
         stages.extend(stage.map(|stage| (table.name.clone(), stage)));
@@ -114,10 +114,10 @@ fn stage_object(
         },
     };
     let mut stage = blueprint.build(context.templates, &context.model.names)?;
-    stage.properties.insert("url", url);
-    stage.properties.insert("file_format", format.to_string());
+    stage.settings.insert("url", url);
+    stage.settings.insert("file_format", format.to_string());
     stage
-        .properties
+        .settings
         .insert("storage_integration", context.storage_integration.last().to_owned());
     // Changing either in place leaves its pipes pointing at the old one:
     // https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition
@@ -213,14 +213,19 @@ struct Typed {
     stream: Object,
     /// Node of the raw table.
     source: NodeId,
-    /// The rows of what arrived, and of everything that was kept.
-    rows: (Value, Value),
+    /// The rows of what arrived, and of everything that was kept, where the star schema is made of them.
+    rows: Option<(Value, Value)>,
     reject: String,
     merge: String,
 }
 
 impl Typed {
-    fn new(context: &Context, spec: &Table, raws: &BTreeMap<&str, Raw>) -> anyhow::Result<Self> {
+    fn new(
+        context: &Context,
+        spec: &Table,
+        raws: &BTreeMap<&str, Raw>,
+        feeding: &BTreeSet<&str>,
+    ) -> anyhow::Result<Self> {
         let Some(source) = raws.get(spec.feed.as_str()) else {
             anyhow::bail!("table {} has no feed", spec.name)
         };
@@ -235,14 +240,16 @@ impl Typed {
         let merge = rows::merge(spec, &raw(&rows), &target, templates)?;
         let (arrived, kept) = (stream.to_string(), source.table.to_string());
         typed.statements.backfill = vec![merge.replace(gap, &kept)];
-        let (arriving, keeping) = (raw(rows.replace(gap, &arrived)), raw(rows.replace(gap, &kept)));
+        let arriving = raw(rows.replace(gap, &arrived));
         Ok(Typed {
             table: typed,
             reject: rows::reject(&arriving, &rejected, templates)?,
             rejected: rejected_table(context, spec, &rejected)?,
             stream: stream_object(context, &stream, &source.table, "Records not yet merged")?,
             source: source.node.clone(),
-            rows: (arriving, keeping),
+            rows: feeding
+                .contains(spec.name.as_str())
+                .then(|| (arriving, raw(rows.replace(gap, &kept)))),
             merge: merge.replace(gap, &arrived),
         })
     }
@@ -263,8 +270,10 @@ impl Typed {
         let typed = insert(self.table, &needs, graph);
         let rejected = insert(self.rejected, std::slice::from_ref(&access.raw_schema), graph);
         let stream_node = insert(self.stream, std::slice::from_ref(&self.source), graph);
-        let (arrived, kept) = &self.rows;
-        let stage = star::stage(context, spec, &target, (arrived, kept), access, graph)?;
+        let stage = match &self.rows {
+            Some((arrived, kept)) => Some(star::stage(context, spec, &target, (arrived, kept), access, graph)?),
+            None => None,
+        };
         let mut nodes = vec![typed, rejected, stream_node.clone()];
         nodes.extend(stage.iter().flat_map(|stage| stage.nodes.iter().cloned()));
         let load = Load {
@@ -346,7 +355,7 @@ fn stream_object(context: &Context, name: &Name, table: &Name, about: &str) -> a
         values: values! { "table": raw(table) },
     };
     let mut stream = blueprint.build(context.templates, &context.model.names)?;
-    stream.properties.insert("table_name", table.to_string());
+    stream.settings.insert("table_name", table.to_string());
     // A stale stream can no longer be read, and neither its table nor its mode can be changed:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-stream
     stream.fixed = &["table_name", "mode", "stale"];
@@ -370,14 +379,7 @@ fn pipe(context: &Context, feed: &Feed, source: &Raw, stage: &Name, format: &Nam
         },
     };
     let mut pipe = blueprint.build(context.templates, names)?;
-    let copy = pipe
-        .statements
-        .create
-        .first()
-        .and_then(|sql| sql.split_once("\nAS\n"))
-        .map(|(_, copy)| canonical(copy));
-    pipe.properties.insert("definition", copy.unwrap_or_default());
-    pipe.properties
+    pipe.settings
         .insert("error_integration", context.error_integration.last().to_owned());
     // A pipe's COPY statement can only be changed by making the pipe anew:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-pipe

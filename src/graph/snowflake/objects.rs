@@ -93,7 +93,7 @@ impl Blueprint<'_> {
             actor: self.actor,
             about: self.about.trim().to_owned(),
             hash,
-            properties: constants(self.kind),
+            settings: constants(self.kind),
             fixed: &[],
             statements,
             can_be_adopted: false,

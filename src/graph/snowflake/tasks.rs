@@ -17,7 +17,7 @@ use super::star::{Step, Work};
 use crate::graph::object::{Actor, Kind, Object, TaskPlace};
 use crate::graph::{Graph, NodeId};
 use crate::snowflake::ident::{Name, literal};
-use crate::snowflake::sql::{canonical, raw};
+use crate::snowflake::sql::raw;
 
 /// Most children of a task.
 const CHILDREN: usize = 50;
@@ -188,8 +188,8 @@ impl Tasks<'_> {
             "condition": raw(conditions.join("\n    OR ")),
         };
         let mut task = self.object("task_root", &self.root, "Starts a load", values)?;
-        task.properties.insert("schedule", target.schedule.to_string());
-        task.properties
+        task.settings.insert("schedule", target.schedule.to_string());
+        task.settings
             .insert("error_integration", self.context.error_integration.last().to_owned());
         task.task = Some(TaskPlace::Root);
         Ok(insert(task, &needs, graph))
@@ -322,17 +322,7 @@ impl Tasks<'_> {
             values,
         };
         let mut task = blueprint.build(self.context.templates, &self.context.model.names)?;
-        let create = task.statements.create.first().map(String::as_str).unwrap_or_default();
-        let (head, body) = create.split_once("\nAS\n").unwrap_or_default();
-        let condition = head.split_once("\n  WHEN ").map(|(_, condition)| canonical(condition));
-        let after = head.split_once("\n  AFTER ").and_then(|(_, rest)| rest.lines().next());
-        let properties = [
-            ("definition", canonical(body)),
-            ("condition", condition.unwrap_or_default()),
-            ("predecessors", after.map(canonical).unwrap_or_default()),
-            ("warehouse", warehouse.last().to_owned()),
-        ];
-        task.properties.extend(properties);
+        task.settings.insert("warehouse", warehouse.last().to_owned());
         Ok(task)
     }
 }
