@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use memchr::memmem;
+
 use super::code;
 use super::diagnostic::{Diagnostic, Fault};
 use super::node::{Node, Value};
@@ -271,9 +273,9 @@ fn patterns(text: &str) -> Vec<Range<usize>> {
         return found;
     }
     for prefix in ["AKIA", "ASIA"] {
-        found.extend(text.match_indices(prefix).filter_map(|(at, _)| access_key(text, at)));
+        found.extend(memmem::find_iter(text.as_bytes(), prefix).filter_map(|at| access_key(text, at)));
     }
-    for (at, _) in text.match_indices(PEM) {
+    for at in memmem::find_iter(text.as_bytes(), PEM) {
         let rest = text.get(at..).unwrap_or_default();
         let header = rest.lines().next().unwrap_or_default();
         if header.contains("PRIVATE KEY") {
@@ -281,7 +283,7 @@ fn patterns(text: &str) -> Vec<Range<usize>> {
             found.push(at..at + end);
         }
     }
-    found.extend(text.match_indices("eyJ").filter_map(|(at, _)| web_token(text, at)));
+    found.extend(memmem::find_iter(text.as_bytes(), "eyJ").filter_map(|at| web_token(text, at)));
     found
 }
 

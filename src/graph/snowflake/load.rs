@@ -235,12 +235,11 @@ impl Typed {
         let mut typed = typed_table(context, spec, &target)?;
         // Filled once: only where the rows come from differs.
         let templates = context.templates;
-        let gap = templates.gap();
-        let rows = rows::rows(spec, gap, templates)?;
+        let rows = rows::rows(spec, templates.gap(), templates)?;
         let merge = rows::merge(spec, &raw(&rows), &target, templates)?;
         let (arrived, kept) = (stream.to_string(), source.table.to_string());
-        typed.statements.backfill = vec![merge.replace(gap, &kept)];
-        let arriving = raw(rows.replace(gap, &arrived));
+        typed.statements.backfill = vec![templates.without_gaps(&merge, &kept)];
+        let arriving = raw(templates.without_gaps(&rows, &arrived));
         Ok(Typed {
             table: typed,
             reject: rows::reject(&arriving, &rejected, templates)?,
@@ -249,8 +248,8 @@ impl Typed {
             source: source.node.clone(),
             rows: feeding
                 .contains(spec.name.as_str())
-                .then(|| (arriving, raw(rows.replace(gap, &kept)))),
-            merge: merge.replace(gap, &arrived),
+                .then(|| (arriving, raw(templates.without_gaps(&rows, &kept)))),
+            merge: templates.without_gaps(&merge, &arrived),
         })
     }
 
