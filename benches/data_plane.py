@@ -13,6 +13,7 @@ Usage: data_plane.py [--target DIR] [--only PART ...] [--rows N]
 
 import argparse
 import os
+import platform
 import re
 import shutil
 import socket
@@ -114,7 +115,10 @@ class Bench:
         self.target, self.folder, self.rows = target, folder, rows
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PIPECTL_"))}
         self.environment = kept
-        self.runtime = target / "release" / "pipectl-runtime"
+        # What is uploaded, or else what a plain build leaves.
+        folder, machine = target / "release", {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        programs = [folder / f"pipectl-runtime-{machine}", folder / "pipectl-runtime"]
+        self.runtime = next((path for path in programs if path.is_file()), programs[-1])
         if not self.runtime.is_file():
             sys.exit(f"bench: there is no {self.runtime}; `scripts/bench.sh --release` builds it")
 
@@ -209,10 +213,10 @@ class Bench:
                 finally:
                     cloud.close()
         middle = {name: statistics.median(all[1:]) * 1e3 for name, all in times.items()}
-        print("exec of a function to its first answer, median of 10:")
+        print(f"exec of a function to its first answer, {self.runtime.name}, median of 10:")
         told("Python with boto3 and pymysql", middle["python"], "ms")
         for name in ("copy", "extract"):
-            told(f"pipectl-runtime as `{name}`", middle[name], "ms")
+            told(f"the runtime as `{name}`", middle[name], "ms")
             told(f"Python ÷ `{name}`", middle["python"] / middle[name], "x", 25, at_least=True)
 
     def zip(self) -> None:
