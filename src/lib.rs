@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod aws;
+pub mod calendar;
 pub mod command;
 pub mod doctor;
 pub mod graph;

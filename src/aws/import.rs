@@ -58,13 +58,13 @@ pub async fn observe(aws: &Aws, bucket: &str) -> anyhow::Result<Option<LiveBucke
     let Some(versioning) = unless_absent(&call("GetBucketVersioning"), versioning, &["NoSuchBucket"])? else {
         return Ok(None);
     };
-    let (encryption, lifecycle, policy, access, tags, notifications) = tokio::join!(
+    let (encryption, lifecycle, policy, access, tags, notified) = tokio::join!(
         aws.s3.get_bucket_encryption().bucket(bucket).send(),
         aws.s3.get_bucket_lifecycle_configuration().bucket(bucket).send(),
         aws.s3.get_bucket_policy().bucket(bucket).send(),
         aws.s3.get_public_access_block().bucket(bucket).send(),
         aws.s3.get_bucket_tagging().bucket(bucket).send(),
-        aws.s3.get_bucket_notification_configuration().bucket(bucket).send(),
+        notifications(aws, bucket),
     );
     let none = "ServerSideEncryptionConfigurationNotFoundError";
     let encryption = unless_absent(&call("GetBucketEncryption"), encryption, &[none])?;
@@ -77,7 +77,6 @@ pub async fn observe(aws: &Aws, bucket: &str) -> anyhow::Result<Option<LiveBucke
     let none = "NoSuchPublicAccessBlockConfiguration";
     let access = unless_absent(&call("GetPublicAccessBlock"), access, &[none])?;
     let tags = unless_absent(&call("GetBucketTagging"), tags, &["NoSuchTagSet"])?;
-    let notifications = notifications.map_err(|error| explain(&call("GetBucketNotificationConfiguration"), error))?;
     let rules = encryption.and_then(|answer| answer.server_side_encryption_configuration);
     let default = rules.and_then(|found| found.rules.into_iter().next()?.apply_server_side_encryption_by_default);
     let access = access.and_then(|answer| answer.public_access_block_configuration);
@@ -89,7 +88,7 @@ pub async fn observe(aws: &Aws, bucket: &str) -> anyhow::Result<Option<LiveBucke
                 .find(|tag| tag.key == "aws:cloudformation:stack-name");
             tag.map(|tag| tag.value)
         }),
-        listeners: listeners(&configuration(&notifications)),
+        listeners: notified?.as_ref().map(listeners).unwrap_or_default(),
         // Whatever is not said to be encrypted otherwise is by keys of S3:
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-bucket-encryption.html
         encryption: default.map_or_else(
@@ -119,15 +118,19 @@ pub async fn observe(aws: &Aws, bucket: &str) -> anyhow::Result<Option<LiveBucke
     }))
 }
 
-type Answer = aws_sdk_s3::operation::get_bucket_notification_configuration::GetBucketNotificationConfigurationOutput;
-
-fn configuration(answer: &Answer) -> NotificationConfiguration {
-    NotificationConfiguration::builder()
-        .set_topic_configurations(answer.topic_configurations.clone())
-        .set_queue_configurations(answer.queue_configurations.clone())
-        .set_lambda_function_configurations(answer.lambda_function_configurations.clone())
-        .set_event_bridge_configuration(answer.event_bridge_configuration.clone())
-        .build()
+/// Who hears of a bucket's objects; `None` when there is no such bucket.
+async fn notifications(aws: &Aws, bucket: &str) -> anyhow::Result<Option<NotificationConfiguration>> {
+    let request = aws.s3.get_bucket_notification_configuration().bucket(bucket);
+    let call = format!("s3:GetBucketNotificationConfiguration of {bucket}");
+    let answer = unless_absent(&call, request.send().await, &["NoSuchBucket"])?;
+    Ok(answer.map(|answer| {
+        NotificationConfiguration::builder()
+            .set_topic_configurations(answer.topic_configurations)
+            .set_queue_configurations(answer.queue_configurations)
+            .set_lambda_function_configurations(answer.lambda_function_configurations)
+            .set_event_bridge_configuration(answer.event_bridge_configuration)
+            .build()
+    }))
 }
 
 fn listeners(found: &NotificationConfiguration) -> Vec<String> {
@@ -141,30 +144,15 @@ fn listeners(found: &NotificationConfiguration) -> Vec<String> {
 
 /// Whether a topic hears of a bucket's objects; not when there is no such bucket.
 pub async fn listens(aws: &Aws, bucket: &str, topic: &str) -> anyhow::Result<bool> {
-    let answer = aws
-        .s3
-        .get_bucket_notification_configuration()
-        .bucket(bucket)
-        .send()
-        .await;
-    let call = format!("s3:GetBucketNotificationConfiguration of {bucket}");
-    let answer = unless_absent(&call, answer, &["NoSuchBucket"])?;
-    Ok(answer.is_some_and(|answer| listeners(&configuration(&answer)).iter().any(|arn| arn == topic)))
+    let found = notifications(aws, bucket).await?;
+    Ok(found.is_some_and(|found| listeners(&found).iter().any(|arn| arn == topic)))
 }
 
 /// Takes a topic out of a bucket's notifications; those of others stay.
 pub async fn silence(aws: &Aws, bucket: &str, topic: &str) -> anyhow::Result<()> {
-    let answer = aws
-        .s3
-        .get_bucket_notification_configuration()
-        .bucket(bucket)
-        .send()
-        .await;
-    let call = format!("s3:GetBucketNotificationConfiguration of {bucket}");
-    let Some(answer) = unless_absent(&call, answer, &["NoSuchBucket"])? else {
+    let Some(mut found) = notifications(aws, bucket).await? else {
         return Ok(());
     };
-    let mut found = configuration(&answer);
     let count = found.topic_configurations().len();
     if let Some(topics) = &mut found.topic_configurations {
         topics.retain(|one| one.topic_arn != topic);

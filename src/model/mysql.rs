@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::{Database, MysqlSource, MysqlTable, Origin, Table};
-use crate::spec::mysql::{MysqlSource as MysqlSpec, Overlap};
+use crate::spec::mysql::{MysqlSource as MysqlSpec, Overlap, TableName};
 use crate::spec::schedule::Schedule;
 use crate::spec::secret::SecretReference;
 use crate::spec::types::Table as TableSpec;
@@ -58,19 +58,17 @@ fn database(spec: &MysqlSpec, at: &Path, problems: &mut Vec<Fault>) -> Option<Da
 
 /// What is read of a table of the source.
 pub fn table(spec: &TableSpec, from: &str, at: &Path, problems: &mut Vec<Fault>) -> Option<MysqlTable> {
-    let name = match from.parse() {
+    let name = match from.parse::<TableName>() {
         Ok(name) => Some(name),
         Err(error) => {
-            let error: crate::spec::mysql::WordError = error;
             problems.push(Fault::new(code::FORMAT, at.key("from"), error.message).hint(error.hint));
             None
         }
     };
-    let overlap = match spec.overlap.as_deref().map(str::parse) {
+    let overlap = match spec.overlap.as_deref().map(str::parse::<Overlap>) {
         None => Some(Overlap::Seconds(OVERLAP_SECONDS)),
         Some(Ok(overlap)) => Some(overlap),
         Some(Err(error)) => {
-            let error: crate::spec::mysql::WordError = error;
             problems.push(Fault::new(code::FORMAT, at.key("overlap"), error.message).hint(error.hint));
             None
         }

@@ -67,7 +67,9 @@ pub fn plan(graph: &Graph, found: &Found, names: &Names, delete_data: bool) -> (
             last = ids;
         }
     };
-    add(suspend(graph, found));
+    let owner = names.mark();
+    let roots = tasks::roots(ours(found, &owner, Kind::Task));
+    add(roots.map(|root| tasks::suspend(root, "")).collect());
     let stacks: Vec<_> = graph
         .stacks()
         .map(|(node, stack)| (node.id.clone(), stack.clone()))
@@ -130,23 +132,13 @@ fn drop_step(id: NodeId, target: String, actions: Vec<Action>) -> Step {
     }
 }
 
-fn suspend(graph: &Graph, found: &Found) -> Vec<Step> {
-    let root = graph
-        .objects()
-        .find(|(_, object)| object.task == Some(crate::graph::object::TaskPlace::Root));
-    let Some((_, root)) = root.filter(|(_, root)| found.objects.contains_key(&(Kind::Task, root.name.clone()))) else {
-        return Vec::new();
-    };
-    let actions = vec![Action::SuspendGraph {
-        root: root.name.clone(),
-    }];
-    let id = NodeId("snowflake:graph:suspend".to_owned());
-    let step = drop_step(id, format!("suspend task graph {}", root.name), actions);
-    vec![Step {
-        kind: StepKind::Run,
-        reversible: true,
-        ..step
-    }]
+/// The pipeline's objects of a kind.
+fn ours<'a>(found: &'a Found, owner: &str, kind: Kind) -> impl Iterator<Item = (&'a Name, &'a LiveObject)> {
+    found
+        .objects
+        .iter()
+        .filter(move |((found, _), live)| *found == kind && live.mark().is_some_and(|(by, _)| by == owner))
+        .map(|((_, name), live)| (name, live))
 }
 
 fn stack_step(id: &NodeId, stack: &Stack, found: &Found, delete_data: bool, kept: &mut Vec<Kept>) -> Option<Step> {
@@ -201,14 +193,7 @@ fn give_back_bucket(stack: &NodeId, adopted: &Adopted) -> Step {
 /// The Snowflake objects in waves: each wave needs the one before gone.
 fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>) -> Vec<Vec<Step>> {
     let owner = names.mark();
-    let ours = |kind: Kind| {
-        let owner = owner.clone();
-        found
-            .objects
-            .iter()
-            .filter(move |((found, _), live)| *found == kind && live.mark().is_some_and(|(by, _)| by == owner))
-            .map(|((_, name), live)| (name, live))
-    };
+    let ours = |kind| ours(found, &owner, kind);
     let adopted = |live: &LiveObject| live.is_adopted_by(&owner);
     let full: Vec<&Name> = ours(Kind::Table)
         .filter(|(_, live)| !matches!(live.property("rows"), "0") && !adopted(live))

@@ -3,6 +3,7 @@
 use super::*;
 use crate::aws::observe::LiveStack;
 use crate::graph::build::build;
+use crate::graph::object::TaskPlace;
 use crate::model::resolve;
 use crate::snowflake::mark;
 use crate::spec;
@@ -17,10 +18,13 @@ fn example() -> (Graph, Names) {
 
 /// The deployed example, whose tables have `rows` rows and whose buckets `objects` objects.
 fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
-    let live = |kind: Kind| {
+    let live = |kind: Kind, task: Option<&TaskPlace>| {
         let mut properties = BTreeMap::new();
         if kind == Kind::Table {
             properties.insert("rows", rows.to_owned());
+        }
+        if task == Some(&TaskPlace::Root) {
+            properties.insert("schedule", "1 MINUTE".to_owned());
         }
         LiveObject {
             comment: mark::comment("", &names.mark(), "00"),
@@ -39,7 +43,7 @@ fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
             .collect(),
         objects: graph
             .objects()
-            .map(|(_, found)| ((found.kind, found.name.clone()), live(found.kind)))
+            .map(|(_, found)| ((found.kind, found.name.clone()), live(found.kind, found.task.as_ref())))
             .collect(),
         buckets: buckets.map(|bucket| (bucket, objects)).collect(),
         views: vec![],
@@ -133,5 +137,26 @@ fn a_database_with_a_table_or_view_of_somebody_else_stays_whatever_was_asked() {
             plan.steps.iter().any(|step| step.target.ends_with("SHOP.INVOICE")),
             "its own tables go"
         );
+    }
+}
+
+/// A deploy into another schema that was cut off leaves two graphs. Both are suspended, and have ended, before a task goes.
+#[test]
+fn every_graph_is_suspended_before_its_tasks_go() {
+    let (graph, names) = example();
+    let mut found = found(&graph, &names, "0", 0);
+    let root = graph.objects().find(|(_, object)| object.task == Some(TaskPlace::Root));
+    let root = root.unwrap().1.name.clone();
+    let old = root.parent().unwrap().parent().unwrap().child("OLD").child("LOAD");
+    for name in [&root, &old] {
+        let task = found.objects[&(Kind::Task, root.clone())].clone();
+        found.objects.insert((Kind::Task, name.clone()), task);
+    }
+    let (plan, _) = plan(&graph, &found, &names, false);
+    let place = |action: Action| plan.steps.iter().position(|step| step.actions.contains(&action));
+    for name in [&root, &old] {
+        let suspended = place(Action::SuspendGraph { root: name.clone() });
+        let first_drop = plan.steps.iter().position(|step| step.kind == StepKind::Drop);
+        assert!(suspended.is_some() && suspended < first_drop, "{name}");
     }
 }

@@ -17,6 +17,24 @@ fn is_root(live: &LiveObject) -> bool {
     !live.property("schedule").is_empty()
 }
 
+/// The roots of task graphs.
+pub(super) fn roots<'a>(tasks: impl Iterator<Item = Task<'a>>) -> impl Iterator<Item = &'a Name> {
+    tasks.filter(|(_, live)| is_root(live)).map(|(name, _)| name)
+}
+
+/// Suspends a graph that goes, and waits for its running run.
+pub(super) fn suspend(root: &Name, reason: &str) -> Step {
+    let id = NodeId(format!("{SUSPEND}:{root}"));
+    let actions = vec![Action::SuspendGraph { root: root.clone() }];
+    step(
+        &id,
+        StepKind::Run,
+        format!("suspend task graph {root}"),
+        reason,
+        actions,
+    )
+}
+
 /// Tasks in the order in which they can be dropped, those of a wave in any: each before those that it comes after, the
 /// finalizer too, the root last. A task whose predecessor is gone is a root of its own, and started:
 /// <https://docs.snowflake.com/en/sql-reference/sql/drop-task#usage-notes>.
@@ -49,17 +67,10 @@ pub(super) fn waves(mut tasks: Vec<Task<'_>>) -> Vec<Vec<Task<'_>>> {
 pub(super) fn leftover(tasks: Vec<Task<'_>>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut last: BTreeMap<Option<Name>, NodeId> = BTreeMap::new();
-    for (root, _) in tasks.iter().filter(|(_, live)| is_root(live)) {
-        let id = NodeId(format!("{SUSPEND}:{root}"));
-        let actions = vec![Action::SuspendGraph { root: (*root).clone() }];
-        last.insert(root.parent(), id.clone());
-        steps.push(step(
-            &id,
-            StepKind::Run,
-            format!("suspend task graph {root}"),
-            LEFTOVER,
-            actions,
-        ));
+    for root in roots(tasks.iter().copied()) {
+        let step = suspend(root, LEFTOVER);
+        last.insert(root.parent(), step.id.clone());
+        steps.push(step);
     }
     for (name, _) in waves(tasks).into_iter().flatten() {
         let mut drop = drop_object(Kind::Task, name);

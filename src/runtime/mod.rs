@@ -15,6 +15,7 @@ mod json_lines;
 mod kinesis;
 mod log;
 mod mysql;
+mod parameter;
 mod s3_event;
 mod settings;
 mod sqs;

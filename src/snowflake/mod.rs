@@ -10,5 +10,6 @@ pub mod grant;
 pub mod ident;
 pub mod mark;
 pub mod observe;
+mod shown;
 pub mod sql;
 pub mod types;

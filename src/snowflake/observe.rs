@@ -11,6 +11,7 @@ use super::check::{Check, Findings};
 use super::client::{Client, ResultSet, Row, SnowflakeError, Statement};
 use super::grant::{Grant, On};
 use super::ident::{Name, literal};
+use super::shown::{IN_DATABASE, Shown, comparable, name_in, of_account, of_database};
 use super::{mark, sql::canonical, types};
 use crate::graph::object::Kind;
 use crate::graph::snowflake::securable;
@@ -70,150 +71,13 @@ pub struct LiveColumn {
 /// The pipeline's objects.
 pub type LiveObjects = BTreeMap<(Kind, Name), LiveObject>;
 
-/// How one kind is shown.
-struct Shown {
-    kind: Kind,
-    statement: String,
-    /// Columns of the answer that make the name, in order.
-    name: &'static [&'static str],
-    /// Columns that become properties: (column, property).
-    properties: &'static [(&'static str, &'static str)],
-}
-
-const IN_DATABASE: &[&str] = &["database_name", "schema_name", "name"];
-
-fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> {
-    let like = literal(&format!("{}_%", names.snowflake("")));
-    let shown = |kind, statement: String, properties| Shown {
-        kind,
-        statement,
-        name: &["name"],
-        properties,
-    };
-    vec![
-        shown(
-            Kind::Role,
-            format!("SHOW ROLES LIKE {like}"),
-            &[("is_inherited", "is_inherited")],
-        ),
-        shown(
-            Kind::Warehouse,
-            format!("SHOW WAREHOUSES LIKE {}", literal(target.warehouse.last())),
-            &[
-                ("size", "size"),
-                ("auto_suspend", "auto_suspend"),
-                ("auto_resume", "auto_resume"),
-                ("type", "type"),
-                ("min_cluster_count", "min_cluster_count"),
-                ("max_cluster_count", "max_cluster_count"),
-                ("enable_query_acceleration", "enable_query_acceleration"),
-            ],
-        ),
-        // One answer for both kinds of integration; `category` tells them apart.
-        shown(
-            Kind::StorageIntegration,
-            format!("SHOW INTEGRATIONS LIKE {like}"),
-            &[("category", "category"), ("enabled", "enabled")],
-        ),
-        shown(
-            Kind::Database,
-            format!("SHOW DATABASES LIKE {}", literal(target.database.last())),
-            &[("retention_time", "retention_time"), ("owner", "owner")],
-        ),
-    ]
-}
-
-fn of_database(target: &SnowflakeTarget) -> Vec<Shown> {
-    let database = &target.database;
-    let shown = |kind, what: &str, properties| Shown {
-        kind,
-        statement: format!("SHOW {what} IN DATABASE {database}"),
-        name: IN_DATABASE,
-        properties,
-    };
-    vec![
-        Shown {
-            kind: Kind::Schema,
-            statement: format!("SHOW SCHEMAS IN DATABASE {database}"),
-            name: &["database_name", "name"],
-            properties: &[
-                ("options", "options"),
-                ("retention_time", "retention_time"),
-                ("owner", "owner"),
-            ],
-        },
-        shown(
-            Kind::FileFormat,
-            "FILE FORMATS",
-            &[("format_options", "format_options")],
-        ),
-        shown(
-            Kind::Stage,
-            "STAGES",
-            &[
-                ("url", "url"),
-                ("storage_integration", "storage_integration"),
-                ("owner", "owner"),
-            ],
-        ),
-        shown(
-            Kind::Table,
-            "TABLES",
-            &[
-                ("rows", "rows"),
-                ("retention_time", "retention_time"),
-                ("owner", "owner"),
-            ],
-        ),
-        shown(
-            Kind::Pipe,
-            "PIPES",
-            &[
-                ("definition", "definition"),
-                ("notification_channel", "notification_channel"),
-                ("error_integration", "error_integration"),
-            ],
-        ),
-        shown(
-            Kind::Stream,
-            "STREAMS",
-            &[("table_name", "table_name"), ("stale", "stale"), ("mode", "mode")],
-        ),
-        shown(
-            Kind::Task,
-            "TASKS",
-            &[
-                ("state", "state"),
-                ("schedule", "schedule"),
-                ("definition", "definition"),
-                ("condition", "condition"),
-                ("warehouse", "warehouse"),
-                ("predecessors", "predecessors"),
-                ("error_integration", "error_integration"),
-                ("task_relations", "task_relations"),
-            ],
-        ),
-    ]
-}
-
-/// Rows that a SHOW gives at most; what comes after them is not told:
-/// <https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes>.
-const MOST_ROWS: usize = 10_000;
-
-/// Whether an answer of SHOW may have been cut.
-fn is_cut(answer: &ResultSet) -> bool {
-    answer.rows.len() >= MOST_ROWS
-}
-
-/// What is planned from a part of the objects would be wrong, so it is an error.
-fn whole(answer: &ResultSet, statement: &str) -> Result<(), SnowflakeError> {
-    if !is_cut(answer) {
-        return Ok(());
+/// What a SHOW tells; nothing where that would be more than the 10,000 rows that Snowflake shows.
+async fn show(client: &Client, statement: String) -> Result<Option<ResultSet>, SnowflakeError> {
+    match client.execute(Statement::quick(statement)).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_too_long_to_show() => Ok(None),
+        Err(error) => Err(error),
     }
-    Err(SnowflakeError::Unreadable {
-        problem: format!("{statement} gives {MOST_ROWS} rows at most, and does not tell the rest"),
-        handle: answer.handle.clone(),
-    })
 }
 
 /// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects, and one
@@ -229,17 +93,13 @@ pub async fn objects(
     let database = (Kind::Database, target.database.clone());
     let has_database = live.contains_key(&database);
     let kinds = if has_database { of_database(target) } else { vec![] };
-    let ask = |sql: String| client.execute(Statement::quick(sql));
     let of_tables = async {
         if !has_database {
             return Ok(None);
         }
         let columns = columns(client, names, target);
-        let keys = async {
-            let shown = format!("SHOW PRIMARY KEYS IN DATABASE {}", target.database);
-            let keys = ask(shown.clone()).await?;
-            whole(&keys, &shown).map(|()| keys)
-        };
+        let keys = format!("SHOW PRIMARY KEYS IN DATABASE {}", target.database);
+        let keys = client.execute(Statement::quick(keys));
         futures::future::try_join(columns, keys).await.map(Some)
     };
     let roles: Vec<Name> = ["OWNER", "LOADER", "READER"]
@@ -253,46 +113,43 @@ pub async fn objects(
         .iter()
         .filter(|role| **role != Name::account(&names.snowflake("OWNER")))
         .map(|role| format!("SHOW FUTURE GRANTS TO ROLE {role}"));
-    let grants = try_join_all(granted.chain(promised).map(ask));
+    let grants = try_join_all(granted.chain(promised).map(|sql| show(client, sql)));
     let mut found = LiveObjects::new();
     let (_, tables, grants) = futures::try_join!(read(client, kinds, &mut found), of_tables, grants)?;
     live.extend(found);
     if let Some((columns, keys)) = tables {
         describe_tables(columns, &keys, &mut live);
     }
-    if grants.iter().any(is_cut) {
-        say(&format!(
-            "The grants of {} are not compared: SHOW GRANTS gives {MOST_ROWS} rows at most, and its roles have more.",
+    match grants.into_iter().collect::<Option<Vec<_>>>() {
+        Some(grants) => insert_grants(&grants, &target.deployer, &mut live),
+        None => say(&format!(
+            "The grants of {} are not compared: its roles have more than the 10,000 that SHOW GRANTS gives.",
             names.mark()
-        ));
-    } else {
-        insert_grants(&grants, &target.deployer, &mut live);
+        )),
     }
     describe_stages(client, names, &mut live).await?;
     Ok(live)
 }
 
-/// The columns of the database, each with its table. Above the most rows of a SHOW a view tells them, which needs a
-/// warehouse and gives all of them, in partitions; SHOW COLUMNS has no pages.
+/// The columns of the database, each with its table. Those that are too many to show a view tells, which needs a warehouse
+/// and gives all of them, in partitions; SHOW COLUMNS has no pages.
 async fn columns(
     client: &Client,
     names: &Names,
     target: &SnowflakeTarget,
 ) -> Result<Vec<(Name, LiveColumn)>, SnowflakeError> {
     let shown = format!("SHOW COLUMNS IN DATABASE {}", target.database);
-    let shown = client.execute(Statement::quick(shown)).await?;
-    if !is_cut(&shown) {
-        let table = |row: &Row<'_>| shown_name(row, &["database_name", "schema_name", "table_name"]);
+    if let Some(shown) = show(client, shown).await? {
+        let table = |row: &Row<'_>| name_in(row, &["database_name", "schema_name", "table_name"]);
         return Ok(shown.iter().map(|row| (table(&row), column(&row))).collect());
     }
-    drop(shown);
     // Its owner sees every table of the pipeline and may use the warehouse.
     let owner = names.snowflake("OWNER");
     let statement = Statement::new(every_column(target))
         .role(owner.as_str())
         .warehouse(target.warehouse.last());
     let told = client.execute(statement).await?;
-    let table = |row: &Row<'_>| shown_name(row, &["TABLE_CATALOG", "TABLE_SCHEMA", "TABLE_NAME"]);
+    let table = |row: &Row<'_>| name_in(row, &["TABLE_CATALOG", "TABLE_SCHEMA", "TABLE_NAME"]);
     Ok(told.iter().map(|row| (table(&row), viewed_column(&row))).collect())
 }
 
@@ -324,7 +181,7 @@ fn describe_tables(columns: Vec<(Name, LiveColumn)>, keys: &ResultSet, live: &mu
     let table = |row: &Row<'_>| {
         (
             Kind::Table,
-            shown_name(row, &["database_name", "schema_name", "table_name"]),
+            name_in(row, &["database_name", "schema_name", "table_name"]),
         )
     };
     for (name, column) in columns {
@@ -441,7 +298,7 @@ pub async fn views(client: &Client, target: &SnowflakeTarget) -> Result<Vec<Name
     let made = shown
         .iter()
         .filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA"));
-    Ok(made.map(|row| shown_name(&row, IN_DATABASE)).collect())
+    Ok(made.map(|row| name_in(&row, IN_DATABASE)).collect())
 }
 
 /// Each answer is taken in as it comes, so that not all of them are held at once.
@@ -451,9 +308,7 @@ async fn read(client: &Client, kinds: Vec<Shown>, live: &mut LiveObjects) -> Res
         .map(async |shown| (shown, client.execute(Statement::quick(shown.statement.clone())).await))
         .collect::<FuturesUnordered<_>>();
     while let Some((shown, answer)) = answers.next().await {
-        let answer = answer?;
-        whole(&answer, &shown.statement)?;
-        insert(shown, &answer, live);
+        insert(shown, &answer?, live);
     }
     Ok(())
 }
@@ -471,7 +326,7 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
         };
         let comment = row.get("comment").unwrap_or_default().to_owned();
         live.insert(
-            (kind, shown_name(&row, shown.name)),
+            (kind, name_in(&row, shown.name)),
             LiveObject {
                 comment,
                 properties,
@@ -479,55 +334,6 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
             },
         );
     }
-}
-
-/// Options of a file format that pipectl sets; SHOW tells all there are.
-const FORMAT_OPTIONS: [&str; 3] = ["TYPE", "COMPRESSION", "STRIP_OUTER_ARRAY"];
-
-/// What SHOW tells of a property, in the form it is compared in; nothing where it is in no form that is known.
-fn comparable(property: &str, shown: &str) -> Option<String> {
-    match property {
-        "definition" | "condition" => Some(canonical(shown)),
-        // Accounts without the feature do not tell it.
-        "min_cluster_count" | "max_cluster_count" | "type" if shown.is_empty() => None,
-        "enable_query_acceleration" => (!shown.is_empty()).then(|| shown.to_lowercase()),
-        // `X-Small` is what was written as XSMALL.
-        "size" => Some(shown.to_uppercase().replace('-', "")),
-        "stale" | "enabled" | "auto_resume" | "is_inherited" => Some(shown.to_lowercase()),
-        "options" => Some(
-            if shown.contains("MANAGED ACCESS") {
-                "MANAGED ACCESS"
-            } else {
-                ""
-            }
-            .to_owned(),
-        ),
-        "error_integration" => Some(if shown == "null" { "" } else { shown }.to_owned()),
-        "predecessors" if shown.is_empty() => Some(String::new()),
-        "predecessors" => {
-            let mut names: Vec<String> = serde_json::from_str(shown).ok()?;
-            names.sort_unstable();
-            Some(canonical(&names.join(", ")))
-        }
-        "format_options" => {
-            let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(shown).ok()?;
-            let option = |name: &&str| {
-                let value = all.get(*name)?;
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                Some(format!("{name} = {}", text.to_uppercase()))
-            };
-            Some(FORMAT_OPTIONS.iter().filter_map(option).collect::<Vec<_>>().join(" "))
-        }
-        _ => Some(shown.to_owned()),
-    }
-}
-
-fn shown_name(row: &Row, columns: &[&str]) -> Name {
-    let parts: Vec<&str> = columns
-        .iter()
-        .map(|column| row.get(column).unwrap_or_default())
-        .collect();
-    Name::from_shown(&parts)
 }
 
 fn column(row: &Row) -> LiveColumn {
@@ -542,30 +348,5 @@ fn column(row: &Row) -> LiveColumn {
             .iter()
             .any(|column| row.get(column).is_some_and(|text| !text.is_empty() && text != "null")),
         data_type,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn properties_are_compared_in_one_form() {
-        let form = |property, shown| comparable(property, shown).unwrap_or_else(|| "unknown".to_owned());
-        assert_eq!(form("size", "X-Small"), "XSMALL");
-        assert_eq!(form("error_integration", "null"), "");
-        assert_eq!(
-            form("predecessors", r#"[ "D.S.B", "\"D\".\"S\".\"A\"" ]"#),
-            "D.S.A,D.S.B"
-        );
-        assert_eq!(form("predecessors", "[]"), "");
-        assert_eq!(form("predecessors", "?"), "unknown");
-        assert_eq!(
-            form(
-                "format_options",
-                r#"{"TYPE":"json","STRIP_OUTER_ARRAY":true,"DATE_FORMAT":"AUTO","COMPRESSION":"AUTO"}"#
-            ),
-            "TYPE = JSON COMPRESSION = AUTO STRIP_OUTER_ARRAY = TRUE"
-        );
     }
 }

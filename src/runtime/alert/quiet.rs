@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use aws_config::SdkConfig;
+use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
-use aws_sdk_ssm::error::DisplayErrorContext;
-use aws_sdk_ssm::types::ParameterType;
 
+use super::super::parameter;
 use super::super::settings::{SettingError, Settings};
 use super::super::sqs::Message;
 
@@ -37,17 +37,7 @@ impl Quiet {
 
     /// Seconds until the next mail may go, when it may not go now.
     pub async fn left(&self) -> anyhow::Result<Option<u64>> {
-        let last = match self.ssm.get_parameter().name(&self.parameter).send().await {
-            Ok(answer) => answer.parameter.and_then(|parameter| parameter.value),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_parameter_not_found()) =>
-            {
-                None
-            }
-            Err(error) => return Err(anyhow!("reading {}: {}", self.parameter, DisplayErrorContext(&error))),
-        };
+        let last = parameter::read(&self.ssm, &self.parameter).await?;
         Ok(left(last.as_deref(), now(), self.seconds))
     }
 
@@ -73,13 +63,7 @@ impl Quiet {
 
     /// A mail was sent now.
     pub async fn begin(&self) -> anyhow::Result<()> {
-        let request = self.ssm.put_parameter().name(&self.parameter).value(now().to_string());
-        let request = request.r#type(ParameterType::String).overwrite(true);
-        request
-            .send()
-            .await
-            .map_err(|error| anyhow!("writing {}: {}", self.parameter, DisplayErrorContext(&error)))?;
-        Ok(())
+        parameter::write(&self.ssm, &self.parameter, now().to_string()).await
     }
 }
 

@@ -13,7 +13,6 @@
 //! the database SELECT on the tables.
 
 mod backfill;
-mod calendar;
 mod compare;
 mod encode;
 mod lines;

@@ -157,7 +157,7 @@ impl Reading {
     /// The moment in UTC.
     pub fn moment(self) -> Moment {
         let (days, rest) = (self.0 / 86_400_000_000, self.0 % 86_400_000_000);
-        let (year, month, day) = super::calendar::from_days(days as i64);
+        let (year, month, day) = crate::calendar::from_days(days as i64);
         let seconds = rest / 1_000_000;
         Moment {
             year: year as u16,

@@ -1,10 +1,9 @@
 //! Where watermarks are kept: one SSM parameter a table.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use aws_sdk_ssm::Client;
-use aws_sdk_ssm::error::DisplayErrorContext;
-use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 
+use super::super::parameter;
 use super::watermark::State;
 
 /// The parameters of a pipeline.
@@ -34,18 +33,7 @@ impl States {
 
     /// What is kept; nothing yet is a state too.
     pub async fn read(&self, name: &str) -> anyhow::Result<State> {
-        let text = match self.client.get_parameter().name(name).send().await {
-            Ok(answer) => answer.parameter.and_then(|parameter| parameter.value),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_parameter_not_found()) =>
-            {
-                None
-            }
-            Err(error) => return Err(anyhow!("reading {name}: {}", DisplayErrorContext(&error))),
-        };
-        let Some(text) = text else {
+        let Some(text) = parameter::read(&self.client, name).await? else {
             return Ok(State::default());
         };
         serde_json::from_str(&text).with_context(|| {
@@ -53,21 +41,8 @@ impl States {
         })
     }
 
-    /// Keeps the state. It is small: only a key of kilobytes needs the advanced tier, which SSM then takes by itself.
+    /// Keeps the state.
     pub async fn write(&self, name: &str, state: &State) -> anyhow::Result<()> {
-        let text = serde_json::to_string(state)?;
-        let tier = if text.len() > 4096 {
-            ParameterTier::Advanced
-        } else {
-            ParameterTier::Standard
-        };
-        let request = self.client.put_parameter().name(name).value(text).overwrite(true);
-        request
-            .r#type(ParameterType::String)
-            .tier(tier)
-            .send()
-            .await
-            .map_err(|error| anyhow!("writing {name}: {}", DisplayErrorContext(&error)))?;
-        Ok(())
+        parameter::write(&self.client, name, serde_json::to_string(state)?).await
     }
 }

@@ -9,8 +9,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::calendar;
 use super::table::Field;
+use crate::calendar;
 use crate::runtime::mysql::Value;
 
 /// How far the next pass goes back.

@@ -4,6 +4,7 @@
 //! times and timestamps are seconds with a fraction, and TIMESTAMP_TZ adds its offset in minutes plus 1440.
 
 use super::result::Column;
+use crate::calendar;
 
 /// Writes out dates, times and timestamps; everything else stays as it is. What does not parse stays as well.
 pub(super) fn show(column: &Column, value: &str) -> String {
@@ -88,22 +89,9 @@ impl Instant {
     }
 }
 
-/// A day of the proleptic Gregorian calendar, counted from 1970-01-01.
+/// A day counted from 1970-01-01; none where the number is no day that anybody wrote.
 fn date(days: i64) -> Option<String> {
-    // Years are counted from March, in cycles of 400 years (146,097 days), so that the leap day ends a year.
-    let from_march_0 = days.checked_add(719_468)?;
-    let cycle = from_march_0.div_euclid(146_097);
-    let day_of_cycle = from_march_0.rem_euclid(146_097);
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = cycle * 400 + year_of_cycle + i64::from(month <= 2);
+    let (year, month, day) = calendar::from_days(i32::try_from(days).ok()?.into());
     Some(format!("{year:04}-{month:02}-{day:02}"))
 }
 

@@ -16,6 +16,7 @@ use super::cursor::Cursor;
 use super::diagnostic::Fault;
 use super::environment::LOCAL;
 use super::node::Node;
+use super::sqltype::SqlType;
 
 /// Longest name of a pipeline: with environment, account and region it still fits into 63 characters of a bucket.
 const LONGEST_NAME: usize = 30;
@@ -47,6 +48,21 @@ pub(crate) fn run(tree: &Node, env: &str, demands: Demands, faults: &mut Vec<Fau
         snowflake::require(&root.key("snowflake"), env, faults);
         mysql::require(&root.key("source"), env, faults);
     }
+}
+
+/// The data type that a text names; a text that names none becomes a fault at the part that is to blame.
+fn sql_type(at: &Cursor<'_>, faults: &mut Vec<Fault>) -> Option<SqlType> {
+    let error = match at.text()?.parse::<SqlType>() {
+        Ok(parsed) => return Some(parsed),
+        Err(error) => error,
+    };
+    let fault = at.fault(code::SQL_TYPE, error.message).hint(error.hint);
+    faults.push(if error.at.is_empty() {
+        fault
+    } else {
+        fault.within(error.at)
+    });
+    None
 }
 
 fn version(root: &Cursor<'_>, faults: &mut Vec<Fault>) {

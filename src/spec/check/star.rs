@@ -4,10 +4,9 @@ use crate::spec::code;
 use crate::spec::cursor::Cursor;
 use crate::spec::diagnostic::Fault;
 use crate::spec::expression;
-use crate::spec::sqltype::SqlType;
 use crate::spec::suggest;
 
-use super::name;
+use super::{name, sql_type};
 
 /// Most dimensions, facts and transforms: all of them come before one task, and a task takes 100 predecessors.
 /// <https://docs.snowflake.com/en/user-guide/tasks-graphs>
@@ -327,20 +326,12 @@ fn is_key(column: &Cursor<'_>) -> bool {
 }
 
 fn data_type(at: &Cursor<'_>, key: bool, faults: &mut Vec<Fault>) {
-    match at.text().map(str::parse::<SqlType>) {
-        Some(Err(error)) => {
-            let fault = at.fault(code::SQL_TYPE, error.message).hint(error.hint);
-            faults.push(if error.at.is_empty() {
-                fault
-            } else {
-                fault.within(error.at)
-            });
-        }
-        Some(Ok(parsed)) if key && !parsed.is_comparable() => {
-            let message = format!("a key cannot be of type {parsed}");
-            faults.push(at.fault(code::SQL_TYPE, message).hint("take a plain value out of it"));
-        }
-        _ => {}
+    if let Some(parsed) = sql_type(at, faults)
+        && key
+        && !parsed.is_comparable()
+    {
+        let message = format!("a key cannot be of type {parsed}");
+        faults.push(at.fault(code::SQL_TYPE, message).hint("take a plain value out of it"));
     }
 }
 

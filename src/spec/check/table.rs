@@ -6,10 +6,9 @@ use crate::spec::code;
 use crate::spec::cursor::Cursor;
 use crate::spec::diagnostic::Fault;
 use crate::spec::jsonpath::{JsonPath, Root};
-use crate::spec::sqltype::SqlType;
 use crate::spec::suggest;
 
-use super::{mysql, name};
+use super::{mysql, name, sql_type};
 
 /// Longest key of an S3 object.
 const LONGEST_KEY: usize = 1024;
@@ -171,23 +170,15 @@ fn column(column: &Cursor<'_>, flattens: bool, faults: &mut Vec<Fault>) {
 }
 
 fn data_type(at: &Cursor<'_>, is_key: bool, faults: &mut Vec<Fault>) {
-    match at.text().map(str::parse::<SqlType>) {
-        Some(Err(error)) => {
-            let fault = at.fault(code::SQL_TYPE, error.message).hint(error.hint);
-            faults.push(if error.at.is_empty() {
-                fault
-            } else {
-                fault.within(error.at)
-            });
-        }
-        Some(Ok(parsed)) if is_key && !parsed.is_comparable() => {
-            let message = format!("a key column cannot be of type {parsed}");
-            faults.push(
-                at.fault(code::SQL_TYPE, message)
-                    .hint("take a value out of it with `path`, and give it a plain type"),
-            );
-        }
-        _ => {}
+    if let Some(parsed) = sql_type(at, faults)
+        && is_key
+        && !parsed.is_comparable()
+    {
+        let message = format!("a key column cannot be of type {parsed}");
+        faults.push(
+            at.fault(code::SQL_TYPE, message)
+                .hint("take a value out of it with `path`, and give it a plain type"),
+        );
     }
 }
 

@@ -115,21 +115,13 @@ impl<'a> Builder<'a> {
                 column("IS_CURRENT", "BOOLEAN", false, "Whether it is valid"),
             ]);
         }
-        columns.extend([
-            column(
-                "_IS_INFERRED",
-                "BOOLEAN",
-                false,
-                "Whether only facts know the member yet",
-            ),
-            column(
-                "_SEQ",
-                TEXT,
-                false,
-                "The change that it was made from; a later one is larger",
-            ),
-            column("_LOADED_AT", "TIMESTAMP_LTZ(9)", false, "When it was merged"),
-        ]);
+        columns.push(column(
+            "_IS_INFERRED",
+            "BOOLEAN",
+            false,
+            "Whether only facts know the member yet",
+        ));
+        columns.extend(origin());
         self.dimension_table(
             dimension,
             &made.table,

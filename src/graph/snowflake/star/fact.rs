@@ -105,15 +105,7 @@ impl<'a> Builder<'a> {
 
     fn fact_table(&self, fact: &Fact, table: &Name, layout: &Layout) -> anyhow::Result<Object> {
         let mut columns = layout.definitions.clone();
-        columns.extend([
-            column(
-                "_SEQ",
-                TEXT,
-                false,
-                "The change that it was made from; a later one is larger",
-            ),
-            column("_LOADED_AT", "TIMESTAMP_LTZ(9)", false, "When it was merged"),
-        ]);
+        columns.extend(origin());
         let mut constraints = vec![format!("PRIMARY KEY ({}) RELY", list(&layout.grain, ""))];
         for lookup in &fact.lookups {
             let dimension = self.looked_up(lookup)?;

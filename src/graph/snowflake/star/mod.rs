@@ -146,6 +146,15 @@ pub(super) fn stage(
     })
 }
 
+/// Columns that tell where a row of a dimension or a fact comes from.
+fn origin() -> [ColumnDefinition; 2] {
+    let change = "The change that it was made from; a later one is larger";
+    [
+        column("_SEQ", TEXT, false, change),
+        column("_LOADED_AT", "TIMESTAMP_LTZ(9)", false, "When it was merged"),
+    ]
+}
+
 /// A table that only tasks read and write.
 fn own_table(
     context: &Context,

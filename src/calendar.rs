@@ -3,7 +3,7 @@
 //! The method is Howard Hinnant's (<https://howardhinnant.github.io/date_algorithms.html>), with years that begin in
 //! March so that the leap day is the last.
 
-/// The date of a day since 1970-01-01.
+/// Year, month and day of a day since 1970-01-01, some 25 quadrillion years to either side.
 pub fn from_days(days: i64) -> (i64, u8, u8) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
