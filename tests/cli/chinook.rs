@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Iam, wait};
-use crate::kinesis::{BadDay, Day};
 use crate::database::Database;
+use crate::kinesis::{BadDay, Day};
 use batches::Batches;
 use source::{NAMES, Source};
 

@@ -51,14 +51,3 @@ impl States {
         parameter::write(&self.client, name, serde_json::to_string(state)?).await
     }
 }
-
-/// The parameter's name for `schema.table`. Its characters are fewer than a table's may be
-/// (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html>).
-pub fn parameter_name(prefix: &str, title: &str) -> String {
-    let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
-    if title.chars().all(fits) {
-        return format!("{prefix}{title}");
-    }
-    let kept: String = title.chars().map(|c| if fits(c) { c } else { '_' }).collect();
-    format!("{prefix}{kept}-{:016x}", super::record::fnv(title.as_bytes()))
-}
