@@ -130,7 +130,8 @@ def copy(context: "Context", cursor: Cursor) -> Result:
 def show_verb(context: "Context", cursor: Cursor) -> Result:
     cursor.accept("TERSE")
     shown = match(cursor, show.SHOWS)(context, cursor)
-    shown.rows = shown.rows[:show.MOST_ROWS]
+    if len(shown.rows) > show.MOST_ROWS:
+        raise errors.too_long_to_show(show.MOST_ROWS)
     return shown
 
 
