@@ -11,7 +11,11 @@ use anyhow::Context as _;
 fn main() -> anyhow::Result<()> {
     // cargo adds `--bench`.
     let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
-    let runs: usize = arguments.next().context("usage: transform RUNS")?.parse().context("RUNS")?;
+    let runs: usize = arguments
+        .next()
+        .context("usage: transform RUNS")?
+        .parse()
+        .context("RUNS")?;
     let mut event = String::new();
     stdin().read_to_string(&mut event).context("the event")?;
     let mut times = Vec::with_capacity(runs);

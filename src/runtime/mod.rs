@@ -50,10 +50,13 @@ trait TextHandler: Send + Sync {
     fn answer(&self, event: &str) -> anyhow::Result<Box<RawValue>>;
 }
 
+/// A handler under way, as settings and clients are read first.
+type Starting = BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>>;
+
 /// Makes a handler from its settings, once per process.
 #[derive(Clone, Copy)]
 enum Start {
-    Values(fn(Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>>),
+    Values(fn(Settings) -> Starting),
     Text(fn(&Settings) -> anyhow::Result<Box<dyn TextHandler>>),
 }
 
