@@ -15,11 +15,16 @@ pub const LATE_SECONDS: u32 = 900;
 const LONGEST_PERIOD: u32 = 86_400;
 
 /// A metric, and what of it is looked at.
+#[derive(Debug, Clone)]
 pub struct Metric {
-    namespace: String,
-    name: &'static str,
-    statistic: &'static str,
-    of: Option<(&'static str, Value)>,
+    /// The service's namespace, or the pipeline's own.
+    pub namespace: String,
+    /// The metric's name.
+    pub name: &'static str,
+    /// What of its values counts, such as `Sum`.
+    pub statistic: &'static str,
+    /// Dimension and value; in a template the value may be a reference.
+    pub of: Option<(&'static str, Value)>,
 }
 
 impl Metric {
@@ -63,6 +68,11 @@ impl Metric {
         Self::of_service("AWS/Kinesis", name, "Maximum", ("StreamName", stream))
     }
 
+    /// Records that were put on a stream.
+    pub fn stream_records(stream: Value) -> Self {
+        Self::of_service("AWS/Kinesis", "IncomingRecords", "Sum", ("StreamName", stream))
+    }
+
     /// A metric of a delivery stream:
     /// <https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html>.
     pub fn delivery(name: &'static str, statistic: &'static str, stream: Value) -> Self {
@@ -73,6 +83,12 @@ impl Metric {
     /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html>.
     pub fn schedule_errors(group: Value) -> Self {
         Self::of_service("AWS/Scheduler", "TargetErrorCount", "Sum", ("ScheduleGroup", group))
+    }
+
+    /// Calls that a group of schedules tried.
+    pub fn schedule_attempts(group: Value) -> Self {
+        let name = "InvocationAttemptCount";
+        Self::of_service("AWS/Scheduler", name, "Sum", ("ScheduleGroup", group))
     }
 
     /// Error lines that a [`filter`] counts.

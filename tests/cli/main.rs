@@ -2,6 +2,7 @@
 
 mod client;
 mod cloud;
+mod database;
 #[path = "../shared/message.rs"]
 mod message;
 mod policies;
@@ -10,6 +11,7 @@ mod stand_in;
 
 mod adopt;
 mod alerts;
+mod backfill;
 mod call_count;
 mod columns;
 mod command_line;
@@ -26,6 +28,7 @@ mod main_job;
 mod mysql;
 mod mysql_privilege;
 mod pipes;
+mod redrive;
 mod render;
 mod running_graph;
 mod saved_plan;
@@ -34,3 +37,4 @@ mod secrets;
 mod stack_status;
 mod star;
 mod there_and_back;
+mod verify;

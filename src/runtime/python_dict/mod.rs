@@ -14,6 +14,7 @@
 //! (six, or none if it is zero), a zero date's day (null, and `zero` says that it was none), and a scalar in a column
 //! of JSON is a value like any other.
 
+mod call;
 mod dms;
 mod encode;
 mod literal;
