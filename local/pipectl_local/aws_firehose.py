@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import functools
 import gzip
+import itertools
 import json
 import logging
 import queue
@@ -40,6 +41,8 @@ class Record:
     identity: str
     data: bytes
     arrived: float
+    # What Firehose tells a function about a record of a Kinesis stream.
+    origin: dict[str, Any] | None = None
 
 
 @dataclass
@@ -234,7 +237,8 @@ class Worker:
     def _call_lambda(self, stream: dict[str, Any], role: str, arn: str, batch: list[Record]) -> dict[str, dict[str, Any]]:
         event = {
             "invocationId": str(uuid.uuid4()), "deliveryStreamArn": stream["arn"], "region": self.region,
-            "records": [{"recordId": r.identity, "approximateArrivalTimestamp": int(r.arrived * 1000), "data": base64.b64encode(r.data).decode()} for r in batch]}
+            "records": [{"recordId": r.identity, "approximateArrivalTimestamp": int(r.arrived * 1000), "data": base64.b64encode(r.data).decode(),
+                         **({"kinesisRecordMetadata": r.origin} if r.origin else {})} for r in batch]}
         source = (stream.get("kinesis_source") or {}).get("KinesisStreamARN")
         if source:
             event["sourceKinesisStreamArn"] = source
@@ -365,7 +369,7 @@ def worker(account: str, region: str, name: str) -> Worker:
 
 def from_kinesis(stream_arn: str, records: list[tuple[str, bytes]]) -> None:
     """ministack's hook for what was put on a Kinesis stream."""
-    from ministack.services import cloudwatch, firehose
+    from ministack.services import cloudwatch, firehose, kinesis
 
     _, _, _, region, account, resource = stream_arn.split(":", 5)
     dimensions = {"StreamName": resource.split("/", 1)[1]}
@@ -374,13 +378,17 @@ def from_kinesis(stream_arn: str, records: list[tuple[str, bytes]]) -> None:
     for (owner, place, name), stream in list(firehose._streams._data.items()):
         source = stream.get("kinesis_source") or {}
         if stream.get("status") == "ACTIVE" and source.get("KinesisStreamARN") == stream_arn:
-            accept(owner, place, name, [(firehose._record_id(), raw) for _, raw in records])
+            now = time.time()
+            # ministack keeps the record's own number to itself: one made now is in the same order.
+            origins = [{"sequenceNumber": kinesis._next_sequence_number(), "subsequenceNumber": 0, "partitionKey": key,
+                        "shardId": "shardId-000000000000", "approximateArrivalTimestamp": int(now * 1000)} for key, _ in records]
+            accept(owner, place, name, [(firehose._record_id(), raw) for _, raw in records], origins)
 
 
-def accept(account: str, region: str, name: str, records: Iterable[tuple[str, bytes]]) -> None:
+def accept(account: str, region: str, name: str, records: Iterable[tuple[str, bytes]], origins: Iterable[dict[str, Any] | None] = itertools.repeat(None)) -> None:
     carrier, now = worker(account, region, name), time.time()
-    for identity, raw in records:
-        carrier.incoming.put(Record(identity, raw, now))
+    for (identity, raw), origin in zip(records, origins):
+        carrier.incoming.put(Record(identity, raw, now, origin))
 
 
 def from_producer(stream: dict[str, Any], destination: dict[str, Any], records: list[tuple[str, bytes]]) -> None:

@@ -24,7 +24,7 @@ while True:
         if row["do"] == "forget":
             continue
         result = {{"keep": "Ok", "drop": "Dropped", "fail": "ProcessingFailed"}}[row["do"]]
-        records.append({{"recordId": record["recordId"], "result": result, "data": base64.b64encode(json.dumps(row | {{"seen": True}}).encode()).decode()}})
+        records.append({{"recordId": record["recordId"], "result": result, "data": base64.b64encode(json.dumps(row | {{"seen": True, "number": record["kinesisRecordMetadata"]["sequenceNumber"]}}).encode()).decode()}})
     urllib.request.urlopen(urllib.request.Request(api + request + "/response", data=json.dumps({{"records": records}}).encode(), method="POST"))
 """
 JQ = {"Type": "MetadataExtraction", "Parameters": [
@@ -109,7 +109,10 @@ def test_a_transformation_decides_about_each_record(either: Any) -> None:
     objects = wait_for(lambda: stream.objects("data/") if stream.objects("errors/") else None)
     assert all(key.endswith(".gz") for key in objects)
     rows = [json.loads(line) for body in objects.values() for line in gzip.decompress(body).splitlines()]
+    numbers = [row.pop("number") for row in rows]
     assert rows == [{"do": "keep", "n": 1, "seen": True}, {"do": "keep", "n": 4, "seen": True}]
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesisfirehose.html: what tells the order of a stream's records.
+    assert int(numbers[0]) < int(numbers[1]) and len(numbers[0]) == len(numbers[1])
     bad = [json.loads(line) for body in stream.objects("errors/processing-failed/").values() for line in gzip.decompress(body).splitlines()]
     assert [(b["errorCode"], json.loads(base64.b64decode(b["rawData"]))["n"], b["lambdaArn"]) for b in bad] == [
         ("Lambda.ProcessingFailedStatus", 2, arn), ("Lambda.MissingRecordId", 3, arn)]

@@ -11,15 +11,18 @@ mod aws;
 mod copy;
 mod deadline;
 pub mod extract;
+mod fault;
 mod json_lines;
 mod kinesis;
 mod log;
 pub mod mysql;
 pub mod parameter;
+mod python_dict;
 mod s3_event;
 mod settings;
 mod sqs;
 mod store;
+mod transform;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,12 +30,14 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use deadline::Deadline;
 use log::Line;
 use settings::Settings;
 
 pub use extract::{LocalTable, write_lines};
+pub use transform::answer_records;
 
 /// What answers one invocation.
 pub trait Handler: Send + Sync {
@@ -40,14 +45,28 @@ pub trait Handler: Send + Sync {
     fn handle(self: Arc<Self>, event: Value, deadline: Deadline) -> BoxFuture<'static, anyhow::Result<Value>>;
 }
 
+/// What answers large events without building values of them.
+trait TextHandler: Send + Sync {
+    /// Answers one event, which is JSON. An error makes the whole invocation fail, so that its event comes again.
+    fn answer(&self, event: &str) -> anyhow::Result<Box<RawValue>>;
+}
+
+/// A handler under way, as settings and clients are read first.
+type Starting = BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>>;
+
 /// Makes a handler from its settings, once per process.
-type Start = fn(Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>>;
+#[derive(Clone, Copy)]
+enum Start {
+    Values(fn(Settings) -> Starting),
+    Text(fn(&Settings) -> anyhow::Result<Box<dyn TextHandler>>),
+}
 
 /// Every handler by the name that `_HANDLER` holds.
 const HANDLERS: &[(&str, Start)] = &[
-    ("alert", alert::start),
-    ("copy", copy::start),
-    ("extract", extract::start),
+    ("alert", Start::Values(alert::start)),
+    ("copy", Start::Values(copy::start)),
+    ("extract", Start::Values(extract::start)),
+    ("transform", Start::Text(transform::start)),
 ];
 
 /// Serves invocations until Lambda ends the process.
@@ -72,20 +91,37 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     ] {
         settings.required(name)?;
     }
-    let handler = start(settings).await?;
-    let service = service_fn(move |event: LambdaEvent<Value>| {
-        let deadline = Deadline::at(event.context.deadline());
-        let handler = Arc::clone(&handler);
-        async move {
-            handler.handle(event.payload, deadline).await.map_err(|error| {
-                Line::error("invocation").detail(format!("{error:#}")).write();
-                lambda_runtime::Error::from(format!("{error:#}"))
-            })
+    let served = match start {
+        Start::Values(start) => {
+            let handler = start(settings).await?;
+            lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+                let deadline = Deadline::at(event.context.deadline());
+                let handler = Arc::clone(&handler);
+                async move {
+                    handler
+                        .handle(event.payload, deadline)
+                        .await
+                        .map_err(|error| failure(&error))
+                }
+            }))
+            .await
         }
-    });
-    lambda_runtime::run(service)
-        .await
-        .map_err(|error| anyhow::anyhow!("the Lambda runtime API: {error}"))
+        Start::Text(start) => {
+            let handler = start(&settings)?;
+            lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
+                let answer = handler.answer(event.payload.get());
+                async { answer.map_err(|error| failure(&error)) }
+            }))
+            .await
+        }
+    };
+    served.map_err(|error| anyhow::anyhow!("the Lambda runtime API: {error}"))
+}
+
+/// What Lambda is told of an invocation that failed, and the log.
+fn failure(error: &anyhow::Error) -> lambda_runtime::Error {
+    Line::error("invocation").detail(format!("{error:#}")).write();
+    lambda_runtime::Error::from(format!("{error:#}"))
 }
 
 fn find(name: &str) -> anyhow::Result<Start> {

@@ -24,8 +24,21 @@ impl Function {
         Self::with(cloud, ROOT, &[])
     }
 
-    /// Starts the binary with these credentials and more settings.
+    /// Starts the handler `copy` with these credentials and more settings.
     pub fn with(cloud: &Cloud, credentials: (&str, &str), settings: &[(&str, &str)]) -> Self {
+        let own = [
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", cloud.endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", credentials.0),
+            ("AWS_SECRET_ACCESS_KEY", credentials.1),
+            ("PIPECTL_RAW_BUCKET", RAW),
+            ("PIPECTL_CURATED_BUCKET", CURATED),
+        ];
+        Self::of("copy", &[&own, settings].concat())
+    }
+
+    /// Starts a handler with these settings and no others.
+    pub fn of(handler: &str, settings: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (events, waiting) = channel();
@@ -40,20 +53,14 @@ impl Function {
         let mut process = Command::new(env!("CARGO_BIN_EXE_pipectl-runtime"))
             .env_clear()
             .envs([
-                ("_HANDLER", "copy"),
+                ("_HANDLER", handler),
                 ("AWS_LAMBDA_RUNTIME_API", &address),
-                ("AWS_LAMBDA_FUNCTION_NAME", "copy"),
+                ("AWS_LAMBDA_FUNCTION_NAME", handler),
             ])
             .envs([
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
                 ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
             ])
-            .envs([("AWS_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", &cloud.endpoint)])
-            .envs([
-                ("AWS_ACCESS_KEY_ID", credentials.0),
-                ("AWS_SECRET_ACCESS_KEY", credentials.1),
-            ])
-            .envs([("PIPECTL_RAW_BUCKET", RAW), ("PIPECTL_CURATED_BUCKET", CURATED)])
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,9 +1,10 @@
-//! The handler `copy` as it is deployed: the real binary, a real S3 API, real events.
+//! The handlers `copy` and `transform` as they are deployed: the real binary, a real S3 API, real events.
 //!
 //! Needs a Python with ministack: `PIPECTL_TEST_PYTHON`.
 
 mod cloud;
 mod function;
+mod transform;
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,0 +1,195 @@
+//! What a record must have, and which table it is of.
+
+use std::ops::Range;
+
+use super::scan::{Found, Kind, Scan};
+use crate::runtime::fault::Fault;
+
+/// Bytes of `<schema>.<table>`, which becomes part of an object's key: S3 takes 1,024 bytes of key, and the date and
+/// Firehose's own name of the file need 200.
+const FOLDER: usize = 512;
+
+/// Characters of a `seq`.
+const SEQ: usize = 200;
+
+/// A record's place in a text, and its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Schema and table as JSON strings without their quotes.
+    pub schema: &'a str,
+    pub table: &'a str,
+    pub span: Range<usize>,
+}
+
+/// The members that a record is judged by.
+#[derive(Default)]
+struct Members {
+    op: Option<Found>,
+    schema: Option<Found>,
+    table: Option<Found>,
+    key: Option<Found>,
+    seq: Option<Found>,
+    ts: Option<Found>,
+    before: Option<Found>,
+    after: Option<Found>,
+}
+
+/// Reads the next record of a text: an object with `op`, `schema`, `table`, `key`, `seq`, `ts`, `before` and `after`.
+pub fn read<'a>(text: &'a str, scan: &mut Scan<'a>) -> Result<Record<'a>, Fault> {
+    if scan.peek() != Some(b'{') {
+        return Err(scan.fault("the record is not a JSON object"));
+    }
+    let start = scan.at();
+    let mut members = Members::default();
+    scan.members(|scan, name| {
+        let at = scan.at();
+        let found = scan.value()?;
+        let place = match text.get(name).unwrap_or_default() {
+            "op" => &mut members.op,
+            "schema" => &mut members.schema,
+            "table" => &mut members.table,
+            "key" => &mut members.key,
+            "seq" => &mut members.seq,
+            "ts" => &mut members.ts,
+            "before" => &mut members.before,
+            "after" => &mut members.after,
+            _ => return Ok(()),
+        };
+        // Readers disagree on which of two counts.
+        if place.replace(found).is_some() {
+            return Err(Fault {
+                reason: "the record has a member twice",
+                offset: at,
+            });
+        }
+        Ok(())
+    })?;
+    let span = start..scan.at();
+    members.check(text, span)
+}
+
+impl Members {
+    fn check(self, text: &str, span: Range<usize>) -> Result<Record<'_>, Fault> {
+        let fault = |reason| Fault {
+            reason,
+            offset: span.start,
+        };
+        let words = |found: Option<&Found>| {
+            let found = found.filter(|found| found.kind == Kind::Text)?;
+            text.get(found.span.clone())
+        };
+        let op = words(self.op.as_ref()).ok_or_else(|| fault("`op` is missing or not a string"))?;
+        let schema = words(self.schema.as_ref()).ok_or_else(|| fault("`schema` is missing or not a string"))?;
+        let table = words(self.table.as_ref()).ok_or_else(|| fault("`table` is missing or not a string"))?;
+        let seq = words(self.seq.as_ref()).ok_or_else(|| fault("`seq` is missing or not a string"))?;
+        words(self.ts.as_ref()).ok_or_else(|| fault("`ts` is missing or not a string"))?;
+        if !fits(schema) || !fits(table) || schema.len() + table.len() >= FOLDER {
+            return Err(fault(
+                "`schema` or `table` is empty, too long, or holds a control character",
+            ));
+        }
+        if !(1..=SEQ).contains(&seq.len())
+            || !seq
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        {
+            return Err(fault(
+                "`seq` is empty, too long, or holds other than letters, digits and `-_.:`",
+            ));
+        }
+        let kind = |found: &Option<Found>| found.as_ref().map(|found| found.kind);
+        let (key, before, after) = (kind(&self.key), kind(&self.before), kind(&self.after));
+        let is_row = |kind| matches!(kind, Some(Kind::Null | Kind::Object));
+        if !is_row(before) || !is_row(after) {
+            return Err(fault("`before` or `after` is missing, or neither an object nor null"));
+        }
+        match op {
+            "t" if (key, before, after) == (Some(Kind::Null), Some(Kind::Null), Some(Kind::Null)) => {}
+            "t" => return Err(fault("a record with `op` `t` has a key or a row")),
+            "i" | "u" | "d" if key != Some(Kind::Object) => return Err(fault("`key` is missing or not an object")),
+            "i" | "u" if after == Some(Kind::Null) => return Err(fault("`after` is null, but the row is not deleted")),
+            "d" if after != Some(Kind::Null) => return Err(fault("`after` is not null, but the row is deleted")),
+            "i" | "u" | "d" => {}
+            _ => return Err(fault("`op` is none of `i`, `u`, `d` and `t`")),
+        }
+        Ok(Record { schema, table, span })
+    }
+}
+
+/// Whether a JSON string can be part of an object's key. MySQL's names hold no control characters either
+/// (<https://dev.mysql.com/doc/refman/8.4/en/identifiers.html>).
+fn fits(name: &str) -> bool {
+    if !name.contains('\\') {
+        return !name.is_empty() && !name.contains('\x7F');
+    }
+    let plain = serde_json::from_str::<String>(&format!("\"{name}\""));
+    plain.is_ok_and(|plain| !plain.contains(char::is_control))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn good() -> Value {
+        json!({"op": "u", "schema": "shop", "table": "orders", "key": {"id": 7}, "seq": "000001-42", "gtid": null,
+            "ts": "2026-11-21T09:00:00.000000Z", "before": null, "after": {"id": 7}})
+    }
+
+    fn verdict(record: &Value) -> Result<String, &'static str> {
+        let text = record.to_string();
+        let record = read(&text, &mut Scan::new(&text)).map_err(|fault| fault.reason)?;
+        Ok(format!("{}.{}", record.schema, record.table))
+    }
+
+    #[test]
+    fn a_record_tells_its_table() {
+        assert_eq!(verdict(&good()), Ok("shop.orders".into()));
+        let truncated = json!({"op": "t", "schema": "shop", "table": "orders", "key": null, "seq": "1", "ts": "x",
+            "before": null, "after": null});
+        assert_eq!(verdict(&truncated), Ok("shop.orders".into()));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for (member, wrong, reason) in [
+            ("op", json!("x"), "`op`"),
+            ("op", json!(null), "`op`"),
+            ("op", json!("d"), "deleted"),
+            ("op", json!("t"), "`t`"),
+            ("schema", json!(""), "`schema`"),
+            ("table", json!("a\nb"), "`table`"),
+            ("table", json!("x".repeat(600)), "too long"),
+            ("table", json!(7), "`table`"),
+            ("key", json!(null), "`key`"),
+            ("key", json!([7]), "`key`"),
+            ("seq", json!(""), "`seq`"),
+            ("seq", json!("a b"), "`seq`"),
+            ("seq", json!(12), "`seq`"),
+            ("ts", json!(null), "`ts`"),
+            ("before", json!("row"), "`before`"),
+            ("after", json!(null), "`after`"),
+        ] {
+            let mut record = good();
+            record[member] = wrong;
+            let found = verdict(&record).unwrap_err();
+            assert!(found.contains(reason), "{member}: {found}");
+        }
+        for member in ["op", "schema", "table", "key", "seq", "ts", "before", "after"] {
+            let mut record = good();
+            record.as_object_mut().unwrap().remove(member);
+            assert!(
+                verdict(&record).unwrap_err().contains(&format!("`{member}`")),
+                "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_member_may_not_come_twice() {
+        let text = good().to_string().replacen('{', "{\"op\":\"d\",", 1);
+        let fault = read(&text, &mut Scan::new(&text)).unwrap_err();
+        assert_eq!(fault.reason, "the record has a member twice");
+    }
+}
