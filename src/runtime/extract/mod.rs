@@ -14,13 +14,13 @@
 
 mod backfill;
 mod compare;
-mod encode;
+pub(super) mod encode;
 mod pass;
-mod record;
-mod sink;
+pub(super) mod record;
+pub(super) mod sink;
 mod state;
-mod statement;
-mod table;
+pub(super) mod statement;
+pub(super) mod table;
 mod watermark;
 
 use std::sync::Arc;
