@@ -8,6 +8,7 @@ mod cloud;
 #[allow(dead_code)]
 #[path = "../runtime_copy/function.rs"]
 mod function;
+mod large;
 mod lost;
 #[path = "../servers/mod.rs"]
 mod servers;

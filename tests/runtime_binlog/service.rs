@@ -83,6 +83,13 @@ impl Service {
         panic!("no `{action}`: {:?}", self.log());
     }
 
+    /// The most memory the process ever had, in MiB.
+    pub fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     pub fn log(&self) -> Vec<Value> {
         self.lines.lock().unwrap().clone()
     }

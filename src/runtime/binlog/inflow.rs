@@ -81,23 +81,79 @@ impl Inflow {
                 self.buffer.extend_from_slice(&input[..count]);
                 (count, count)
             }
-            _ if self.over => (input.len(), 0),
-            Packing::Zlib(stream) => {
+            packing => {
                 self.buffer.resize(start + room, 0);
-                let (input_before, output_before) = (stream.total_in(), stream.total_out());
-                let status = stream.decompress(input, &mut self.buffer[start..], FlushDecompress::None);
-                self.over = status.map_err(io::Error::other)? == Status::StreamEnd;
-                let taken = (stream.total_in() - input_before) as usize;
-                (taken, (stream.total_out() - output_before) as usize)
-            }
-            Packing::Zstd(stream) => {
-                self.buffer.resize(start + room, 0);
-                let status = stream.run_on_buffers(input, &mut self.buffer[start..])?;
-                (status.bytes_read, status.bytes_written)
+                // One step may give no more than a block.
+                let (mut taken, mut written) = (0, 0);
+                while written < room && !self.over {
+                    let (input, output) = (&input[taken..], &mut self.buffer[start + written..]);
+                    let (read, wrote, over) = step(packing, input, output)?;
+                    self.over = over;
+                    (taken, written) = (taken + read, written + wrote);
+                    if read == 0 && wrote == 0 {
+                        break;
+                    }
+                }
+                (if self.over { input.len() } else { taken }, written)
             }
         };
         self.buffer.truncate(start + written);
         self.offered.start += taken;
         Ok(written > 0 || taken > 0 && !self.offered.is_empty())
+    }
+}
+
+/// Unpacks once: bytes read, bytes written, and whether the packed stream is at its end.
+fn step(packing: &mut Packing, input: &[u8], output: &mut [u8]) -> io::Result<(usize, usize, bool)> {
+    match packing {
+        Packing::None => Ok((0, 0, true)),
+        Packing::Zlib(stream) => {
+            let (read, written) = (stream.total_in(), stream.total_out());
+            let status = stream.decompress(input, output, FlushDecompress::None);
+            let over = status.map_err(io::Error::other)? == Status::StreamEnd;
+            let (read, written) = (stream.total_in() - read, stream.total_out() - written);
+            Ok((read as usize, written as usize, over))
+        }
+        Packing::Zstd(stream) => {
+            let status = stream.run_on_buffers(input, output)?;
+            Ok((status.bytes_read, status.bytes_written, false))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn unpacked(mut inflow: Inflow, packed: &[u8], piece: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut parts = packed.chunks(piece).peekable();
+        while let Some(part) = parts.next() {
+            inflow.offer(0..part.len(), parts.peek().is_none());
+            while inflow.fill(part).unwrap() {
+                let count = inflow.bytes().len().min(1000);
+                out.extend_from_slice(&inflow.bytes()[..count]);
+                inflow.consume(count);
+            }
+        }
+        assert!(inflow.is_over());
+        out.extend_from_slice(inflow.bytes());
+        out
+    }
+
+    #[test]
+    fn everything_comes_whatever_the_parts() {
+        let plain: Vec<u8> = (0..400_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(&plain).unwrap();
+        let zlib = zlib.finish().unwrap();
+        let zstd = zstd::bulk::compress(&plain, 3).unwrap();
+        for piece in [1000, 1 << 16, 1 << 24] {
+            assert!(unpacked(Inflow::default(), &plain, piece) == plain);
+            assert!(unpacked(Inflow::zlib(), &zlib, piece) == plain);
+            assert!(unpacked(Inflow::zstd().unwrap(), &zstd, piece) == plain);
+        }
     }
 }

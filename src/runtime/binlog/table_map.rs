@@ -119,11 +119,12 @@ impl TableMap {
     }
 }
 
+/// Columns that have a bit in the list of signs. YEAR has one too: both servers write it.
 fn is_numeric(kind: u8) -> bool {
-    use crate::runtime::mysql::kind::{DOUBLE, FLOAT, INT24, LONG, LONGLONG, NEWDECIMAL, SHORT, TINY};
+    use crate::runtime::mysql::kind::{DOUBLE, FLOAT, INT24, LONG, LONGLONG, NEWDECIMAL, SHORT, TINY, YEAR};
     matches!(
         kind,
-        TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE
+        TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE | YEAR
     )
 }
 
