@@ -18,8 +18,8 @@ async fn arrives(options: &[&str]) {
     let service = Service::start(&world, &["big", "huge"], &settings);
     service.wait("reading");
     world.server.sql(
-        "SET cte_max_recursion_depth = 100000; INSERT INTO shop.big WITH RECURSIVE n (id) AS \
-         (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 24000) SELECT id, REPEAT(SHA1(id), 25) FROM n",
+        "USE shop; SET cte_max_recursion_depth = 100000; INSERT INTO shop.big WITH RECURSIVE n (id) AS \
+         (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 24000) SELECT id, REPEAT(LPAD(HEX(id * 7919), 40, 'x'), 25) FROM n",
     );
     let mut records = Vec::new();
     until(&world, &mut records, "big", 24_000).await;
