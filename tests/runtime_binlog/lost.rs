@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::servers::Kind;
-use crate::service::{Applied, Service, until, world};
+use crate::service::{Applied, PREFIX, Service, until, world};
 
 /// Down for longer than the server keeps its binlog: the tables are read anew, and what was deleted meanwhile goes.
 #[tokio::test]
@@ -64,4 +64,64 @@ async fn a_dropped_column_stops_its_table_only() {
         told[0].contains("primary key") && told[1].contains("a column is dropped") && told[1].contains("stopped"),
         "{told:?}"
     );
+}
+
+/// Another server under the same name, as after a failover: it goes on where the other was, by names of transactions.
+/// Here the checkpoint says that it came from another one.
+async fn goes_on_with_another_server(kind: Kind) {
+    let world = world(kind, &[]).await;
+    world.server.sql("CREATE TABLE shop.t (id INT PRIMARY KEY)");
+    let mut records = Vec::new();
+    let first = Service::start(&world, &["t"], &[]);
+    first.wait("reading");
+    // One process at a time reads; the next one takes over when it is gone.
+    let second = Service::start(&world, &["t"], &[]);
+    second.wait("waiting");
+    world.server.sql("INSERT INTO shop.t VALUES (1)");
+    until(&world, &mut records, "t", 1).await;
+    drop(first);
+    second.wait("reading");
+    world.server.sql("INSERT INTO shop.t VALUES (2)");
+    until(&world, &mut records, "t", 2).await;
+    let name = format!("{PREFIX}position");
+    let known = world.parameter(&name).await.unwrap()["gtid"].clone();
+    while world.parameter(&name).await.unwrap()["gtid"] == known {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    drop(second);
+    let mut checkpoint = world.parameter(&name).await.unwrap();
+    (checkpoint["server"], checkpoint["file"]) = (json!("another"), json!("gone.000001"));
+    world.set_parameter(&name, &checkpoint).await;
+    world.server.sql("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (3)");
+    let service = Service::start(&world, &["t"], &[]);
+    service.wait("another server");
+    let mut more = Vec::new();
+    until(&world, &mut more, "t", 3).await;
+    assert!(
+        service
+            .log()
+            .iter()
+            .all(|line| line["level"] != "ERROR" && line["action"] != "snapshot"),
+        "{:?}",
+        service.log()
+    );
+    let inserted: Vec<&Value> = more.iter().filter(|record| record["op"] == "i").collect();
+    assert_eq!(inserted.len(), 1, "{more:?}");
+    assert!(inserted[0]["seq"].as_str().unwrap().starts_with("000002-"));
+    assert!(
+        records
+            .iter()
+            .all(|record| record["seq"].as_str() < inserted[0]["seq"].as_str())
+    );
+    assert!(inserted[0]["gtid"].is_string());
+}
+
+#[tokio::test]
+async fn a_promoted_mysql_goes_on() {
+    goes_on_with_another_server(Kind::MySql).await;
+}
+
+#[tokio::test]
+async fn a_promoted_mariadb_goes_on() {
+    goes_on_with_another_server(Kind::MariaDb).await;
 }

@@ -12,7 +12,7 @@ use crate::cloud::{CURATED, ROOT};
 use crate::servers::{Kind, Server, USER};
 use crate::world::World;
 
-const PREFIX: &str = "/pipectl/p/local/binlog/";
+pub const PREFIX: &str = "/pipectl/p/local/binlog/";
 const STREAM: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/changes";
 
 /// A server that logs what the service needs, and a cloud.

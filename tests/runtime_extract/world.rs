@@ -137,22 +137,20 @@ impl World {
     }
 
     pub async fn state(&self, table: &str) -> Option<Value> {
-        let answer = self
-            .ssm
-            .get_parameter()
-            .name(format!("{PARAMETERS}shop.{table}"))
-            .send()
-            .await
-            .ok()?;
+        self.parameter(&format!("{PARAMETERS}shop.{table}")).await
+    }
+
+    pub async fn parameter(&self, name: &str) -> Option<Value> {
+        let answer = self.ssm.get_parameter().name(name).send().await.ok()?;
         Some(serde_json::from_str(answer.parameter?.value()?).unwrap())
     }
 
     pub async fn set_state(&self, table: &str, state: &Value) {
-        let request = self
-            .ssm
-            .put_parameter()
-            .name(format!("{PARAMETERS}shop.{table}"))
-            .value(state.to_string());
+        self.set_parameter(&format!("{PARAMETERS}shop.{table}"), state).await;
+    }
+
+    pub async fn set_parameter(&self, name: &str, value: &Value) {
+        let request = self.ssm.put_parameter().name(name).value(value.to_string());
         request
             .overwrite(true)
             .r#type(aws_sdk_ssm::types::ParameterType::String)

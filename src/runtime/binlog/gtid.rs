@@ -31,7 +31,7 @@ pub struct Begin {
     pub gtid: Option<Gtid>,
     /// When it was committed where it was first, microseconds since 1970; `None` where the server does not say.
     pub at: Option<u64>,
-    /// Whether it consists of one statement, behind which no COMMIT follows.
+    /// Whether it consists of one statement, behind which no COMMIT follows, unless a BEGIN does.
     pub standalone: bool,
 }
 
@@ -47,7 +47,7 @@ impl Begin {
         Some(Self {
             gtid,
             at: commit_time(rest),
-            standalone: false,
+            standalone: true,
         })
     }
 

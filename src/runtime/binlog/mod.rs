@@ -20,6 +20,7 @@ mod lease;
 mod query;
 mod reader;
 mod rows;
+mod sending;
 mod server;
 mod service;
 mod snapshot;

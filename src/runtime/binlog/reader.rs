@@ -3,6 +3,8 @@
 //! An event of up to one packet (16 MiB) is read where it lies in the receive buffer. A longer one and a compressed one
 //! flow through a buffer that holds what a row needs.
 
+mod unread;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use super::table_map::{self, TableMap};
 use crate::runtime::extract::encode::{Encoded, clock, date, text};
 use crate::runtime::extract::record::{Reading, fnv, padded};
 use crate::runtime::mysql::Part;
+use unread::{Place, Rows};
 
 /// Table maps kept by their numbers; a server gives each opening of a table a new one.
 const MAPS_MAX: usize = 4096;
@@ -67,21 +70,6 @@ struct Mapped {
     layout: Option<Arc<Layout>>,
 }
 
-/// Rows being read.
-struct Rows {
-    operation: Operation,
-    layout: Arc<Layout>,
-    place: Place,
-}
-
-#[derive(Clone, Copy)]
-enum Place {
-    /// In the part, from here on to there.
-    Part { at: usize, end: usize },
-    /// In the inflow: bytes of the event still to be taken, where it says.
-    Inflow { left: Option<u64> },
-}
-
 /// Where the current event stands.
 enum Stage {
     /// The next part begins an event.
@@ -125,7 +113,8 @@ pub struct Reader {
     gtid_text: Vec<u8>,
     committed: Option<u64>,
     ts: Vec<u8>,
-    standalone: bool,
+    /// Whether a COMMIT is to come.
+    open: bool,
     seq_start: Vec<u8>,
     /// The record found last, with its line break.
     pub line: Vec<u8>,
@@ -165,7 +154,7 @@ impl Reader {
             gtid_text: b"null".to_vec(),
             committed: None,
             ts: Vec::new(),
-            standalone: false,
+            open: false,
             seq_start: Vec::new(),
             line: Vec::new(),
             spread: String::new(),
@@ -340,70 +329,34 @@ impl Reader {
     /// One row of the current event.
     #[inline]
     fn row(&mut self, part: &Part<'_>) -> Result<Row, ReadError> {
-        let Some(rows) = &mut self.rows else {
-            return Ok(Row::End);
+        let (length, operation) = loop {
+            let Some(rows) = &self.rows else {
+                return Ok(Row::End);
+            };
+            let bytes = rows.bytes(&self.inflow, part);
+            match rows.read(bytes, &mut self.before, &mut self.after) {
+                Some(length) if length > 0 => break (length, rows.operation),
+                Some(_) => return Err(self.malformed("a row without bytes")),
+                None => {}
+            }
+            let (is_empty, complete) = (bytes.is_empty(), rows.is_complete(bytes.len()));
+            if !complete && self.fill(part, "its rows")? {
+                continue;
+            }
+            return match (complete || self.inflow.is_over(), is_empty) {
+                (true, true) => Ok(Row::End),
+                (true, false) => Err(self.malformed("a row")),
+                (false, _) => Ok(Row::More),
+            };
         };
-        loop {
-            let bytes = match rows.place {
-                Place::Part { at, end } => &part.bytes[at..end],
-                Place::Inflow { left } => {
-                    let bytes = self.inflow.bytes();
-                    let most = left.map_or(bytes.len(), |left| bytes.len().min(left as usize));
-                    &bytes[..most]
-                }
-            };
-            let layout = &rows.layout;
-            let read = match rows.operation {
-                _ if bytes.is_empty() => None,
-                Operation::Insert => layout.image(bytes, &mut self.after),
-                Operation::Delete => layout.image(bytes, &mut self.before),
-                Operation::Update => layout
-                    .image(bytes, &mut self.before)
-                    .and_then(|before| Some(before + layout.image(bytes.get(before..)?, &mut self.after)?)),
-                Operation::PartialUpdate => layout.image(bytes, &mut self.before).and_then(|before| {
-                    let rest = bytes.get(before..)?;
-                    Some(before + layout.partial_image(rest, &mut self.after, &self.before)?)
-                }),
-            };
-            let available = bytes.len();
-            let Some(length) = read else {
-                let complete = match rows.place {
-                    Place::Part { .. } => true,
-                    Place::Inflow { left: Some(left) } => available as u64 >= left,
-                    Place::Inflow { left: None } => false,
-                };
-                if !complete
-                    && self
-                        .inflow
-                        .fill(part.bytes)
-                        .map_err(|_| self.malformed("its compressed rows"))?
-                {
-                    let Some(_) = &self.rows else { return Ok(Row::End) };
-                    return self.row(part);
-                }
-                if available == 0 && (complete || self.inflow.is_over()) {
-                    return Ok(Row::End);
-                }
-                if complete || self.inflow.is_over() {
-                    return Err(self.malformed("a row"));
-                }
-                return Ok(Row::More);
-            };
-            match &mut rows.place {
-                Place::Part { at, .. } => *at += length,
-                Place::Inflow { left } => {
-                    if let Some(left) = left {
-                        *left -= length as u64;
-                    }
-                    self.inflow.consume(length);
-                }
+        match self.rows.as_mut().map(|rows| &mut rows.place) {
+            Some(Place::Part { at, .. }) => *at += length,
+            Some(Place::Inflow { left }) => {
+                *left = left.map(|left| left - length as u64);
+                self.inflow.consume(length);
             }
-            if length == 0 {
-                return Err(self.malformed("a row without bytes"));
-            }
-            break;
+            None => {}
         }
-        let operation = rows.operation;
         match operation {
             Operation::Insert => self.write_record(b'i'),
             Operation::Delete => self.write_record(b'd'),
@@ -413,6 +366,10 @@ impl Reader {
             }
         }
         Ok(Row::Record)
+    }
+
+    fn fill(&mut self, part: &Part<'_>, what: &'static str) -> Result<bool, ReadError> {
+        self.inflow.fill(part.bytes).map_err(|_| self.malformed(what))
     }
 
     fn key_changed(&self) -> bool {
@@ -504,7 +461,10 @@ impl Reader {
                 (self.file, self.end) = (file, position);
             }
             kind::TABLE_MAP => return self.table_map(body),
-            kind::XID => return Ok(Some(Item::End)),
+            kind::XID => {
+                self.open = false;
+                return Ok(Some(Item::End));
+            }
             kind::XA_PREPARE => return Ok(Some(Item::Prepared)),
             kind::GTID | kind::ANONYMOUS_GTID | kind::MARIADB_GTID => {
                 let begin = match header.kind {
@@ -513,7 +473,10 @@ impl Reader {
                 };
                 self.begin_transaction(begin.ok_or_else(|| self.malformed("a GTID"))?);
             }
-            kind::GTID_TAGGED => self.begin_transaction(Begin::default()),
+            kind::GTID_TAGGED => self.begin_transaction(Begin {
+                standalone: true,
+                ..Begin::default()
+            }),
             kind::QUERY | kind::QUERY_COMPRESSED => {
                 let (schema, statement) = event::query(body).ok_or_else(|| self.malformed("a statement"))?;
                 let schema = String::from_utf8_lossy(schema);
@@ -528,11 +491,7 @@ impl Reader {
                     read.map_err(|_| self.malformed("a compressed statement"))?;
                     statement = &plain;
                 }
-                return Ok(statement_item(
-                    &schema,
-                    &String::from_utf8_lossy(statement),
-                    self.standalone,
-                ));
+                return Ok(self.statement(&schema, &String::from_utf8_lossy(statement)));
             }
             _ => {}
         }
@@ -562,6 +521,24 @@ impl Reader {
         }
         let map = Box::new(TableMap::read(body).ok_or_else(|| self.malformed("a table map"))?);
         Ok(Some(Item::Unknown { number, map }))
+    }
+
+    /// What a statement is.
+    fn statement(&mut self, schema: &str, statement: &str) -> Option<Item> {
+        match query::bracket(statement) {
+            Bracket::Begin => self.open = true,
+            Bracket::Inside => {}
+            Bracket::End => {
+                self.open = false;
+                return Some(Item::End);
+            }
+            Bracket::Whole => {
+                let change = query::change(schema, statement);
+                let done = (!self.open).then_some(Item::End);
+                return change.map(|change| Item::Statement { change }).or(done);
+            }
+        }
+        None
     }
 
     /// Begins to read rows; where they are not wanted, the event's rest is passed over.
@@ -609,10 +586,7 @@ impl Reader {
             Some(header) => (header.size as usize).min(WHOLE_MAX),
         };
         if bytes.len() < needed {
-            let filled = self
-                .inflow
-                .fill(part.bytes)
-                .map_err(|_| self.malformed("its payload"))?;
+            let filled = self.fill(part, "its payload")?;
             return match (filled, self.inflow.is_over(), self.inflow.bytes().is_empty()) {
                 (true, ..) => Ok(Inner::Again),
                 (false, true, true) => {
@@ -656,7 +630,7 @@ impl Reader {
         }
         self.gtid = begin.gtid;
         self.committed = begin.at;
-        self.standalone = begin.standalone;
+        self.open = !begin.standalone;
     }
 
     fn start_seq(&mut self) {
@@ -712,20 +686,6 @@ enum Inner {
     Again,
 }
 
-/// What a statement is.
-fn statement_item(schema: &str, statement: &str, standalone: bool) -> Option<Item> {
-    match query::bracket(statement) {
-        Bracket::Begin | Bracket::Inside => None,
-        Bracket::End => Some(Item::End),
-        Bracket::Whole => match query::change(schema, statement) {
-            Some(change) => Some(Item::Statement { change }),
-            None if standalone => Some(Item::End),
-            // A statement logged as such, inside a transaction or as one of its own: the next one moves the position.
-            None => None,
-        },
-    }
-}
-
 /// The record that every row of a table is gone whose seq is smaller, and what spreads it.
 pub fn emptied(schema: &str, table: &str, seq: &str, gtid: &[u8], ts: &[u8]) -> (Vec<u8>, String) {
     let mut line = b"{\"op\":\"t\",\"schema\":".to_vec();
@@ -759,118 +719,4 @@ fn unwrapped(last: u64, low: u32) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::charset::Charset;
-    use super::super::rows::{Field, Shape};
-    use super::*;
-
-    fn every_shape() -> Vec<Field> {
-        let members = vec![b"\"a\"".to_vec()];
-        let charset = Charset::Utf16 { little: true };
-        let shapes = [
-            Shape::Integer {
-                bytes: 3,
-                unsigned: false,
-            },
-            Shape::Decimal {
-                precision: 20,
-                scale: 7,
-            },
-            Shape::Bit { bytes: 2 },
-            Shape::Year,
-            Shape::Date,
-            Shape::Local(6),
-            Shape::Utc(3),
-            Shape::Time(2),
-            Shape::OldLocal,
-            Shape::OldUtc,
-            Shape::OldTime,
-            Shape::Text { prefix: 1, charset },
-            Shape::Padded { prefix: 1, length: 4 },
-            Shape::Json,
-            Shape::CheckedJson { prefix: 1 },
-            Shape::Geometry { prefix: 1 },
-            Shape::Vector { prefix: 1 },
-            Shape::Enum {
-                bytes: 1,
-                members: members.clone(),
-            },
-            Shape::Set { bytes: 8, members },
-            Shape::Uuid,
-            Shape::Inet4,
-            Shape::Inet6,
-        ];
-        shapes.into_iter().map(|shape| Field::new("c", shape)).collect()
-    }
-
-    fn event(kind: u8, body: &[u8]) -> Vec<u8> {
-        let mut event = vec![0; 4];
-        event.push(kind);
-        event.extend_from_slice(&1_u32.to_le_bytes());
-        event.extend_from_slice(&((HEADER + body.len()) as u32).to_le_bytes());
-        event.extend_from_slice(&[9, 0, 0, 0, 0, 0]);
-        event.extend_from_slice(body);
-        event
-    }
-
-    fn read(reader: &mut Reader, event: &[u8], cut: usize) {
-        let cut = cut.clamp(HEADER, event.len());
-        let whole = cut == event.len();
-        let parts = [(&event[..cut], true, whole), (&event[cut..], false, true)];
-        for (bytes, first, last) in parts.into_iter().take(if whole { 1 } else { 2 }) {
-            let part = Part { bytes, first, last };
-            if reader.take(&part).is_err() {
-                return;
-            }
-            while let Ok(Some(_)) = reader.next(&part) {}
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_event_makes_it_panic(kind in 0_u8..180, body in prop::collection::vec(any::<u8>(), 0..300), cut in 0_usize..300) {
-            let mut reader = Reader::new(HashSet::new(), 1, false);
-            read(&mut reader, &event(kind, &body), cut);
-            let _ = TableMap::read(&body);
-        }
-
-        #[test]
-        fn no_rows_make_it_panic(kind in prop::sample::select(vec![23_u8, 24, 25, 30, 31, 32, 39, 166]), rows in prop::collection::vec(any::<u8>(), 0..600), cut in 30_usize..600) {
-            let fields = every_shape();
-            let count = fields.len();
-            let layout = Layout::new("s", "t", fields, vec![0]);
-            let _ = layout.image(&rows, &mut Encoded::default());
-            let mut reader = Reader::new(HashSet::new(), 1, false);
-            let mapped = Mapped { body: Vec::new(), layout: Some(Arc::new(layout)) };
-            reader.maps.insert(0, mapped);
-            let mut body = vec![0; 8];
-            if (30..=39).contains(&kind) {
-                body.extend_from_slice(&[2, 0]);
-            }
-            body.push(count as u8);
-            let bitmaps = if matches!(kind, 24 | 31 | 39) { 2 } else { 1 };
-            body.resize(body.len() + bitmaps * count.div_ceil(8), 0xff);
-            body.extend_from_slice(&rows);
-            read(&mut reader, &event(kind, &body), cut);
-        }
-
-        #[test]
-        fn no_payload_makes_it_panic(inner in prop::collection::vec((0_u8..45, prop::collection::vec(any::<u8>(), 0..60)), 0..5), more in prop::collection::vec(any::<u8>(), 0..40), cut in 0_usize..300) {
-            let mut plain: Vec<u8> = inner.iter().flat_map(|(kind, body)| event(*kind, body)).collect();
-            plain.extend_from_slice(&more);
-            let mut body = vec![2, 1, 0, 0];
-            body.extend_from_slice(&zstd::bulk::compress(&plain, 3).unwrap());
-            let mut reader = Reader::new(HashSet::new(), 1, false);
-            read(&mut reader, &event(kind::TRANSACTION_PAYLOAD, &body), cut);
-        }
-    }
-
-    #[test]
-    fn positions_beyond_4_gib_are_known() {
-        assert_eq!(unwrapped(0xffff_fff0, 16), 0x1_0000_0010);
-        assert_eq!(unwrapped(0x1_0000_0010, 99), 0x1_0000_0063);
-        assert_eq!(unwrapped(500, 400), 400);
-    }
-}
+mod tests;

@@ -13,7 +13,8 @@ use super::checkpoint::{Checkpoint, Snapshot, State};
 use super::gtid::Executed;
 use super::lease::Lease;
 use super::query::{Change, Name};
-use super::reader::{Item, Position, Reader};
+use super::reader::{Item, Reader};
+use super::sending::Sending;
 use super::{layout, server, snapshot};
 use crate::runtime::aws;
 use crate::runtime::extract::sink::{Aside, Sink};
@@ -518,66 +519,6 @@ impl Service {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Stop(String);
-
-/// A place up to which everything is done when it is acknowledged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Mark {
-    position: Position,
-    executed: Option<String>,
-}
-
-/// Records on their way.
-pub struct Sending<'a> {
-    sink: Sink<Option<Mark>>,
-    aside: Aside<'a>,
-    record_max: usize,
-    /// Behind the last transaction that is complete.
-    mark: Option<Mark>,
-}
-
-impl Sending<'_> {
-    /// Adds a record; one that the stream does not take goes to a file of its own.
-    #[inline]
-    pub async fn push(&mut self, title: &str, seq: &str, spread: &str, line: &[u8]) -> anyhow::Result<()> {
-        if line.len() + spread.len() > self.record_max {
-            return self.aside.put(title, seq, line).await;
-        }
-        if self.sink.push(spread, line) {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// The transaction that was read is complete.
-    fn end(&mut self, reader: &Reader, executed: &mut Option<Executed>) {
-        if let (Some(executed), Some(gtid)) = (executed.as_mut(), reader.gtid()) {
-            executed.add(gtid);
-        }
-        self.mark = Some(Mark {
-            position: reader.position(),
-            executed: executed.as_ref().map(ToString::to_string),
-        });
-    }
-
-    /// Sends what was added.
-    async fn flush(&mut self) -> anyhow::Result<()> {
-        if self.sink.is_waiting() {
-            self.sink.send(self.mark.clone(), 0).await?;
-        }
-        Ok(())
-    }
-
-    /// Records acknowledged.
-    fn rows(&self) -> u64 {
-        self.sink.rows
-    }
-
-    /// Sends what was added and waits until everything is acknowledged.
-    pub async fn finish(&mut self) -> anyhow::Result<()> {
-        self.flush().await?;
-        Ok(self.sink.finish().await?)
-    }
-}
 
 fn title(wanted: &Wanted) -> String {
     format!("{}.{}", wanted.schema, wanted.table)

@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use super::checkpoint::{Snapshot, now};
 use super::reader::{Position, emptied, file_number};
+use super::sending::Sending;
 use super::server;
-use super::service::Sending;
 use crate::runtime::extract::encode::{Encoded, Plan, clock, date, text};
 use crate::runtime::extract::record::{Reading, fnv, padded};
 use crate::runtime::extract::statement::{Edge, Select};
