@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod aws;
+pub mod backfill;
 pub mod calendar;
 pub mod command;
 pub mod doctor;
@@ -13,8 +14,10 @@ pub mod local;
 pub mod model;
 pub mod pace;
 pub mod plan;
+pub mod redrive;
 pub mod report;
 pub mod runtime;
 pub mod snowflake;
 pub mod spec;
 pub mod status;
+pub mod verify;

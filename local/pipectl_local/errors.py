@@ -55,6 +55,12 @@ def unknown_function(name: str) -> SnowflakeError:
     return compilation(f"Unknown function {name}", "002140", "42601")
 
 
+def too_long_to_show(most: int) -> SnowflakeError:
+    message = (f"The result set size exceeded the max number of rows({most}) supported for SHOW statements. "
+               "Use LIMIT option to limit result set to a smaller number.")
+    return SnowflakeError("090153", "22000", message)
+
+
 def unsupported(feature: str) -> SnowflakeError:
     """Snowflake has it, the local cloud does not: said plainly, never ignored."""
     return compilation(f"Unsupported feature '{feature}' in the local cloud.", "000002", "0A000")

@@ -130,7 +130,8 @@ def copy(context: "Context", cursor: Cursor) -> Result:
 def show_verb(context: "Context", cursor: Cursor) -> Result:
     cursor.accept("TERSE")
     shown = match(cursor, show.SHOWS)(context, cursor)
-    shown.rows = shown.rows[:show.MOST_ROWS]
+    if len(shown.rows) > show.MOST_ROWS:
+        raise errors.too_long_to_show(show.MOST_ROWS)
     return shown
 
 
@@ -146,11 +147,18 @@ def alter_session(context: "Context", cursor: Cursor) -> Result:
     return done()
 
 
+def explain(context: "Context", cursor: Cursor) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/explain: compiles without running, and needs no warehouse."""
+    if cursor.accept("USING") and cursor.accept_one("TABULAR", "JSON", "TEXT") != "TEXT":
+        raise errors.unsupported("EXPLAIN in another form than USING TEXT")
+    return query.explain(context, cursor.rest())
+
+
 ALTER[("SESSION",)] = alter_session
 VERBS: dict[str, Handler] = {
     "CREATE": create, "ALTER": lambda c, k: match(k, ALTER)(c, k), "DROP": lambda c, k: match(k, DROP)(c, k), "SHOW": show_verb,
     "DESC": describe, "DESCRIBE": describe, "GRANT": grants.grant, "REVOKE": grants.revoke, "BEGIN": begin, "START": begin, "COMMIT": commit,
-    "CALL": lambda c, k: procedure.call(c, k, execute), "COMMENT": comment.run, "ROLLBACK": rollback, "USE": use, "EXECUTE": execute_verb, "COPY": copy, "LIST": stage.list_files, "LS": stage.list_files,
+    "CALL": lambda c, k: procedure.call(c, k, execute), "COMMENT": comment.run, "ROLLBACK": rollback, "USE": use, "EXECUTE": execute_verb, "COPY": copy, "EXPLAIN": explain, "LIST": stage.list_files, "LS": stage.list_files,
 }
 DDL = ("CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "COMMENT")
 NEEDS_WAREHOUSE: tuple[str, ...] = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")

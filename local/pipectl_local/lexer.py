@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from . import errors
@@ -68,6 +69,12 @@ def _is_word(char: str) -> bool:
 
 def tokenize(sql: str) -> list[Token]:
     """All tokens, comments left out, an END token last."""
+    return list(_tokens(sql))
+
+
+# One statement is looked at several times on its way, and a task's again with every run.
+@lru_cache(maxsize=512)
+def _tokens(sql: str) -> tuple[Token, ...]:
     tokens: list[Token] = []
     at, size = 0, len(sql)
     while at < size:
@@ -113,7 +120,7 @@ def tokenize(sql: str) -> list[Token]:
             at += next((len(s) for s in SYMBOLS if sql.startswith(s, at)), 1)
             tokens.append(Token(SYMBOL, sql[start:at], sql[start:at], start, at))
     tokens.append(Token(END, "<EOF>", "", size, size))
-    return tokens
+    return tuple(tokens)
 
 
 Reader = Callable[["Cursor"], Any]

@@ -51,6 +51,11 @@ DEFINITIONS = [
     "CASE WHEN sf_text(x) IS NOT NULL THEN error('Date ''' || sf_text(x) || ''' is not recognized') END)",
     "CREATE MACRO sf_time(x) AS coalesce(sf_try_time(x), "
     "CASE WHEN sf_text(x) IS NOT NULL THEN error('Time ''' || sf_text(x) || ''' is not recognized') END)",
+    # Digits that are none, or more than the format has, make no number.
+    "CREATE MACRO sf_hexadecimal(x, digits) AS CASE WHEN regexp_matches(x, '^[0-9A-Fa-f]+$') AND length(x) <= digits "
+    "THEN CAST('0x' || x AS HUGEINT) WHEN x IS NOT NULL THEN error('Can''t parse ''' || x || ''' as number with a hexadecimal format') END",
+    # A time of day is formatted as one of some day.
+    "CREATE MACRO sf_moment(x) AS sf_ntz(CASE WHEN typeof(x) = 'TIME' THEN '1970-01-01 ' || sf_text(x) ELSE sf_text(x) END)",
     "CREATE MACRO sf_number_text(x) AS CASE WHEN typeof(x) = 'BOOLEAN' THEN CASE sf_text(x) WHEN 'true' THEN '1' WHEN 'false' THEN '0' END "
     "ELSE trim(sf_text(x)) END",
     "CREATE MACRO sf_parse_json(x) AS CAST(nullif(trim(sf_text(x)), '') AS JSON)",

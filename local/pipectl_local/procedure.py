@@ -2,10 +2,12 @@
 """Stored procedures in SQL: https://docs.snowflake.com/en/sql-reference/sql/create-procedure"""
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import ddl, errors, privileges, scripting, sftypes
+from . import ddl, errors, functions, integration, notify, privileges, scripting, sftypes
 from .catalog import Procedure
 from .lexer import STRING, Cursor, display
 from .result import Result, table
@@ -106,6 +108,24 @@ def drop(context: "Context", cursor: Cursor) -> Result:
     return ddl.dropped(path[-1])
 
 
+def send_notification(context: "Context", message: str, integration_configuration: str) -> str:
+    """JSON for a topic: https://docs.snowflake.com/en/sql-reference/stored-procedures/system_send_snowflake_notification"""
+    try:
+        contents, targets = json.loads(message), json.loads(integration_configuration)
+        if list(contents) != ["application/json"] or not isinstance(targets, dict):
+            raise errors.unsupported("SYSTEM$SEND_SNOWFLAKE_NOTIFICATION of anything but one JSON message to integrations")
+        body = json.loads(contents["application/json"])
+    except (ValueError, TypeError) as error:
+        raise errors.invalid_value(message, "message") from error
+    for name in targets:
+        integration.find(context, name.upper(), "NOTIFICATION")
+        threading.Thread(target=notify.send, args=(context.cloud, name.upper(), body), daemon=True).start()
+    return "Enqueued notifications."
+
+
+SYSTEM: dict[str, Callable[..., Any]] = {"SYSTEM$SEND_SNOWFLAKE_NOTIFICATION": send_notification, "SYSTEM$SET_RETURN_VALUE": functions.set_return_value}
+
+
 def call(context: "Context", cursor: Cursor, execute: Execute) -> Result:
     """https://docs.snowflake.com/en/sql-reference/sql/call"""
     parts = cursor.name()
@@ -113,6 +133,9 @@ def call(context: "Context", cursor: Cursor, execute: Execute) -> Result:
     cursor.finish()
     if parts == (RUN_TASKS,):
         return run_tasks(context)
+    if len(parts) == 1 and parts[0] in SYSTEM:
+        frame = scripting.Frame(context, execute)
+        return table((parts[0],), [(SYSTEM[parts[0]](context, *(frame.evaluate(text) for _, text in given)),)])
     found = context.get("PROCEDURE", parts, "USAGE")
     assert isinstance(found, Procedure)
     values = _bind(context, execute, found, given)

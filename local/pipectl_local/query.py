@@ -14,7 +14,7 @@ from .catalog import Sequence, Stream, Table, View
 from .engine import column_list
 from .lexer import display
 from .result import Field, Result
-from .sftypes import SfType, of_duck
+from .sftypes import TEXT, SfType, of_duck
 from .translate import NotMine, Translation, parse
 
 if TYPE_CHECKING:
@@ -121,6 +121,40 @@ def select(context: "Context", tree: exp.Expression, sql: str) -> Result:
         cursor = context.session.execute(text, parameters(context, text))
         fields = [Field(d[0], of_duck(str(d[1]))) for d in cursor.description or []]
         return Result(fields, cursor.fetchall())
+    except duckdb.Error as error:
+        raise translate_error(error, sql) from error
+
+
+MOMENTS = ("DATE", "TIME", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP_TZ")
+NUMBERS = ("FIXED", "REAL")
+# Casts that Snowflake refuses and DuckDB tries: https://docs.snowflake.com/en/sql-reference/data-type-conversion
+NO_CASTS = {*((m, n) for m in MOMENTS for n in (*NUMBERS, "BOOLEAN")), *(("BOOLEAN", m) for m in MOMENTS), *(("REAL", m) for m in MOMENTS),
+            ("FIXED", "DATE"), ("FIXED", "TIME")}
+
+
+def check_casts(context: "Context", tree: exp.Query) -> None:
+    """Refuses casts in selections that no value can make."""
+    for select in tree.find_all(exp.Select):
+        for cast in [e.unalias() for e in select.expressions if isinstance(e.unalias(), exp.Cast)]:
+            shown, probe = cast.sql("snowflake"), select.copy()
+            probe.set("expressions", [exp.alias_(cast.this.copy(), "_V"), exp.alias_(cast.copy(), "_C")])
+            text = Translation(probe, SessionResolver(context, modifies=False)).sql()
+            found, wanted = (of_duck(str(row[1])) for row in context.session.execute(f"DESCRIBE {text}", parameters(context, text)).fetchall())
+            if (found.kind, wanted.kind) in NO_CASTS:
+                function = "TO_NUMBER" if wanted.kind in NUMBERS else f"TO_{wanted.kind}"
+                raise errors.compilation(f"invalid type [{shown}] for parameter '{function}'", "001065", "22023")
+
+
+def explain(context: "Context", sql: str) -> Result:
+    """What DuckDB plans for a query; it binds names, functions and types, as Snowflake's compiler does."""
+    tree = parse(sql)
+    if not isinstance(tree, exp.Query):
+        raise errors.unsupported("EXPLAIN of anything but a query")
+    try:
+        check_casts(context, tree)
+        text = Translation(tree, SessionResolver(context, modifies=False)).sql()
+        plan = context.session.execute(f"EXPLAIN {text}", parameters(context, text)).fetchall()
+        return Result([Field("content", TEXT)], [("\n".join(str(row[-1]) for row in plan),)])
     except duckdb.Error as error:
         raise translate_error(error, sql) from error
 

@@ -33,6 +33,15 @@ def rewrite(node: exp.Expression) -> exp.Expression:
     return node
 
 
+def hexadecimal(node: exp.Expression) -> exp.Expression:
+    """TO_NUMBER with a format of X: https://docs.snowflake.com/en/sql-reference/sql-format-models"""
+    form = node.args.get("format") if isinstance(node, exp.ToNumber) else None
+    if not (isinstance(form, exp.Literal) and form.is_string and form.name and set(form.name.upper()) == {"X"}):
+        return node
+    number = call("sf_hexadecimal", text_of(node.this), exp.Literal.number(len(form.name)))
+    return call("TRY", number) if node.args.get("safe") else number
+
+
 def truncated(node: exp.Expression) -> exp.Expression:
     """DATE_TRUNC gives the type that it gets: https://docs.snowflake.com/en/sql-reference/functions/date_trunc"""
     given = node.args["unit"].name.upper()

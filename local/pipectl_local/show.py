@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .context import Context
 
 OWNER_TYPE = "ROLE"
-# Any row above is left out, and nothing says so: https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes
+# What would show more is refused: https://github.com/snowflakedb/snowflake-sqlalchemy/issues/274
 MOST_ROWS = 10_000
 
 

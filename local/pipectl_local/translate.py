@@ -91,7 +91,7 @@ class Translation:
 
     def render(self, tree: exp.Expression) -> str:
         try:
-            text = tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+            text = tree.sql(dialect="duckdb", copy=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
         except UnsupportedError as error:
             raise errors.unsupported(str(error)) from error
         for token, raw in self._raw.items():
@@ -105,6 +105,7 @@ class Translation:
         self._flattens(tree)
         self._relations(tree)
         tree = self._dml(tree)
+        tree = tree.transform(rewrites.hexadecimal, copy=False)
         for transform in fakesnow_transforms():
             tree = tree.transform(transform, copy=False)
         return self._values(tree)
@@ -357,7 +358,10 @@ class Translation:
             return formatted(node) if node.args.get("format") else text_of(node.this)
         if isinstance(node, exp.TimeToStr) and isinstance(node.args.get("format"), exp.Literal):
             # Snowflake pads the day in either case; sqlglot takes `dd` for one without.
-            node.set("format", exp.Literal.string(node.args["format"].name.replace("%-d", "%d")))
+            pattern = node.args["format"].name.replace("%-d", "%d")
+            node.set("format", exp.Literal.string(pattern))
+            if not any(part[:1] in "YymdbBa" for part in pattern.split("%")[1:]):
+                node.set("this", call("sf_moment", node.this))
             return node
         if isinstance(node, exp.ToDouble):
             return cast(node.this, make("FLOAT", []), bool(node.args.get("safe")))

@@ -107,6 +107,8 @@ def mismatch(expected: int, found: int) -> errors.SnowflakeError:
 
 FORMATS = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "MON": "%b", "MMMM": "%B", "DD": "%d", "DY": "%a", "HH24": "%H", "HH12": "%I", "AM": "%p", "PM": "%p",
            "MI": "%M", "SS": "%S", "FF3": "%g", "FF6": "%f", "FF9": "%n", "TZHTZM": "%z"}
+CLOCK = {"HH24", "HH12", "MI", "SS"}
+CALENDAR = {"YYYY", "YY", "MM", "MON", "MMMM", "DD", "DY"}
 FORMAT_TOKEN = re.compile("|".join(sorted(FORMATS, key=len, reverse=True)) + r'|"[^"]*"|[^A-Za-z0-9]', re.I)
 
 
@@ -118,7 +120,8 @@ def formatted(node: exp.ToChar) -> exp.Expression:
     if not text or "".join(tokens) != text:
         raise errors.unsupported(f"TO_CHAR with the format {wanted.sql('snowflake')}")
     pattern = "".join(FORMATS.get(t.upper(), t.strip('"').replace("%", "%%")) for t in tokens)
-    return call("strftime", call("sf_ntz", node.this), exp.Literal.string(pattern))
+    value = call("sf_moment", node.this) if set(tokens) & CLOCK and not set(tokens) & CALENDAR else call("sf_ntz", node.this)
+    return call("strftime", value, exp.Literal.string(pattern))
 
 
 def to_binary(node: exp.ToBinary) -> exp.Expression:

@@ -124,8 +124,6 @@ def children(pid: int) -> list[int]:
 def test_start_stop_and_death(tmp_path):
     made = Cloud(tmp_path)
     try:
-        print(f"\nstart took {made.start_seconds:.2f} s")
-        assert made.start_seconds < 5
         for name in ("cloud.json", "snowflake_key.p8"):
             assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
         pids = [made.process.pid, *children(made.process.pid)]

@@ -65,13 +65,14 @@ def test_a_stage_tells_its_file_format(cloud):
     cloud.run("DROP DATABASE C3;\nDROP INTEGRATION C3_S3")
 
 
-def test_show_gives_ten_thousand_rows_and_the_view_all(cloud):
-    """https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes"""
+def test_more_than_ten_thousand_rows_are_not_shown_and_the_view_has_all(cloud):
+    """https://github.com/snowflakedb/snowflake-sqlalchemy/issues/274"""
     cloud.run("CREATE DATABASE C4;\nCREATE SCHEMA C4.S")
     columns = ", ".join(f"C{number} NUMBER(10,0)" for number in range(1_500))
     for table in range(7):
         cloud.sql(f"CREATE TABLE C4.S.T{table} ({columns})")
-    assert len(cloud.sql("SHOW COLUMNS IN DATABASE C4")) == 10_000
+    fails(cloud, "090153", "SHOW COLUMNS IN DATABASE C4")
+    assert len(cloud.sql("SHOW COLUMNS IN SCHEMA C4.S LIMIT 5")) == 5
     counted = "SELECT COUNT(*) FROM C4.INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA IN ('S')"
     assert cloud.value(counted) == "10500"
     cloud.sql("DROP DATABASE C4")

@@ -58,6 +58,11 @@ VALUES: list[tuple[str, str, str | None]] = [
     ("to_char", "TO_CHAR('2013-04-05'::DATE, 'YYYYMMDD')", "20130405"),
     ("to_char", "TO_CHAR('2013-04-05 13:02:03'::TIMESTAMP_NTZ, 'DY MON DD YYYY HH12:MI AM')", "Fri Apr 05 2013 01:02 PM"),
     ("to_char", "TO_CHAR('2013-04-05 13:02:03.456'::TIMESTAMP_NTZ, 'SS.FF3')", "03.456"),
+    ("to_char", "TO_CHAR(TRY_TO_TIME('12:30:00.5'), 'HH24:MI:SS.FF9')", "12:30:00.500000000"),
+    # The page's example of a hexadecimal format, and the longest that MD5 needs.
+    ("to_decimal", "TO_NUMBER('ae5', 'XXX')", "2789"),
+    ("to_decimal", "TO_NUMBER(SUBSTR(MD5('abc'), 1, 15), 'XXXXXXXXXXXXXXX')", str(0x900150983CD24FB)),
+    ("to_decimal", "TO_NUMBER(NULL::VARCHAR, 'XX')", None),
     ("monthname", "MONTHNAME('2015-05-03 10:00'::TIMESTAMP_NTZ)", "May"),
     ("dayname", "DAYNAME('2015-05-01'::DATE)", "Fri"),
     ("year", "DAYOFWEEKISO('2016-01-03'::DATE)", "7"),

@@ -211,3 +211,17 @@ def test_names_and_text_are_only_data(cloud):
 def test_wait(cloud):
     assert cloud.value("SELECT SYSTEM$WAIT(10, 'MILLISECONDS')") == "waited 10 milliseconds"
     fails(cloud, "001008", "SELECT SYSTEM$WAIT(1, 'FORTNIGHTS')")
+
+
+def test_explain_compiles_and_runs_nothing(cloud):
+    nulls = "SELECT CAST(NULL AS VARCHAR(9)) AS TITLE, CAST(NULL AS NUMBER(10,0)) AS ID"
+    assert cloud.sql(f"EXPLAIN USING TEXT SELECT 1 FROM (SELECT CAST((SPLIT_PART(TITLE, '|', 1)) AS VARCHAR(9)) AS _1 FROM ({nulls}) AS R) AS Q")
+    # Nothing is divided.
+    assert cloud.sql("EXPLAIN USING TEXT SELECT 1 / ID FROM (SELECT 0 AS ID)")
+    assert "Unknown function NOPE" in fails(cloud, "002140", f"EXPLAIN USING TEXT SELECT NOPE(TITLE) FROM ({nulls})")
+    assert "invalid identifier" in fails(cloud, "000904", f"EXPLAIN USING TEXT SELECT TITEL FROM ({nulls})")
+    fails(cloud, "001003", f"EXPLAIN USING TEXT SELECT SPLIT_PART(TITLE) FROM ({nulls})")
+    for value, wanted in (("NULL::TIMESTAMP_NTZ", "NUMBER(3,0)"), ("NULL::BOOLEAN", "DATE"), ("5", "DATE")):
+        assert "invalid type" in fails(cloud, "001065", f"EXPLAIN USING TEXT SELECT 1 FROM (SELECT CAST(({value}) AS {wanted}) AS _1) AS Q")
+    for value, wanted in (("NULL::VARCHAR", "DATE"), ("NULL::DATE", "TIMESTAMP_NTZ"), ("NULL::NUMBER", "VARCHAR(9)"), ("NULL::BOOLEAN", "NUMBER(1,0)")):
+        assert cloud.sql(f"EXPLAIN USING TEXT SELECT CAST(({value}) AS {wanted}) AS _1")

@@ -129,14 +129,16 @@ impl Hands {
         )
         .await?;
         let (_, target) = self.snowflake.as_ref().context("the pipeline has no [snowflake]")?;
-        let tasks = self
-            .sql(Actor::Loader, &format!("SHOW TASKS IN SCHEMA {}", target.raw_schema))
-            .await?;
-        let asleep: Vec<&str> = tasks
-            .iter()
-            .filter(|task| task.get("state") != Some("started"))
-            .filter_map(|task| task.get("name"))
-            .collect();
+        let mut asleep = self.asleep(&target.raw_schema).await?;
+        // A task that stands beside the graph is nobody's dependent.
+        for (name, _) in asleep.iter().filter(|(_, is_scheduled)| *is_scheduled) {
+            let task = target.raw_schema.child(name);
+            self.sql(Actor::Loader, &format!("ALTER TASK {task} RESUME")).await?;
+        }
+        if asleep.iter().any(|(_, is_scheduled)| *is_scheduled) {
+            asleep = self.asleep(&target.raw_schema).await?;
+        }
+        let asleep: Vec<String> = asleep.into_iter().map(|(name, _)| name).collect();
         if !asleep.is_empty() {
             bail!(
                 "these tasks are not started after resuming {root}: {}\n  hint: run the same command again",
@@ -144,6 +146,19 @@ impl Hands {
             );
         }
         Ok(())
+    }
+
+    /// The tasks of a schema that are not started, each with whether it has a schedule of its own.
+    async fn asleep(&self, schema: &Name) -> anyhow::Result<Vec<(String, bool)>> {
+        let tasks = self
+            .sql(Actor::Loader, &format!("SHOW TASKS IN SCHEMA {schema}"))
+            .await?;
+        let asleep = tasks.iter().filter(|task| task.get("state") != Some("started"));
+        let described = asleep.filter_map(|task| {
+            let is_scheduled = task.get("schedule").is_some_and(|schedule| !schedule.is_empty());
+            Some((task.get("name")?.to_owned(), is_scheduled))
+        });
+        Ok(described.collect())
     }
 }
 

@@ -7,6 +7,7 @@ pub mod diff;
 pub mod drift;
 pub mod events;
 pub mod failure;
+pub mod function;
 pub mod import;
 pub mod lease;
 pub mod manifest;
@@ -24,13 +25,21 @@ use aws_config::SdkConfig;
 pub struct Aws {
     /// CloudFormation.
     pub cloudformation: aws_sdk_cloudformation::Client,
+    /// CloudWatch, to look at what was measured.
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     /// IAM, to look at trust policies.
     pub iam: aws_sdk_iam::Client,
+    /// Lambda, to call the pipeline's functions.
+    pub lambda: aws_sdk_lambda::Client,
+    /// CloudWatch Logs, to look for errors.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
     /// S3.
     pub s3: aws_sdk_s3::Client,
+    /// EventBridge Scheduler, to look at schedules.
+    pub scheduler: aws_sdk_scheduler::Client,
     /// SES, to look at the sender of alarms.
     pub ses: aws_sdk_sesv2::Client,
-    /// SQS, to look at queues.
+    /// SQS, to look at queues, and to put dead letters back.
     pub sqs: aws_sdk_sqs::Client,
     /// Systems Manager Parameter Store.
     pub ssm: aws_sdk_ssm::Client,
@@ -43,8 +52,12 @@ impl Aws {
     pub fn new(config: &SdkConfig) -> Self {
         Aws {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
+            lambda: function::client(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
             s3: aws_sdk_s3::Client::new(config),
+            scheduler: aws_sdk_scheduler::Client::new(config),
             ses: aws_sdk_sesv2::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),

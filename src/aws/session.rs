@@ -13,13 +13,14 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::retry::{RetryConfig, RetrySpec};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
-/// CloudFormation throttles per account; with adaptive retries a busy account slows a deploy down and does not end it.
-const ATTEMPTS: u32 = 8;
+/// CloudFormation throttles per account: ten tries wait for a minute on average, so a busy account slows a deploy down and
+/// does not end it.
+const ATTEMPTS: u32 = 10;
 
 /// Which AWS is meant.
 #[derive(Debug, Clone, Default)]
@@ -127,8 +128,13 @@ fn chain(target: &AwsTarget) -> ConfigLoader {
     loader
 }
 
+/// The standard mode: the adaptive one slows every call of a service after a single throttled one, most of all
+/// at the start of a run: 20 s for what takes two. What is not throttling is tried again sooner, as all SDKs
+/// are about to do: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>.
 fn retries() -> RetryConfig {
-    RetryConfig::adaptive().with_max_attempts(ATTEMPTS)
+    RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_retry_spec(RetrySpec::v2_1())
 }
 
 fn timeouts() -> TimeoutConfig {
@@ -172,22 +178,31 @@ impl HttpConnector for Counted<SharedHttpConnector> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sts::config::StalledStreamProtectionConfig;
+    use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
 
-    /// Answers every request with one caller identity.
-    async fn sts() -> String {
+    const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+    const THROTTLED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code></Error></ErrorResponse>";
+
+    /// Throttles so many requests, then answers every one with one caller identity.
+    async fn sts(mut throttled: usize) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = [0; 8192];
                 let _ = stream.read(&mut request).await;
-                let body = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+                let (status, body) = match throttled {
+                    0 => ("200 OK", IDENTITY),
+                    _ => ("400 Bad Request", THROTTLED),
+                };
+                throttled = throttled.saturating_sub(1);
                 let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
                     body.len()
                 );
                 let _ = stream.write_all(answer.as_bytes()).await;
@@ -199,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn local_session_calls_the_endpoint_and_counts() {
         let local = LocalAws {
-            url: sts().await,
+            url: sts(0).await,
             access_key_id: "000000000000".into(),
             secret_access_key: "hunter2".into(),
         };
@@ -221,6 +236,39 @@ mod tests {
         }
     }
 
+    /// Counts the pauses instead of making them.
+    #[derive(Debug, Default, Clone)]
+    struct Pauses(Arc<AtomicU64>);
+
+    impl AsyncSleep for Pauses {
+        fn sleep(&self, _: Duration) -> Sleep {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Sleep::new(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_throttled_call_does_not_slow_the_next_ones_down() {
+        let target = AwsTarget {
+            region: Some("eu-west-1".into()),
+            ..AwsTarget::default()
+        };
+        let pauses = Pauses::default();
+        let config = aws_sdk_sts::config::Builder::from(&session(&target).await)
+            .endpoint_url(sts(1).await)
+            .credentials_provider(Credentials::new("k", "s", None, None, "test"))
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .sleep_impl(pauses.clone());
+        let client = aws_sdk_sts::Client::from_conf(config.build());
+        for _ in 0..20 {
+            client.get_caller_identity().send().await.unwrap();
+        }
+        assert_eq!(target.calls.count(), 21);
+        // The time limit of each connection, and one pause before the second try.
+        assert_eq!(pauses.0.load(Ordering::Relaxed), 21 + 1);
+    }
+
     #[tokio::test]
     async fn the_chain_has_region_retries_timeouts_and_client() {
         let config = session(&AwsTarget {
@@ -240,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn https_is_compiled_in() {
         // The server speaks no TLS: reaching it and failing there shows that the client does.
-        let url = sts().await.replace("http://", "https://");
+        let url = sts(0).await.replace("http://", "https://");
         let config = session(&AwsTarget {
             region: Some("eu-west-1".into()),
             ..AwsTarget::default()

@@ -17,7 +17,7 @@ use crate::report::style::Style;
 use crate::snowflake::client::Client;
 use crate::snowflake::credentials::{self, Settings, Surroundings};
 use crate::spec::types::{Snowflake, Spec};
-use crate::spec::{self, Report};
+use crate::spec::{self, Positions, Report};
 
 /// Why a command failed.
 pub enum Failure {
@@ -25,6 +25,8 @@ pub enum Failure {
     File(Box<Report>),
     /// Ctrl-C before anything was changed.
     Interrupted,
+    /// Ctrl-C after something was done, which stays; this says what.
+    Stopped(String),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -54,6 +56,7 @@ impl Failure {
                 text
             }
             Failure::Interrupted => format!("{} {INTERRUPTED}\n", style.error("error:")),
+            Failure::Stopped(what) => format!("{} {what}\n", style.error("error:")),
             Failure::Other(error) => format!("{} {}\n", style.error("error:"), explained(error)),
         }
     }
@@ -63,6 +66,7 @@ impl Failure {
         match self {
             Failure::File(report) => json!({ "errors": report }),
             Failure::Interrupted => json!({ "errors": [{ "message": INTERRUPTED }] }),
+            Failure::Stopped(what) => json!({ "errors": [{ "message": what }] }),
             Failure::Other(error) => json!({ "errors": [{ "message": explained(error) }] }),
         }
     }
@@ -93,6 +97,8 @@ pub struct Loaded {
     pub model: Model,
     /// What must exist.
     pub graph: Arc<Graph>,
+    /// Where expressions stand in the file, if there are any that only Snowflake can judge.
+    pub positions: Option<Positions>,
 }
 
 /// Reads and resolves the file.
@@ -114,11 +120,17 @@ pub fn load(global: &Global) -> Result<Loaded, Failure> {
             });
         }
     };
-    // A large file has a large tree, and its positions tell nothing from here on.
+    // A large file has a large tree, and but for expressions its positions tell nothing from here on.
     let spec::Document { spec, positions, .. } = document;
-    drop(positions);
+    let has_expressions = !(spec.dimensions.is_empty() && spec.facts.is_empty());
+    let positions = has_expressions.then_some(positions);
     let graph = Arc::new(build(&model)?);
-    Ok(Loaded { spec, model, graph })
+    Ok(Loaded {
+        spec,
+        model,
+        graph,
+        positions,
+    })
 }
 
 /// The text of the file.

@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
-use super::diff::{observe, planned};
+use super::diff::{confirm_expressions, observe, planned};
 use super::leased::{Wait, leased, or_interrupted, unless_interrupted};
 use super::{Format, Global};
 use crate::apply::{Hands, Results, Stops};
@@ -88,6 +88,10 @@ async fn deploy(
     let started = Instant::now();
     let style = Style::of_stdout(global.no_color);
     let observed = or_interrupted(&stops, observe(loaded, clouds)).await?;
+    tokio::select! {
+        () = stops.interrupted.cancelled() => return Err(Failure::Interrupted),
+        answer = confirm_expressions(loaded, clouds, &observed.world) => answer?,
+    }
     let now = planned(loaded, &observed.world)?;
     if let Some(kept) = &kept {
         kept.confirm(&now)?;

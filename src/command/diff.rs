@@ -12,6 +12,8 @@ use super::{Format, Global};
 use crate::aws::changeset::foresee;
 use crate::aws::{drift, import, observe, runtime};
 use crate::graph::Body;
+use crate::graph::object::Kind;
+use crate::graph::snowflake::star;
 use crate::plan::adopt;
 use crate::plan::make::{World, checks, plan};
 use crate::plan::saved::{Basis, SavedPlan};
@@ -20,7 +22,8 @@ use crate::report::out::out;
 use crate::report::render::Hashes;
 use crate::report::style::Style;
 use crate::report::{plan as report, progress};
-use crate::snowflake;
+use crate::snowflake::ident::Name;
+use crate::snowflake::{self, expressions};
 
 /// Exit code when there is something to change.
 const CHANGES: u8 = 2;
@@ -49,6 +52,7 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let loaded = load(global)?;
     let clouds = connect(&loaded, &progress::say).await?;
     let observed = observe(&loaded, &clouds).await?;
+    confirm_expressions(&loaded, &clouds, &observed.world).await?;
     let mut saved = planned(&loaded, &observed.world)?;
     if options.drift {
         saved.plan.drifted = drift::detect(&clouds.aws, &observed.world.stacks).await?;
@@ -80,6 +84,38 @@ fn shown(global: &Global, saved: &SavedPlan) -> String {
         Format::Json => saved.json(),
         Format::Markdown => report::markdown(&saved.plan),
         Format::Text => report::text(&saved.plan, &Style::of_stdout(global.no_color)),
+    }
+}
+
+/// Has Snowflake compile the expressions of dimensions and facts that are not yet there as the file says.
+pub async fn confirm_expressions(loaded: &Loaded, clouds: &Clouds, world: &World) -> Result<(), Failure> {
+    let (Some(positions), Some(client), Some(target)) =
+        (&loaded.positions, &clouds.snowflake, loaded.model.snowflake())
+    else {
+        return Ok(());
+    };
+    let is_there = |kind: Kind, name: Name| {
+        let wanted = loaded.graph.objects().map(|(_, object)| object);
+        let wanted = wanted
+            .into_iter()
+            .find(|object| object.kind == kind && object.name == name);
+        let live = world.objects.get(&(kind, name));
+        let hash = live.and_then(|live| live.mark()).map(|(_, hash)| hash);
+        hash.is_some() && hash == wanted.map(|object| object.hash.as_str())
+    };
+    let is_changed = |name: &str, table: &str| {
+        let mut tasks = [star::dimension_task(name), star::fact_task(name)].into_iter();
+        let has_task = tasks.any(|task| is_there(Kind::Task, target.raw_schema.child(&task)));
+        !has_task || !is_there(Kind::Table, target.schema.child(table))
+    };
+    let expressions = expressions::of_star(&loaded.spec, is_changed);
+    if expressions.is_empty() {
+        return Ok(());
+    }
+    let faults = expressions::faults(client, &expressions, &loaded.model.tables).await?;
+    match positions.report(faults) {
+        Some(report) => Err(report.into()),
+        None => Ok(()),
     }
 }
 

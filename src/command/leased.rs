@@ -80,7 +80,7 @@ pub async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>
 }
 
 /// Ends on Ctrl-C or when the process is told to terminate.
-async fn signalled() {
+pub async fn signalled() {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => drop(signal.recv().await),

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and the exit code of each answer. One file for each command.
 
+mod backfill;
 mod completions;
 mod context;
 mod deploy;
@@ -9,11 +10,13 @@ mod doctor;
 mod init;
 mod leased;
 mod local;
+mod redrive;
 mod render;
 mod schema;
 mod status;
 mod unlock;
 mod validate;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -94,6 +97,21 @@ enum Command {
     ///
     /// Exit code 0: healthy. 2: not. 1: an error.
     Status,
+    /// Write a table of the database, or a part of it, into files that the pipeline loads
+    ///
+    /// For first loads and for rows that the watermark does not reach: the function that reads the database writes chunk
+    /// after chunk by key, and the place is kept after each, so the same command goes on after a kill. Rows that are there
+    /// already are merged by key, so nothing is there twice.
+    Backfill(backfill::Options),
+    /// Compare the database with the warehouse: counts and checksums by key range, and the rows that differ
+    ///
+    /// Rows that the pipeline has not read yet (newer than the watermark) are no differences, and rows that may be on the
+    /// way are looked at again. Exit code 0: equal. 2: differences. 1: an error.
+    Verify(verify::Options),
+    /// Show the messages that were given up, and put them back where they came from
+    ///
+    /// Exit code 0: all are back, or there are none. 1: some are not, or an error.
+    Redrive(redrive::Options),
     /// Check identities, rights, quotas and the runtime, without changing anything
     ///
     /// Exit code 0: nothing is missing. 1: something is.
@@ -174,6 +192,11 @@ fn run_async(global: &Global, command: Command) -> Result<ExitCode, Failure> {
             Command::Destroy(options) => destroy::run(global, &options).await,
             Command::Diff(options) => unless_interrupted(diff::run(global, &options)).await,
             Command::Status => unless_interrupted(status::run(global)).await,
+            // What it wrote stays, and it says where it stopped.
+            Command::Backfill(options) => backfill::run(global, &options).await,
+            Command::Verify(options) => unless_interrupted(verify::run(global, &options)).await,
+            // This one ends between two batches.
+            Command::Redrive(options) => redrive::run(global, &options).await,
             Command::Doctor(options) => unless_interrupted(doctor::run(global, &options)).await,
             Command::Unlock(options) => unless_interrupted(unlock::run(global, &options)).await,
             Command::Local(command) => unless_interrupted(local::run(global, &command)).await,
@@ -191,7 +214,7 @@ fn fail(global: &Global, failure: &Failure) -> ExitCode {
         Format::Text | Format::Markdown => errln!("{}", failure.text(&Style::of_stderr(global.no_color)).trim_end()),
     }
     match failure {
-        Failure::Interrupted => ExitCode::from(INTERRUPTED),
+        Failure::Interrupted | Failure::Stopped(_) => ExitCode::from(INTERRUPTED),
         Failure::File(_) | Failure::Other(_) => ExitCode::from(1),
     }
 }

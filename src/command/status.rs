@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use super::context::{Failure, connect, load};
 use super::{Format, Global};
+use crate::model::Model;
 use crate::report::out::{out, outln};
 use crate::report::progress;
 use crate::report::style::Style;
@@ -19,9 +22,18 @@ pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
     let clouds = connect(&loaded, &progress::say).await?;
     let hops = hops(&loaded.model, &loaded.graph, &clouds.aws, clouds.snowflake.as_ref()).await?;
     let healthy = hops.iter().all(|hop| hop.healthy);
+    let names = &loaded.model.names;
     match global.format {
-        Format::Json => outln!("{:#}", serde_json::json!({ "healthy": healthy, "hops": hops })),
-        Format::Text | Format::Markdown => out!("{}", text(&hops, &Style::of_stdout(global.no_color))),
+        Format::Json => outln!(
+            "{:#}",
+            json!({
+                "pipeline": names.pipeline, "environment": names.environment, "healthy": healthy, "hops": hops,
+            })
+        ),
+        Format::Text | Format::Markdown => out!("{}", text(&hops, &loaded.model, &Style::of_stdout(global.no_color))),
+    }
+    if global.verbose {
+        progress::say(&clouds.calls());
     }
     Ok(if healthy {
         ExitCode::SUCCESS
@@ -30,7 +42,23 @@ pub async fn run(global: &Global) -> Result<ExitCode, Failure> {
     })
 }
 
-fn text(hops: &[Hop], style: &Style) -> String {
+/// What most names of the pipeline start with, which is said once.
+fn prefixes(model: &Model) -> Vec<String> {
+    let database = model.snowflake().map(|target| format!("{}.", target.database));
+    let mut prefixes = vec![
+        format!("s3://{}/", model.landing.bucket),
+        format!("{}-", model.names.prefix()),
+    ];
+    prefixes.extend(database);
+    prefixes
+}
+
+fn text(hops: &[Hop], model: &Model, style: &Style) -> String {
+    let prefixes = prefixes(model);
+    let short = |name: &str| {
+        let rest = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix.as_str()));
+        rest.unwrap_or(name).to_owned()
+    };
     let rows: Vec<Vec<String>> = hops
         .iter()
         .map(|hop| {
@@ -39,8 +67,18 @@ fn text(hops: &[Hop], style: &Style) -> String {
             } else {
                 (style.error("ill"), format!("{}; next: {}", hop.state, hop.next))
             };
-            vec![sign, hop.kind.to_owned(), hop.name.clone(), state]
+            // Messages of services may have several lines.
+            let state = state.replace('\n', " ");
+            vec![sign, hop.kind.to_owned(), short(&hop.name), state]
         })
         .collect();
-    table(&["", "HOP", "NAME", "STATE"], &rows)
+    let ill = hops.iter().filter(|hop| !hop.healthy).count();
+    let verdict = match ill {
+        0 => style.good("healthy"),
+        ill => style.error(&format!("{ill} of {} hops are ill", hops.len())),
+    };
+    let names: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}…")).collect();
+    let about = style.dim(&format!("names are short for {}", names.join(", ")));
+    let table = table(&["", "HOP", "NAME", "STATE"], &rows);
+    format!("{}: {verdict}\n{about}\n{table}", model.names.mark())
 }

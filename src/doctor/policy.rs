@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::handlers::{On, handlers};
 use crate::graph::Graph;
+use crate::graph::mysql::extract;
 use crate::model::names::Names;
 
 /// Actions that are needed on the same resources.
@@ -77,8 +78,11 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
         &["cloudformation:ListStackResources"],
     ),
     ("cloudformation", "delete_stack", &["cloudformation:DeleteStack"]),
+    ("cloudwatch", "get_metric_data", &["cloudwatch:GetMetricData"]),
     ("iam", "get_role", &["iam:GetRole"]),
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),
+    // Of the function that reads the database: `backfill` and `verify` ask it.
+    ("lambda", "invoke", &["lambda:InvokeFunction"]),
     ("s3", "head_object", &["s3:GetObject", "s3:ListBucket"]),
     ("s3", "put_object", &["s3:PutObject"]),
     ("s3", "list_object_versions", &["s3:ListBucketVersions"]),
@@ -106,10 +110,21 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
         "put_bucket_notification_configuration",
         &["s3:PutBucketNotification"],
     ),
+    ("logs", "filter_log_events", &["logs:FilterLogEvents"]),
+    ("scheduler", "list_schedules", &["scheduler:ListSchedules"]),
     ("ses", "get_email_identity", &["ses:GetEmailIdentity"]),
     ("sqs", "get_queue_url", &["sqs:GetQueueUrl"]),
     ("sqs", "get_queue_attributes", &["sqs:GetQueueAttributes"]),
+    ("sqs", "receive_message", &["sqs:ReceiveMessage"]),
+    (
+        "sqs",
+        "change_message_visibility_batch",
+        &["sqs:ChangeMessageVisibility"],
+    ),
+    ("sqs", "send_message_batch", &["sqs:SendMessage"]),
+    ("sqs", "delete_message_batch", &["sqs:DeleteMessage"]),
     ("ssm", "get_parameter", &["ssm:GetParameter"]),
+    ("ssm", "get_parameters_by_path", &["ssm:GetParametersByPath"]),
     ("ssm", "put_parameter", &["ssm:PutParameter"]),
     ("ssm", "delete_parameter", &["ssm:DeleteParameter"]),
 ];
@@ -131,6 +146,7 @@ pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
         });
     list.add("Stacks", &scoped, stacks);
     list.add("Unscoped", &unscoped, ["*".to_owned()]);
+    list.add("Unscoped", &actions("cloudwatch").collect::<Vec<_>>(), ["*".to_owned()]);
     let parameters = names.arn(
         "ssm",
         &format!("parameter/pipectl/{}/{}/*", names.pipeline, names.environment),
@@ -139,7 +155,19 @@ pub fn needs(graph: &Graph, names: &Names) -> (Vec<Need>, BTreeSet<String>) {
     // Who deploys is not known here; it only tells what a principal may do.
     let principals = ["user", "role"].map(|kind| format!("arn:{}:iam::{}:{kind}/*", names.partition(), names.account));
     list.add("Doctor", &["iam:SimulatePrincipalPolicy"], principals);
+    if graph
+        .stacks()
+        .any(|(_, stack)| stack.name == names.resource(extract::PART))
+    {
+        let function = names.arn("lambda", &format!("function:{}", names.resource(extract::PART)));
+        list.add("AskExtract", &actions("lambda").collect::<Vec<_>>(), [function]);
+    }
     buckets(graph, names, &mut list);
+    for route in crate::redrive::routes(graph) {
+        let taken = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"];
+        list.add("DeadLetters", &taken, [names.arn("sqs", &route.queue)]);
+        list.add("Redrive", &["sqs:SendMessage"], [names.arn("sqs", &route.source)]);
+    }
     let mut unknown = BTreeSet::new();
     for (_, stack) in graph.stacks() {
         let resources = &stack.template["Resources"];
@@ -204,6 +232,20 @@ fn beyond(kind: &str, resource: &Value, names: &Names, list: &mut List) {
                 let needed = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"];
                 list.add("Unscoped", &needed, ["*".to_owned()]);
             }
+        }
+        "AWS::Scheduler::ScheduleGroup" => {
+            // Listing knows no resource:
+            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridgescheduler.html
+            list.add("Unscoped", &actions("scheduler").collect::<Vec<_>>(), ["*".to_owned()]);
+        }
+        "AWS::Logs::LogGroup" => {
+            let group = format!("log-group:{}", text(&properties["LogGroupName"]));
+            // `status` shows the last error of a function that fails.
+            list.add(
+                "Logs",
+                &["logs:FilterLogEvents"],
+                [names.arn("logs", &format!("{group}:*"))],
+            );
         }
         "AWS::RDS::DBInstance" => {
             // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html#rds-secrets-manager-permissions

@@ -8,7 +8,7 @@ use crate::model::resolve;
 #[test]
 fn the_calls_are_those_of_the_source() {
     let mut found = BTreeSet::new();
-    for folder in ["src/aws", "src/aws/lease", "src/status", "src/doctor"] {
+    for folder in ["src/aws", "src/aws/lease", "src/redrive", "src/status", "src/doctor"] {
         for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
             let path = file.unwrap().path();
             // `diff --drift` is asked for apart, and no deploy needs its calls; docs/real-clouds.md names them.
@@ -17,7 +17,19 @@ fn the_calls_are_those_of_the_source() {
             }
             let source = std::fs::read_to_string(path).unwrap();
             let source: String = source.split_whitespace().collect();
-            for client in ["cloudformation", "iam", "s3", "ses", "sqs", "ssm", "sts"] {
+            for client in [
+                "cloudformation",
+                "cloudwatch",
+                "iam",
+                "lambda",
+                "logs",
+                "s3",
+                "scheduler",
+                "ses",
+                "sqs",
+                "ssm",
+                "sts",
+            ] {
                 for start in [format!("aws.{client}."), format!("self.{client}.")] {
                     for call in source.split(&start).skip(1) {
                         let name = call.split('(').next().unwrap();

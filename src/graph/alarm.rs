@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::NodeId;
+use super::landing::Shared;
 use crate::model::{Model, Source};
 
 /// Seconds after which what waits is late: a failed file comes again only after the visibility time-out.
@@ -15,11 +17,16 @@ pub const LATE_SECONDS: u32 = 900;
 const LONGEST_PERIOD: u32 = 86_400;
 
 /// A metric, and what of it is looked at.
+#[derive(Debug, Clone)]
 pub struct Metric {
-    namespace: String,
-    name: &'static str,
-    statistic: &'static str,
-    of: Option<(&'static str, Value)>,
+    /// The service's namespace, or the pipeline's own.
+    pub namespace: String,
+    /// The metric's name.
+    pub name: &'static str,
+    /// What of its values counts, such as `Sum`.
+    pub statistic: &'static str,
+    /// Dimension and value; in a template the value may be a reference.
+    pub of: Option<(&'static str, Value)>,
 }
 
 impl Metric {
@@ -63,6 +70,11 @@ impl Metric {
         Self::of_service("AWS/Kinesis", name, "Maximum", ("StreamName", stream))
     }
 
+    /// Records that were put on a stream.
+    pub fn stream_records(stream: Value) -> Self {
+        Self::of_service("AWS/Kinesis", "IncomingRecords", "Sum", ("StreamName", stream))
+    }
+
     /// A metric of a delivery stream:
     /// <https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html>.
     pub fn delivery(name: &'static str, statistic: &'static str, stream: Value) -> Self {
@@ -73,6 +85,12 @@ impl Metric {
     /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html>.
     pub fn schedule_errors(group: Value) -> Self {
         Self::of_service("AWS/Scheduler", "TargetErrorCount", "Sum", ("ScheduleGroup", group))
+    }
+
+    /// Calls that a group of schedules tried.
+    pub fn schedule_attempts(group: Value) -> Self {
+        let name = "InvocationAttemptCount";
+        Self::of_service("AWS/Scheduler", name, "Sum", ("ScheduleGroup", group))
     }
 
     /// Error lines that a [`filter`] counts.
@@ -132,6 +150,11 @@ pub fn absence(model: &Model, id: &str, part: &str, what: &str, metric: Metric) 
     let seconds = model.alerts.absent_after?;
     let text = format!("{what} for {}", duration(seconds));
     Some(alarm(model, id, part, text, metric, When::Absent(seconds)))
+}
+
+/// What a stack with an alarm for absence comes after: such an alarm goes off as soon as it is made.
+pub fn hearing(model: &Model, shared: &Shared) -> Option<NodeId> {
+    model.alerts.absent_after.map(|_| shared.hearing.clone())
 }
 
 fn duration(seconds: u32) -> String {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::{FilesSource, Model};
 
-use super::alarm::{LATE_SECONDS, Metric, When, absence, alarm, filter, watch};
+use super::alarm::{LATE_SECONDS, Metric, When, absence, alarm, filter, hearing, watch};
 use super::landing::{Bucket, Shared, stack};
 use super::policy::{Principal, Statement, policy, service_trust};
 use super::stack::Parameter;
@@ -36,7 +36,9 @@ pub fn contribute(
         values(model, source, shared, &topic),
     )?;
     ingest.parameters.insert("RuntimeKey".to_owned(), Parameter::RuntimeKey);
-    let ingest = graph.add("aws:ingest", vec![shared.runtime.clone()], Body::Stack(ingest));
+    let mut needs = vec![shared.runtime.clone()];
+    needs.extend(hearing(model, shared));
+    let ingest = graph.add("aws:ingest", needs, Body::Stack(ingest));
     Ok(vec![Bucket {
         logical_id: "RawBucket",
         name: source.bucket.clone(),

@@ -16,6 +16,8 @@ pub struct Shared {
     pub artifact_bucket: String,
     /// ARN of the topic for alarms.
     pub alert_topic: String,
+    /// The stack after which somebody hears of alarms. One that goes off before is never told.
+    pub hearing: NodeId,
 }
 
 /// A bucket of the storage stack.
@@ -113,12 +115,15 @@ pub fn shared(model: &Model, graph: &mut Graph) -> anyhow::Result<Shared> {
         vec![],
         Body::Stack(stack(model, "alerts", "alarms", values)?),
     );
-    let shared = Shared {
+    let mut shared = Shared {
         runtime,
         artifact_bucket,
         alert_topic,
+        hearing: alerts.clone(),
     };
-    notify::contribute(model, &shared, alerts, graph)?;
+    if let Some(notify) = notify::contribute(model, &shared, alerts, graph)? {
+        shared.hearing = notify;
+    }
     Ok(shared)
 }
 

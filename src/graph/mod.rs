@@ -3,11 +3,11 @@
 //! Built from the model without any I/O. A source and a target each contribute nodes ([`build`]); adding one is adding a
 //! file beside `files.rs` or a folder beside `snowflake/`.
 
-mod alarm;
+pub mod alarm;
 pub mod build;
 mod files;
 mod landing;
-mod mysql;
+pub mod mysql;
 mod notify;
 pub mod object;
 pub mod policy;

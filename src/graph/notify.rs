@@ -23,15 +23,15 @@ const QUIET_SECONDS: u32 = 300;
 /// The same on the local cloud, where a minute takes a second.
 const LOCAL_QUIET_SECONDS: u32 = QUIET_SECONDS / 60;
 
-/// Adds the stack, where anybody wants to hear.
-pub fn contribute(model: &Model, shared: &Shared, alerts: NodeId, graph: &mut Graph) -> anyhow::Result<()> {
+/// Adds the stack, where anybody wants to hear, and gives its node.
+pub fn contribute(model: &Model, shared: &Shared, alerts: NodeId, graph: &mut Graph) -> anyhow::Result<Option<NodeId>> {
     if model.alerts.mail.is_none() && model.alerts.webhook.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let mut stack = stack(model, "notify", "alarms by mail and web hook", values(model, shared))?;
     stack.parameters.insert("RuntimeKey".to_owned(), Parameter::RuntimeKey);
-    graph.add("aws:notify", vec![alerts, shared.runtime.clone()], Body::Stack(stack));
-    Ok(())
+    let needs = vec![alerts, shared.runtime.clone()];
+    Ok(Some(graph.add("aws:notify", needs, Body::Stack(stack))))
 }
 
 fn values(model: &Model, shared: &Shared) -> Value {

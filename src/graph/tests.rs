@@ -291,6 +291,23 @@ fn absence_beyond_a_day_counts_hours() {
     assert_eq!(absence["TreatMissingData"], "breaching");
 }
 
+/// It goes off as soon as it is made, and nobody would hear of it.
+#[test]
+fn absence_is_watched_after_somebody_hears_of_it() {
+    let mail_only = ALERTS.replace("absent_after = \"2 days\"\n", "");
+    for (text, stack) in [(EXAMPLE, "aws:ingest"), (MYSQL, "aws:stream")] {
+        let needs = |alerts: &str| {
+            let graph = graph(&text.replacen("[source]", alerts, 1));
+            let node = graph.nodes().iter().find(|node| node.id.0 == stack).unwrap();
+            node.needs.iter().map(|id| id.0.clone()).collect::<Vec<String>>()
+        };
+        assert!(needs(ALERTS).contains(&"aws:notify".to_owned()), "{stack}");
+        assert!(!needs(&mail_only).contains(&"aws:notify".to_owned()), "{stack}");
+        let by_topic = "[alerts]\nemail = \"ops@example.com\"\nabsent_after = \"2 days\"\n\n[source]";
+        assert!(needs(by_topic).contains(&"aws:alerts".to_owned()), "{stack}");
+    }
+}
+
 #[test]
 fn the_mailer_may_send_from_its_sender_only_and_an_identity_that_exists_is_not_made() {
     let graph = graph(&MYSQL.replacen("[source]", ALERTS, 1));

@@ -182,11 +182,11 @@ async fn a_state_file_with_a_strangers_pid_harms_nobody() {
 #[tokio::test]
 async fn a_start_that_fails_shows_the_logs() {
     let machine =
-        Machine::new("import sys\nprint('Traceback: no such module: duckdb', file=sys.stderr)\nsys.exit(3)\n");
+        Machine::new("import sys\nprint('Traceback: no such module: duckdb', file=sys.stderr)\nsys.exit(4)\n");
     let options = machine.options().await;
     let error = up(&options, &quiet).await.unwrap_err().to_string();
     assert!(
-        error.contains("exit status: 3") && error.contains("no such module: duckdb") && error.contains("cloud.log"),
+        error.contains("exit status: 4") && error.contains("no such module: duckdb") && error.contains("cloud.log"),
         "{error}"
     );
     assert_eq!(status(&options.directory).await.unwrap(), Status::Down);

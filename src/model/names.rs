@@ -128,6 +128,11 @@ impl Names {
         format!("/pipectl/{}/{}/watermark/", self.pipeline, self.environment)
     }
 
+    /// What the parameters start with that hold how far backfills have come.
+    pub fn backfill_parameters(&self) -> String {
+        format!("/pipectl/{}/{}/backfill/", self.pipeline, self.environment)
+    }
+
     /// The external id of the storage integration: derived, so an integration made anew still fits the role.
     pub fn external_id(&self) -> String {
         use sha2::{Digest, Sha256};

@@ -1,5 +1,6 @@
 //! What people and programs get to see: plans, progress, results, rendered files.
 
+pub mod bar;
 pub mod out;
 pub mod plan;
 pub mod progress;

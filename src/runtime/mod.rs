@@ -6,17 +6,17 @@
 //!
 //! Panics are caught per message, so the binary must not be built with `panic = "abort"`.
 
-mod alert;
+pub(crate) mod alert;
 mod aws;
 mod binlog;
 mod copy;
 mod deadline;
-mod extract;
+pub mod extract;
 mod json_lines;
 mod kinesis;
 mod log;
-mod mysql;
-mod parameter;
+pub mod mysql;
+pub mod parameter;
 mod s3_event;
 mod settings;
 mod sqs;
@@ -34,7 +34,7 @@ use log::Line;
 use settings::Settings;
 
 /// What answers one invocation.
-trait Handler: Send + Sync {
+pub trait Handler: Send + Sync {
     /// Answers one event. An error makes the whole invocation fail, so that its event comes again.
     fn handle(self: Arc<Self>, event: Value, deadline: Deadline) -> BoxFuture<'static, anyhow::Result<Value>>;
 }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod client;
 pub mod credentials;
 pub mod diff;
+pub mod expressions;
 pub mod grant;
 pub mod ident;
 pub mod mark;

@@ -71,24 +71,13 @@ pub struct LiveColumn {
 /// The pipeline's objects.
 pub type LiveObjects = BTreeMap<(Kind, Name), LiveObject>;
 
-/// Rows that a SHOW gives at most; what comes after them is not told:
-/// <https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes>.
-const MOST_ROWS: usize = 10_000;
-
-/// Whether an answer of SHOW may have been cut.
-fn is_cut(answer: &ResultSet) -> bool {
-    answer.rows.len() >= MOST_ROWS
-}
-
-/// What is planned from a part of the objects would be wrong, so it is an error.
-fn whole(answer: &ResultSet, statement: &str) -> Result<(), SnowflakeError> {
-    if !is_cut(answer) {
-        return Ok(());
+/// What a SHOW tells; nothing where that would be more than the 10,000 rows that Snowflake shows.
+async fn show(client: &Client, statement: String) -> Result<Option<ResultSet>, SnowflakeError> {
+    match client.execute(Statement::quick(statement)).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_too_long_to_show() => Ok(None),
+        Err(error) => Err(error),
     }
-    Err(SnowflakeError::Unreadable {
-        problem: format!("{statement} gives {MOST_ROWS} rows at most, and does not tell the rest"),
-        handle: answer.handle.clone(),
-    })
 }
 
 /// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects, and one
@@ -104,17 +93,13 @@ pub async fn objects(
     let database = (Kind::Database, target.database.clone());
     let has_database = live.contains_key(&database);
     let kinds = if has_database { of_database(target) } else { vec![] };
-    let ask = |sql: String| client.execute(Statement::quick(sql));
     let of_tables = async {
         if !has_database {
             return Ok(None);
         }
         let columns = columns(client, names, target);
-        let keys = async {
-            let shown = format!("SHOW PRIMARY KEYS IN DATABASE {}", target.database);
-            let keys = ask(shown.clone()).await?;
-            whole(&keys, &shown).map(|()| keys)
-        };
+        let keys = format!("SHOW PRIMARY KEYS IN DATABASE {}", target.database);
+        let keys = client.execute(Statement::quick(keys));
         futures::future::try_join(columns, keys).await.map(Some)
     };
     let roles: Vec<Name> = ["OWNER", "LOADER", "READER"]
@@ -128,39 +113,36 @@ pub async fn objects(
         .iter()
         .filter(|role| **role != Name::account(&names.snowflake("OWNER")))
         .map(|role| format!("SHOW FUTURE GRANTS TO ROLE {role}"));
-    let grants = try_join_all(granted.chain(promised).map(ask));
+    let grants = try_join_all(granted.chain(promised).map(|sql| show(client, sql)));
     let mut found = LiveObjects::new();
     let (_, tables, grants) = futures::try_join!(read(client, kinds, &mut found), of_tables, grants)?;
     live.extend(found);
     if let Some((columns, keys)) = tables {
         describe_tables(columns, &keys, &mut live);
     }
-    if grants.iter().any(is_cut) {
-        say(&format!(
-            "The grants of {} are not compared: SHOW GRANTS gives {MOST_ROWS} rows at most, and its roles have more.",
+    match grants.into_iter().collect::<Option<Vec<_>>>() {
+        Some(grants) => insert_grants(&grants, &target.deployer, &mut live),
+        None => say(&format!(
+            "The grants of {} are not compared: its roles have more than the 10,000 that SHOW GRANTS gives.",
             names.mark()
-        ));
-    } else {
-        insert_grants(&grants, &target.deployer, &mut live);
+        )),
     }
     describe_stages(client, names, &mut live).await?;
     Ok(live)
 }
 
-/// The columns of the database, each with its table. Above the most rows of a SHOW a view tells them, which needs a
-/// warehouse and gives all of them, in partitions; SHOW COLUMNS has no pages.
+/// The columns of the database, each with its table. Those that are too many to show a view tells, which needs a warehouse
+/// and gives all of them, in partitions; SHOW COLUMNS has no pages.
 async fn columns(
     client: &Client,
     names: &Names,
     target: &SnowflakeTarget,
 ) -> Result<Vec<(Name, LiveColumn)>, SnowflakeError> {
     let shown = format!("SHOW COLUMNS IN DATABASE {}", target.database);
-    let shown = client.execute(Statement::quick(shown)).await?;
-    if !is_cut(&shown) {
+    if let Some(shown) = show(client, shown).await? {
         let table = |row: &Row<'_>| name_in(row, &["database_name", "schema_name", "table_name"]);
         return Ok(shown.iter().map(|row| (table(&row), column(&row))).collect());
     }
-    drop(shown);
     // Its owner sees every table of the pipeline and may use the warehouse.
     let owner = names.snowflake("OWNER");
     let statement = Statement::new(every_column(target))
@@ -326,9 +308,7 @@ async fn read(client: &Client, kinds: Vec<Shown>, live: &mut LiveObjects) -> Res
         .map(async |shown| (shown, client.execute(Statement::quick(shown.statement.clone())).await))
         .collect::<FuturesUnordered<_>>();
     while let Some((shown, answer)) = answers.next().await {
-        let answer = answer?;
-        whole(&answer, &shown.statement)?;
-        insert(shown, &answer, live);
+        insert(shown, &answer?, live);
     }
     Ok(())
 }

@@ -55,6 +55,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "star_table",
     "task_step",
     "task_transform",
+    "task_watch",
     "adopt",
 ];
 

@@ -1,17 +1,15 @@
 //! The AWS hops: stacks, queues, the handshake with Snowflake, files that could not be read.
 
 use aws_sdk_iam::error::ProvideErrorMetadata;
-use aws_sdk_sqs::types::QueueAttributeName;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Hop;
+use super::metrics::Questions;
+use super::{DEPLOY, Hop, mysql, queue};
 use crate::aws::failure::explain;
 use crate::aws::status::{Next, is_success, next};
 use crate::aws::{Aws, observe};
 use crate::graph::Graph;
 use crate::model::{Landing, Model, Source};
-
-const DEPLOY: &str = "run pipectl deploy";
 
 /// The AWS hops in the order that data takes.
 pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec<Hop>> {
@@ -44,16 +42,24 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
             }
         })
         .collect();
-    match &model.source {
+    let mut questions = Questions::default();
+    let mut queues = Vec::new();
+    let source = match &model.source {
         Source::Files(_) => {
-            hops.push(queue(aws, &names.resource("copy"), false).await?);
-            hops.push(queue(aws, &names.resource("copy-dead-letters"), true).await?);
+            queues.extend(queue::pair(&names.resource("copy"), &mut questions));
+            None
         }
-        Source::Mysql(_) => {}
-    }
+        Source::Mysql(source) => Some(mysql::Source::new(model, source, &mut questions)),
+    };
     if model.alerts.mail.is_some() || model.alerts.webhook.is_some() {
-        hops.push(queue(aws, &names.resource("alert"), false).await?);
-        hops.push(queue(aws, &names.resource("alert-dead-letters"), true).await?);
+        queues.extend(queue::pair(&names.resource("alert"), &mut questions));
+    }
+    let answers = questions.answers(aws).await?;
+    if let Some(source) = &source {
+        hops.extend(source.hops(aws, &answers).await?);
+    }
+    for queue in &queues {
+        hops.push(queue.hop(aws, &answers).await?);
     }
     if let Some(mail) = &model.alerts.mail {
         hops.push(super::sender::hop(aws, mail).await?);
@@ -61,49 +67,9 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
     if model.snowflake().is_some() {
         hops.push(handshake(aws, &names.resource("snowflake-read"), &names.external_id()).await?);
     }
-    hops.push(rejected_files(aws, &model.landing.bucket, model.landing.error_prefix).await?);
+    hops.push(rejected_files(aws, model).await?);
     hops.extend(unloaded_folders(aws, &model.landing).await?);
     Ok(hops)
-}
-
-async fn queue(aws: &Aws, name: &str, dead_letters: bool) -> anyhow::Result<Hop> {
-    let kind = if dead_letters { "dead letters" } else { "queue" };
-    let url = match aws.sqs.get_queue_url().queue_name(name).send().await {
-        Ok(answer) => answer.queue_url.unwrap_or_default(),
-        Err(error)
-            if error
-                .code()
-                .is_some_and(|code| code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist")) =>
-        {
-            return Ok(Hop::ill(kind, name, "missing", DEPLOY));
-        }
-        Err(error) => return Err(explain(&format!("sqs:GetQueueUrl of {name}"), error)),
-    };
-    let asked = [
-        QueueAttributeName::ApproximateNumberOfMessages,
-        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-    ];
-    let answer = aws
-        .sqs
-        .get_queue_attributes()
-        .queue_url(url)
-        .set_attribute_names(Some(asked.to_vec()))
-        .send()
-        .await;
-    let answer = answer.map_err(|error| explain(&format!("sqs:GetQueueAttributes of {name}"), error))?;
-    let [waiting, working] = asked.map(|attribute| {
-        let value = answer.attributes().and_then(|attributes| attributes.get(&attribute));
-        value.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0)
-    });
-    let state = format!("{waiting} waiting, {working} in work");
-    let well = !dead_letters || waiting + working == 0;
-    Ok(Hop::judged(
-        well,
-        kind,
-        name,
-        state,
-        "read the function's log for the reason, mend it, then redrive the queue in the SQS console",
-    ))
 }
 
 /// Whether the role's trust is what the handshake needs: one principal and the external id.
@@ -157,27 +123,34 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-async fn rejected_files(aws: &Aws, bucket: &str, prefix: &str) -> anyhow::Result<Hop> {
+/// What could not become records. The functions write the reason beside each such file; Firehose writes it into the file.
+async fn rejected_files(aws: &Aws, model: &Model) -> anyhow::Result<Hop> {
+    let (bucket, prefix) = (&model.landing.bucket, model.landing.error_prefix);
     let page = match aws.s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await {
         Ok(page) => page,
         Err(error) if error.code() == Some("NoSuchBucket") => return Ok(Hop::ill("bucket", bucket, "missing", DEPLOY)),
         Err(error) => return Err(explain(&format!("s3:ListObjectsV2 of {bucket}"), error)),
     };
-    let reasons = page
-        .contents()
-        .iter()
-        .filter(|object| object.key().is_some_and(|key| key.ends_with(".reason.json")))
-        .count();
-    let more = if page.is_truncated() == Some(true) { "+" } else { "" };
+    let keys = || page.contents().iter().filter_map(|object| object.key());
+    let reasons = keys().filter(|key| key.ends_with(".reason.json")).count();
     let name = format!("s3://{bucket}/{prefix}");
-    let hint = format!("read the .reason.json files under {name}; put corrected files; delete these");
-    Ok(Hop::judged(
-        reasons == 0,
-        "bad files",
-        name,
-        format!("{reasons}{more} files"),
-        &hint,
-    ))
+    let (files, next) = match model.source {
+        Source::Files(_) => {
+            let next = format!("read the .reason.json files under {name}; put corrected files; delete these");
+            (reasons, next)
+        }
+        Source::Mysql(_) => {
+            let others = keys().filter(|key| !key.contains("/large/")).count();
+            let next = format!(
+                "read why in the files under {name} (of Firehose: errorCode of each line, rawData is the record in base64); \
+                 mend it, have the rows read again, and delete these files"
+            );
+            (reasons + others, next)
+        }
+    };
+    let more = if page.is_truncated() == Some(true) { "+" } else { "" };
+    let state = format!("{files}{more} files");
+    Ok(Hop::judged(files == 0, "bad files", name, state, &next).with(json!({ "files": files })))
 }
 
 /// Folders of records that no table names, so that nothing loads them: one list call, and one for each such folder.

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use crate::cloud::{Cloud, Iam, RAW, wait};
 
 const PATIENCE: Duration = Duration::from_secs(90);
-const ALERTS: &str = "[alerts]\nmail = { from = \"alarms@example.com\", to = [\"ops@example.com\"] }\n\n[source]";
+pub const ALERTS: &str = "[alerts]\nmail = { from = \"alarms@example.com\", to = [\"ops@example.com\"] }\n\n[source]";
 
 /// Every mail that SES or SNS sent, oldest first.
-fn mails(cloud: &Cloud) -> Vec<Value> {
+pub fn mails(cloud: &Cloud) -> Vec<Value> {
     let endpoint = &cloud
         .variables()
         .iter()
@@ -60,11 +60,9 @@ fn mailed(cloud: &Cloud, words: &[&str]) -> Value {
     found
 }
 
-/// Without IAM: the local AWS asks for `ses:SendEmail` and `logs:FilterLogEvents` on `*`, where AWS asks on identity and
-/// log group, so that a role which may no more than it needs is refused.
 #[test]
 fn alarms_are_mailed_and_their_end_too() {
-    let cloud = Cloud::up(Iam::Off);
+    let cloud = Cloud::up(Iam::Enforced);
     cloud.edit("[source]", ALERTS);
     cloud.run("deploy --yes").exits(0);
     let status = cloud.run("status --format json").exits(0).json();

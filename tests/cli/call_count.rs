@@ -18,7 +18,7 @@ fn generated(example: &str, tables: usize) -> String {
     text
 }
 
-/// SHOW COLUMNS gives 10,000 rows at most: <https://docs.snowflake.com/en/sql-reference/sql/show-tables#usage-notes>.
+/// SHOW COLUMNS of more than 10,000 rows is refused: <https://github.com/snowflakedb/snowflake-sqlalchemy/issues/274>.
 #[test]
 fn a_diff_sees_more_columns_than_a_show_gives() {
     let cloud = Cloud::up(Iam::Off);

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Refused};
 use crate::run::Run;
+use crate::runtime::runtime;
 
 pub const PIPECTL: &str = env!("CARGO_BIN_EXE_pipectl");
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -378,20 +379,14 @@ pub fn command_in(folder: &Path) -> Command {
     command
 }
 
-/// pipectl with an almost empty environment.
+/// pipectl with an almost empty environment, and the runtime as a small program that is uploaded in no time.
 pub fn pipectl() -> Command {
     let mut command = Command::new(PIPECTL);
     command.env_clear();
-    for name in [
-        "PATH",
-        "HOME",
-        "XDG_CACHE_HOME",
-        "PIPECTL_PYTHON",
-        "PIPECTL_RUNTIME",
-        "TMPDIR",
-    ] {
+    for name in ["PATH", "HOME", "XDG_CACHE_HOME", "PIPECTL_PYTHON", "TMPDIR"] {
         command.envs(std::env::var_os(name).map(|value| (OsStr::new(name), value)));
     }
+    command.env("PIPECTL_RUNTIME", runtime());
     command
 }
 

@@ -41,6 +41,7 @@ fn help_names_every_command() {
       deploy       Make the clouds what the file says; a second run changes nothing
       destroy      Remove the pipeline; buckets with objects and tables with rows stay
       status       Show the state of every hop
+      redrive      Show the messages that were given up, and put them back where they came from
       doctor       Check identities, rights, quotas and the runtime, without changing anything
       unlock       Show which run holds the pipeline's lease, and remove it
       local        The local cloud: AWS and Snowflake on this machine, for development and tests

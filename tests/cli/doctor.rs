@@ -98,7 +98,8 @@ fn what_is_printed_is_enough_to_deploy() {
     cloud.sql("GRANT MANAGE GRANTS ON ACCOUNT TO ROLE PIPECTL_DEPLOYER");
     cloud.run_as("dev", "deploy --yes", &keys).exits(0);
     cloud.run_as("dev", "diff", &keys).exits(0);
-    cloud.run_as("dev", "status", &keys);
+    cloud.run_as("dev", "status", &keys).exits(0);
+    cloud.run_as("dev", "redrive --yes", &keys).exits(0);
 
     // Without one statement doctor names what lacks, and the deploy fails there.
     let mut less = policy.clone();

@@ -44,4 +44,16 @@ fn the_template_becomes_a_pipeline(iam: Iam) {
         &[&["7", "Ada", "12.50", "7"]],
     );
     cloud.run("status").exits(0);
+    // The tests deploy a program that becomes the runtime; users deploy the runtime itself.
+    let mut deploy = command_in(&folder);
+    deploy
+        .args(["deploy", "--yes", "--env", "local"])
+        .env_remove("PIPECTL_RUNTIME");
+    Run::of(&mut deploy).exits(0);
+    cloud.put(
+        &format!("{name}-local-raw-000000000000-us-east-1"),
+        "invoices/8.json",
+        record.replace("\"id\": 7", "\"id\": 8"),
+    );
+    cloud.wait_for_rows(&format!("select count(*) from {schema}.INVOICE"), &[&["2"]]);
 }

@@ -85,7 +85,7 @@ fn interrupted(cloud: &Cloud, moment: &Moment) -> (Run, usize) {
     (run, done)
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub fn signal(child: &Child, signal: Signal) {
     // One that has ended is still there until it is waited for.
     kill_process(Pid::from_child(child), signal).unwrap();
 }

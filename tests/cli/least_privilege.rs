@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::alerts::{ALERTS, mails};
 use crate::client::Refused;
 use crate::cloud::{CURATED, Cloud, Iam, RAW};
 use crate::policies::{Policy, policies, sids};
@@ -17,17 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the local cloud does not check, and why: resource, part, Sid, reason. The content is compared instead.
 const UNPROVEN: [(&str, &str, &str, &str); 2] = [
     (
-        "AlertTopicPolicy",
-        "",
-        "Alarms",
-        "ministack's alarms publish past the topic's policy (cloudwatch.py, _dispatch_alarm_actions)",
-    ),
-    (
         "CopyRole",
         "copy",
         "Logs",
-        "ministack writes a function's logs without its role, and asks a role for log-group:NAME, where AWS takes log-group:NAME:* \
-         (iam_actions.py; https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html)",
+        "ministack writes a function's logs without its role",
+    ),
+    (
+        "AlertRole",
+        "alert",
+        "Logs",
+        "ministack writes a function's logs without its role",
     ),
 ];
 
@@ -45,6 +45,10 @@ enum Proof {
     RoleIsAssumed(&'static str),
     /// The role, assumed here, can do it. For what AWS or Snowflake do there and the local cloud does without asking.
     RoleCan(&'static str, &'static str, &'static str, Value),
+    /// An alarm reaches the alerts topic.
+    AlarmIsReported,
+    /// What is published to the alerts topic is mailed.
+    MailArrives,
     /// A request to the bucket over plain http is refused, one over TLS is not.
     PlainHttpIsRefused(&'static str),
 }
@@ -76,15 +80,46 @@ fn proof(cloud: &Cloud, resource: &str, part: &str, sid: &str) -> Option<Proof> 
         ("CuratedTopicPolicy", _, "CuratedBucket") | ("RawTopicPolicy", _, "RawBucket") => Proof::FileArrives,
         ("CopyQueuePolicy", _, "RawTopic") | ("CopyRole", _, "ReadRaw" | "WriteCurated") => Proof::FileArrives,
         ("SnowflakeReadRole", _, "Snowflake" | "Read") => Proof::FileArrives,
+        ("AlertTopicPolicy", _, "Alarms") => Proof::AlarmIsReported,
+        ("AlertQueuePolicy", _, "AlertTopic") => Proof::MailArrives,
+        ("AlertRole", "trust", "Service") => Proof::RoleIsAssumed("alert"),
+        ("AlertRole", _, "Queue") => {
+            let queue = cloud.queue_url("chinook-invoices-local-alert");
+            Proof::RoleCan("alert", "sqs", "get_queue_attributes", json!({ "QueueUrl": queue }))
+        }
+        ("AlertRole", _, "ReadErrors") => Proof::RoleCan(
+            "alert",
+            "logs",
+            "filter_log_events",
+            json!({ "logGroupName": "/aws/lambda/chinook-invoices-local-copy" }),
+        ),
+        ("AlertRole", _, "LastMail") => Proof::RoleCan(
+            "alert",
+            "ssm",
+            "put_parameter",
+            json!({ "Name": "/pipectl/chinook-invoices/local/last-mail", "Value": "0", "Type": "String", "Overwrite": true }),
+        ),
+        ("AlertRole", _, "Send") => Proof::RoleCan("alert", "sesv2", "send_email", probe_mail()),
         _ => return None,
     })
 }
 
+fn probe_mail() -> Value {
+    json!({
+        "FromEmailAddress": "alarms@example.com",
+        "Destination": { "ToAddresses": ["ops@example.com"] },
+        "Content": { "Simple": { "Subject": { "Data": "probe" }, "Body": { "Text": { "Data": "probe" } } } },
+    })
+}
+
+const ALERT_TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:chinook-invoices-local-alerts";
 const ARTIFACTS: &str = "chinook-invoices-local-artifacts-000000000000-us-east-1";
 
 #[test]
 fn every_statement_is_needed() {
-    let cloud = Cloud::with_pipeline(Iam::Enforced);
+    let cloud = Cloud::up(Iam::Enforced);
+    cloud.edit("[source]", ALERTS);
+    cloud.run("deploy --yes").exits(0);
     let policies = policies(&cloud);
     what_is_unproven_is_exact(&policies, &cloud);
     let people = People::meet(&cloud);
@@ -165,12 +200,34 @@ fn holds(cloud: &Cloud, people: &People, proof: &Proof, number: usize, within: D
         }),
         Proof::RoleIsAssumed(role) => assume(cloud, &format!("chinook-invoices-local-{role}")).is_ok(),
         Proof::RoleCan(role, service, operation, arguments) => {
-            let role = if *role == "copy" {
-                &people.copy
-            } else {
-                &people.snowflake_read
+            let role = match *role {
+                "copy" => &people.copy,
+                "alert" => &people.alert,
+                _ => &people.snowflake_read,
             };
             permitted(cloud.try_aws_as(role, "https", service, operation, arguments.clone()))
+        }
+        Proof::AlarmIsReported => heard(cloud, within, || {
+            let alarm = "chinook-invoices-local-copy-errors";
+            let state = json!({ "AlarmName": alarm, "StateValue": "ALARM", "StateReason": "probe" });
+            cloud.aws("cloudwatch", "set_alarm_state", state);
+        }),
+        Proof::MailArrives => {
+            let text = format!("probe {number}");
+            cloud.aws("sns", "publish", json!({ "TopicArn": ALERT_TOPIC, "Message": text }));
+            let started = std::time::Instant::now();
+            loop {
+                if mails(cloud)
+                    .iter()
+                    .any(|mail| mail["BodyText"].to_string().contains(&text))
+                {
+                    return true;
+                }
+                if started.elapsed() > within {
+                    return false;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
         }
         Proof::PlainHttpIsRefused(bucket) => {
             let list = |over| {
@@ -208,6 +265,7 @@ fn permitted(answer: Result<Value, Refused>) -> bool {
 /// Credentials of roles, assumed as the account's root.
 struct People {
     copy: Value,
+    alert: Value,
     snowflake_read: Value,
     /// Somebody with every permission but that of the root, whom ministack refuses nothing.
     operator: Value,
@@ -243,6 +301,7 @@ impl People {
         let copy = assume(cloud, "chinook-invoices-local-copy").unwrap();
         Self {
             copy,
+            alert: assume(cloud, "chinook-invoices-local-alert").unwrap(),
             snowflake_read,
             operator: assume(cloud, "operator").unwrap(),
         }
@@ -268,22 +327,11 @@ fn what_is_unproven_is_exact(policies: &[Policy], cloud: &Cloud) {
             .find(|statement| statement["Sid"] == sid)
             .unwrap();
         let expected = match (resource, sid) {
-            ("AlertTopicPolicy", "Alarms") => json!({
-                "Sid": "Alarms",
-                "Effect": "Allow",
-                "Principal": { "Service": "cloudwatch.amazonaws.com" },
-                "Action": ["sns:Publish"],
-                "Resource": ["arn:aws:sns:us-east-1:000000000000:chinook-invoices-local-alerts"],
-                "Condition": {
-                    "ArnLike": { "aws:SourceArn": "arn:aws:cloudwatch:us-east-1:000000000000:alarm:chinook-invoices-local-*" },
-                    "StringEquals": { "aws:SourceAccount": "000000000000" },
-                },
-            }),
-            ("CopyRole", "Logs") => json!({
+            ("CopyRole" | "AlertRole", "Logs") => json!({
                 "Sid": "Logs",
                 "Effect": "Allow",
                 "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-                "Resource": ["arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/chinook-invoices-local-copy:*"],
+                "Resource": [format!("arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/chinook-invoices-local-{part}:*")],
             }),
             _ => panic!("no content is written for {resource} {sid}"),
         };
@@ -293,7 +341,6 @@ fn what_is_unproven_is_exact(policies: &[Policy], cloud: &Cloud) {
 
 /// Whether something reaches the alerts topic after `cause`.
 fn heard(cloud: &Cloud, within: Duration, cause: impl FnOnce()) -> bool {
-    let topic = "arn:aws:sns:us-east-1:000000000000:chinook-invoices-local-alerts";
     let ear = cloud.aws("sqs", "create_queue", json!({ "QueueName": "ear" }))["QueueUrl"]
         .as_str()
         .unwrap()
@@ -309,7 +356,7 @@ fn heard(cloud: &Cloud, within: Duration, cause: impl FnOnce()) -> bool {
     let subscription = cloud.aws(
         "sns",
         "subscribe",
-        json!({ "TopicArn": topic, "Protocol": "sqs", "Endpoint": queue }),
+        json!({ "TopicArn": ALERT_TOPIC, "Protocol": "sqs", "Endpoint": queue }),
     );
     cause();
     let started = std::time::Instant::now();

@@ -2,17 +2,23 @@
 
 mod client;
 mod cloud;
+mod database;
 #[path = "../shared/message.rs"]
 mod message;
 mod policies;
 mod run;
+#[path = "../shared/runtime.rs"]
+mod runtime;
 mod stand_in;
 
 mod adopt;
 mod alerts;
+mod backfill;
 mod call_count;
+mod chinook;
 mod columns;
 mod command_line;
+mod database_alarms;
 mod destroy;
 mod doctor;
 mod drift;
@@ -20,12 +26,14 @@ mod first_steps;
 mod folders;
 mod handshake;
 mod interrupt;
+mod kinesis;
 mod lease;
 mod least_privilege;
 mod main_job;
 mod mysql;
 mod mysql_privilege;
 mod pipes;
+mod redrive;
 mod render;
 mod running_graph;
 mod saved_plan;
@@ -34,3 +42,4 @@ mod secrets;
 mod stack_status;
 mod star;
 mod there_and_back;
+mod verify;

@@ -1,12 +1,11 @@
 //! The MySQL source end to end: rows of a real server of this machine arrive, and what arrived is what the source says.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Iam, wait};
+use crate::database::Database;
 use crate::with_iam_off_and_enforced;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -35,7 +34,7 @@ fn what_is_in_the_database_arrives_once(iam: Iam) {
     a_later_reading_repeats_and_changes_nothing(&cloud, &database);
     cloud.run("deploy --yes").exits(0).prints("no change");
     another_overlap_and_another_table_converge(&cloud, &database);
-    status_shows_the_path(&cloud);
+    status_shows_the_path(&cloud, &database);
     destroy_keeps_the_database_until_told(&cloud, &database);
 }
 
@@ -148,18 +147,55 @@ columns = [
     arrives(cloud, database, EXPECTED_EVENTS, FOUND_EVENTS);
 }
 
-fn status_shows_the_path(cloud: &Cloud) {
-    let rows = cloud.value(&format!("select count(*) from {EVENTS}"));
-    let shown = cloud.run("status").exits(0);
+fn status_shows_the_path(cloud: &Cloud, database: &Database) {
+    let rows: u64 = cloud.value(&format!("select count(*) from {EVENTS}")).parse().unwrap();
+    let told = cloud.run("status --format json").exits(0).json();
+    let hop = |kind: &str, name: &str| {
+        let hops = told["hops"].as_array().unwrap();
+        let found = hops.iter().find(|hop| hop["kind"] == kind && hop["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}: {told:#}"))["detail"].clone()
+    };
     for stack in ["source", "stream", "extract", "schedule"] {
-        assert!(
-            shown.stdout.contains(&format!("video-events-local-{stack}")),
-            "{}",
-            shown.stdout
-        );
+        hop("stack", &format!("video-events-local-{stack}"));
     }
-    let table = shown.stdout.lines().find(|line| line.contains(EVENTS)).unwrap();
-    assert!(table.contains(&format!("{rows} rows")), "{table}");
+    assert_eq!(hop("table", EVENTS)["rows"], rows);
+    assert_eq!(hop("schedule", "video-events-local-extract")["tables"], 2);
+    // No watermark is younger than its table's newest row.
+    let newest = database.run("SELECT MAX(CREATE_TIME) FROM video.video_init");
+    assert_eq!(hop("watermark", "video.video_init")["value"], json!(newest.trim_end()));
+    assert!(
+        hop("function", "video-events-local-extract")["calls_in_hour"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    // What a reading repeats is delivered and loaded again, so there are more of these than rows.
+    for (kind, name) in [
+        ("stream", "video-events-local-changes"),
+        ("delivery", "video-events-local-delivery"),
+    ] {
+        assert!(hop(kind, name)["records_in_hour"].as_u64().unwrap() >= rows, "{told:#}");
+    }
+    let pipe = hop("pipe", "VIDEO_EVENTS_LOCAL.VIDEO_RAW.VIDEO_VIDEO_INIT_PIPE");
+    let raw = hop("raw table", RAW_EVENTS);
+    assert!(
+        pipe["rows_in_hour"].as_u64().unwrap() >= rows && raw["rows_in_hour"].as_u64().unwrap() >= rows,
+        "{told:#}"
+    );
+    let task = hop("task", "VIDEO_EVENTS_LOCAL.VIDEO_RAW.LOAD_VIDEO_EVENT");
+    assert_eq!(task["last_run"]["state"], "succeeded");
+    assert!(
+        hop("fact", "VIDEO_EVENTS_LOCAL.VIDEO.FACT_VIDEO_START")["rows_in_hour"].is_u64(),
+        "{told:#}"
+    );
+    let widest = cloud
+        .run("status")
+        .exits(0)
+        .stdout
+        .lines()
+        .map(|line| line.chars().count())
+        .max();
+    assert!(widest.unwrap() <= 140, "{widest:?}");
 }
 
 fn destroy_keeps_the_database_until_told(cloud: &Cloud, database: &Database) {
@@ -228,110 +264,4 @@ fn stacks(cloud: &Cloud) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// The pipeline's database, as any client reaches it: by `pipectl local env` and its secret.
-pub struct Database {
-    variables: Value,
-    /// ARN of the secret with its password.
-    pub secret: String,
-    password: String,
-}
-
-impl Database {
-    pub fn of(cloud: &Cloud) -> Self {
-        let stack = json!({ "StackName": "video-events-local-source" });
-        let outputs = cloud.aws("cloudformation", "describe_stacks", stack)["Stacks"][0]["Outputs"].clone();
-        let secret = outputs
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|output| output["OutputKey"] == "DatabaseSecret")
-            .unwrap()["OutputValue"]
-            .clone();
-        let value = cloud.aws("secretsmanager", "get_secret_value", json!({ "SecretId": secret }));
-        let login: Value = serde_json::from_str(value["SecretString"].as_str().unwrap()).unwrap();
-        let told = crate::run::Run::of(
-            crate::cloud::command_in(cloud.file().parent().unwrap()).args(["local", "env", "--format", "json"]),
-        );
-        Self {
-            variables: told.exits(0).json(),
-            secret: secret.as_str().unwrap().to_owned(),
-            password: login["password"].as_str().unwrap().to_owned(),
-        }
-    }
-
-    /// MariaDB's command-line client over verified TLS, printing rows without names and in UTC.
-    fn client(&self) -> Command {
-        let told = |name: &str| {
-            self.variables[format!("PIPECTL_DATABASE_{name}")]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        };
-        let mut client = Command::new("mariadb");
-        client
-            .args([
-                "--no-defaults",
-                "-NB",
-                "--raw",
-                "--ssl-verify-server-cert",
-                "--default-character-set=utf8mb4",
-            ])
-            .args(["--init-command=SET time_zone = '+00:00'", "--connect-timeout=5"])
-            .args([format!("-h{}", told("HOST")), format!("-P{}", told("PORT"))])
-            .args([format!("-u{}", told("USER")), format!("--ssl-ca={}", told("CA"))])
-            .env("MYSQL_PWD", &self.password)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        client
-    }
-
-    /// Runs statements; gives their rows, a line each.
-    pub fn run(&self, statements: &str) -> String {
-        let output = self.client().arg("-e").arg(statements).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{statements}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// A session that stays open.
-    fn session(&self) -> Session {
-        let mut process = self
-            .client()
-            .arg("--unbuffered")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Session { process, input, output }
-    }
-}
-
-struct Session {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Session {
-    /// Runs a statement and waits until it is done.
-    fn run(&mut self, statement: &str) {
-        writeln!(self.input, "{statement};\nSELECT 'done';").unwrap();
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        assert_eq!(line, "done\n", "{statement}");
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Iam};
-use crate::mysql::Database;
+use crate::database::Database;
 use crate::policies::{Policy, policies, sids};
 
 const CURATED: &str = "video-events-local-curated-000000000000-us-east-1";

@@ -39,6 +39,85 @@ fn put(cloud: &Cloud, file: &str, records: &[String]) {
     cloud.put(CURATED, &key, records.concat());
 }
 
+/// What only Snowflake can tell of an expression is told before anything is changed, where it stands in the file.
+#[test]
+fn expressions_that_snowflake_refuses_are_told_before_anything_changes() {
+    let good = video_events();
+    let bad = good
+        .replace(
+            "\"TRIM(SPLIT_PART(title, '|', -1))\"",
+            "\"TRIM(SPLIT_PRAT(title, '|', -1))\"",
+        )
+        .replace("where = \"CONTAINS(title, '|') AND", "where = \"CONTAINS(title) AND");
+    assert_eq!(
+        bad.matches("SPLIT_PRAT").count() + bad.matches("CONTAINS(title) AND").count(),
+        2
+    );
+    // A moment is no number, whatever the rows.
+    let moment = "{ name = \"created_at\", type = \"TIMESTAMP_NTZ\" }";
+    assert_eq!(bad.matches(moment).count(), 1);
+    let bad = bad.replace(moment, "{ name = \"created_at\", type = \"NUMBER(11,0)\" }");
+    let cloud = Cloud::up(Iam::Off);
+    fs::write(cloud.file(), &bad).unwrap();
+    // Without a connection nobody can tell.
+    cloud.run("validate").exits(0);
+    let place = |word: &str| {
+        let at = bad.find(word).unwrap();
+        let line = bad[..at].matches('\n').count() + 1;
+        let column = at - bad[..at].rfind('\n').unwrap();
+        (line, column)
+    };
+    for command in ["diff --format json", "deploy --yes --format json"] {
+        let told = cloud.run(command).exits(1).json();
+        let errors = told["errors"].as_array().unwrap();
+        let places: Vec<_> = errors
+            .iter()
+            .map(|error| {
+                (
+                    error["line"].as_u64().unwrap() as usize,
+                    error["column"].as_u64().unwrap() as usize,
+                )
+            })
+            .collect();
+        assert_eq!(
+            places,
+            [
+                place("SPLIT_PRAT"),
+                place("\"CONTAINS(title) AND"),
+                place("\"NUMBER(11,0)")
+            ],
+            "{told:#}"
+        );
+        assert!(
+            errors[0]["message"]
+                .as_str()
+                .unwrap()
+                .contains("Unknown function SPLIT_PRAT"),
+            "{told:#}"
+        );
+    }
+    let stacks = cloud.aws("cloudformation", "describe_stacks", json!({}));
+    assert_eq!(stacks["Stacks"], json!([]));
+    assert_eq!(cloud.sql("SHOW DATABASES LIKE 'VIDEO%'").len(), 0);
+
+    // One statement asks for all of them; once they are there as the file says, there is none.
+    fs::write(cloud.file(), &good).unwrap();
+    let statements = || {
+        let told = cloud.run("diff -v").stderr;
+        let line = told
+            .lines()
+            .find(|line| line.contains("Snowflake statements"))
+            .unwrap()
+            .to_owned();
+        let number = line.split(", ").nth(1).unwrap().split(' ').next().unwrap();
+        number.parse::<u64>().unwrap()
+    };
+    cloud.run("deploy --yes").exits(0);
+    let settled = statements();
+    cloud.edit("LOWER(TRIM(CASE", "LOWER(LTRIM(CASE");
+    assert_eq!(statements(), settled + 1);
+}
+
 #[test]
 fn three_runs_over_the_same_minute_give_six_facts_and_one_member() {
     let cloud = cloud_of(&video_events());

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use serde_json::Value;
 
 use crate::look::{Look, differences};
 use crate::proxy::{Kind, Proxy, Told, kill};
+use crate::runtime::runtime;
 
 const PIPECTL: &str = env!("CARGO_BIN_EXE_pipectl");
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -363,7 +363,7 @@ fn example() -> PathBuf {
     Path::new(REPOSITORY).join("examples/files")
 }
 
-/// pipectl with an almost empty environment, and a runtime without symbols, which is uploaded in half the time.
+/// pipectl with an almost empty environment, and the runtime as a small program that is uploaded in no time.
 fn pipectl(directory: &Path) -> Command {
     let mut command = Command::new(PIPECTL);
     command.env_clear();
@@ -374,20 +374,6 @@ fn pipectl(directory: &Path) -> Command {
         .env("PIPECTL_LOCAL_DIR", directory)
         .env("PIPECTL_RUNTIME", runtime());
     command
-}
-
-fn runtime() -> &'static Path {
-    static RUNTIME: LazyLock<PathBuf> = LazyLock::new(|| {
-        let whole = PathBuf::from(env!("CARGO_BIN_EXE_pipectl-runtime"));
-        let stripped = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipectl-runtime");
-        let strip = Command::new("strip").arg("-o").args([&stripped, &whole]).status();
-        if strip.is_ok_and(|status| status.success()) {
-            stripped
-        } else {
-            whole
-        }
-    });
-    &RUNTIME
 }
 
 fn said(output: &Output) -> String {

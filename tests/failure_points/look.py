@@ -141,28 +141,30 @@ def snowflake_side(cloud):
     return shown
 
 
-def rows(cloud, tables):
-    """What is in the tables. The typed ones are told by count, keys and sum, which no doubled or lost row leaves as they are."""
-    counted = {}
+def rows(cloud, tables, columns):
+    """What is in the tables, in one query. The typed ones are told by count, keys and sum, which no doubled or lost row leaves as they are."""
+    with_city = {(column["schema_name"], column["table_name"]) for column in columns if column["column_name"] == "BILLING_CITY"}
+    wanted = {}
     for table in tables:
-        if table["schema_name"] == "INFORMATION_SCHEMA":
+        schema, short = table["schema_name"], table["name"]
+        if schema == "INFORMATION_SCHEMA":
             continue
-        name = f"{table['database_name']}.{table['schema_name']}.{table['name']}"
-        what = {
-            "INVOICE": "COUNT(*), COUNT(DISTINCT INVOICE_ID), SUM(TOTAL), COUNT(BILLING_COUNTRY)",
-            "INVOICE_LINE": "COUNT(*), COUNT(DISTINCT INVOICE_LINE_ID), SUM(UNIT_PRICE * QUANTITY), COUNT(DISTINCT INVOICE_ID)",
-        }.get(table["name"] if table["schema_name"] == "SHOP" else "", "COUNT(*)")
-        if table["name"].startswith("RAW_"):
+        name = f"{table['database_name']}.{schema}.{short}"
+        wanted[name] = name, {
+            "INVOICE": ("COUNT(*)", "COUNT(DISTINCT INVOICE_ID)", "SUM(TOTAL)", "COUNT(BILLING_COUNTRY)"),
+            "INVOICE_LINE": ("COUNT(*)", "COUNT(DISTINCT INVOICE_LINE_ID)", "SUM(UNIT_PRICE * QUANTITY)", "COUNT(DISTINCT INVOICE_ID)"),
+        }.get(short if schema == "SHOP" else "", ("COUNT(*)",))
+        if short.startswith("RAW_"):
             # A pipe made anew may load a file again; the tables merge it.
-            distinct = f"SELECT COUNT(DISTINCT FILE_NAME || ' ' || FILE_ROW) FROM {name}"
-            counted[f"{name} without repetitions"] = list(cloud.sql(distinct)[0].values())
-        try:
-            counted[name] = list(cloud.sql(f"SELECT {what} FROM {name}")[0].values())
-            columns = [row["column_name"] for row in cloud.sql(f"SHOW COLUMNS IN TABLE {name}")]
-            if "BILLING_CITY" in columns:
-                counted[f"{name}.BILLING_CITY"] = list(cloud.sql(f"SELECT COUNT(BILLING_CITY), COUNT(DISTINCT BILLING_CITY) FROM {name}")[0].values())
-        except RuntimeError as error:
-            counted[name] = str(error)
+            wanted[f"{name} without repetitions"] = name, ("COUNT(DISTINCT FILE_NAME || ' ' || FILE_ROW)",)
+        if (schema, short) in with_city:
+            wanted[f"{name}.BILLING_CITY"] = name, ("COUNT(BILLING_CITY)", "COUNT(DISTINCT BILLING_CITY)")
+    if not wanted:
+        return {}
+    parts = [f"SELECT '{label}', {', '.join([f'TO_VARCHAR({each})' for each in what] + ['NULL'] * (4 - len(what)))} FROM {name}" for label, (name, what) in wanted.items()]
+    counted = {}
+    for label, *values in (row.values() for row in cloud.sql(" UNION ALL ".join(parts))):
+        counted[label] = values[:len(wanted[label][1])]
     return counted
 
 
@@ -189,11 +191,11 @@ def answer(cloud, request):
     if request["do"] == "put":
         cloud.aws("s3", "put_object", Bucket=request["bucket"], Key=request["key"], Body=Path(request["file"]).read_bytes())
         return {}
-    snowflake = snowflake_side(cloud)
-    tables = snowflake.get(f"SHOW TABLES IN DATABASE {PREFIX}", [])
+    kinds = [f"SHOW {kind} IN DATABASE {PREFIX}" for kind in ("TABLES", "COLUMNS")]
     if request["do"] == "rows":
-        return rows(cloud, tables)
-    return {"aws": aws_side(cloud), "snowflake": steady(snowflake), "rows": rows(cloud, tables)}
+        return rows(cloud, *map(cloud.sql, kinds)) if cloud.sql(f"SHOW DATABASES LIKE '{PREFIX}'") else {}
+    snowflake = snowflake_side(cloud)
+    return {"aws": aws_side(cloud), "snowflake": steady(snowflake), "rows": rows(cloud, *(snowflake.get(kind, []) for kind in kinds))}
 
 
 def main():

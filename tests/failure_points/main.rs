@@ -3,17 +3,20 @@
 //!
 //! A round is the life of a pipeline: a first deploy, an update, a pipe and then a stage made anew while files arrive, and
 //! the destroy, each disturbed at a call of its own and run again; the destroy leaves an empty cloud for the next round.
-//! Half of the rounds are in a cloud that enforces IAM policies.
+//! What has no call left to try is left out, and half of the rounds are in a cloud that enforces IAM policies.
 //!
-//! `make test` tries [`ROUNDS`] calls of each phase, spread over all of them, with the [`USUAL`] kinds of failure in turn.
-//! `PIPECTL_FAILURE_POINTS=every` tries every N with one of those kinds, `all` with every kind. Further words, with commas between, narrow either: kinds
-//! (`kill-after`), phases (`first-deploy`, `update`, `replace-pipe`, `replace-stage`, `destroy`) and a range of N (`40-70`).
+//! Every N of every phase is tried once, with the [`USUAL`] kinds of failure in turn. `PIPECTL_FAILURE_POINTS=all` tries
+//! every N with every kind, `few` only [`FEW`] calls of each phase, spread over all of them. Further words, with commas
+//! between, narrow either: kinds (`kill-after`), phases (`first-deploy`, `update`, `replace-pipe`, `replace-stage`,
+//! `destroy`) and a range of N (`40-70`).
 
 mod cloud;
 mod look;
 #[path = "../shared/message.rs"]
 mod message;
 mod proxy;
+#[path = "../shared/runtime.rs"]
+mod runtime;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
@@ -24,8 +27,8 @@ use std::time::{Duration, Instant};
 use cloud::{Cloud, Iam, Phase, Undisturbed};
 use proxy::{KINDS, Kind};
 
-/// Rounds when not all points are tried: what two clouds do in three or four minutes.
-const ROUNDS: usize = 20;
+/// Calls of each phase that are tried when only a few are asked for.
+const FEW: usize = 20;
 /// The kinds that are tried when not all are.
 const USUAL: [Kind; 8] = [
     Kind::KillAfter,
@@ -37,8 +40,8 @@ const USUAL: [Kind; 8] = [
     Kind::Throttle,
     Kind::DropBefore,
 ];
-/// The clouds: two are what a machine of two cores carries.
-const CLOUDS: [Iam; 2] = [Iam::Off, Iam::Enforced];
+/// The clouds. Half of a life is waiting, for the clouds' clocks and before another try, so four keep two cores busy.
+const CLOUDS: [Iam; 4] = [Iam::Off, Iam::Enforced, Iam::Off, Iam::Enforced];
 /// A hang lasts until the client gives up, which takes 30 to 75 s: only a few are tried, and only with all.
 const HANG_STRIDE: usize = 40;
 
@@ -174,7 +177,7 @@ impl Report {
 /// Which points are tried.
 struct Asked {
     all: bool,
-    every: bool,
+    few: bool,
     kinds: Vec<Kind>,
     phases: Vec<Phase>,
     range: RangeInclusive<usize>,
@@ -184,7 +187,7 @@ impl Asked {
     fn of_environment() -> Self {
         let text = std::env::var("PIPECTL_FAILURE_POINTS").unwrap_or_default();
         let (mut kinds, mut phases) = (Vec::new(), Vec::new());
-        let (mut all, mut every, mut range) = (false, false, 1..=usize::MAX);
+        let (mut all, mut few, mut range) = (false, false, 1..=usize::MAX);
         for word in text.split(',').filter(|word| !word.is_empty()) {
             let bounds = word.split_once('-').map(|(from, to)| (from.parse(), to.parse()));
             if let Some((Ok(from), Ok(to))) = bounds {
@@ -193,8 +196,8 @@ impl Asked {
                 kinds.push(kind);
             } else if let Some(phase) = Phase::ALL.into_iter().find(|phase| phase.word() == word) {
                 phases.push(phase);
-            } else if word == "every" {
-                every = true;
+            } else if word == "few" {
+                few = true;
             } else {
                 assert_eq!(word, "all", "PIPECTL_FAILURE_POINTS knows no {word}");
                 all = true;
@@ -208,7 +211,7 @@ impl Asked {
         }
         Self {
             all,
-            every,
+            few,
             kinds,
             phases,
             range,
@@ -242,7 +245,7 @@ impl Asked {
             return scattered((first..=last).flat_map(of_call).collect());
         }
         let span = (last + 1).saturating_sub(first);
-        let count = if self.every { span } else { span.min(ROUNDS) };
+        let count = if self.few { span.min(FEW) } else { span };
         let spread = |number: usize| {
             // The phases of a round meet different kinds.
             let kind = self.kinds[(number + phase as usize * 3) % self.kinds.len()];

@@ -25,9 +25,12 @@ const OF_NETWORK: (&str, &str) = (
     "The security group of the pipeline's functions.",
 );
 
+/// Part of the name of its stack, function and role.
+pub const PART: &str = "extract";
+
 /// Name of the function.
 pub fn function(model: &Model) -> String {
-    model.names.resource("extract")
+    model.names.resource(PART)
 }
 
 /// Adds the stack.

@@ -4,8 +4,8 @@
 //! Firehose), `extract` (the function), `schedule` (switched on last, when everything behind listens).
 
 mod database;
-mod extract;
-mod schedule;
+pub mod extract;
+pub mod schedule;
 mod stream;
 
 use crate::model::{Model, MysqlSource};

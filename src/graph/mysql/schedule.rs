@@ -9,8 +9,9 @@ use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
 use crate::graph::snowflake::hash;
 use crate::graph::{Body, Graph, NodeId};
+use crate::model::names::Names;
 use crate::model::{Model, MysqlSource, MysqlTable};
-use crate::spec::mysql::Overlap;
+use crate::spec::mysql::{Overlap, TableName};
 use crate::spec::rate::Rate;
 
 /// Longest name of a schedule: <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html>.
@@ -25,7 +26,7 @@ pub fn contribute(
     graph: &mut Graph,
 ) -> anyhow::Result<()> {
     let names = &model.names;
-    let group = names.resource("extract");
+    let group = group(names);
     let function_arn = names.arn("lambda", &format!("function:{}", extract::function(model)));
     let of_group = names.arn("scheduler", &format!("schedule-group/{group}"));
     let invoke = Statement::allow(
@@ -60,18 +61,31 @@ pub fn contribute(
     Ok(())
 }
 
+/// Name of the group of all schedules of a pipeline.
+pub fn group(names: &Names) -> String {
+    names.resource("extract")
+}
+
+/// Name of the schedule that has a table read.
+pub fn name(table: &TableName) -> String {
+    let full = table.to_string();
+    let plain: String = full.replace('$', "-");
+    match plain == full && full.len() <= LONGEST_NAME {
+        true => full,
+        false => format!("{}-{}", plain.get(..LONGEST_NAME - 9).unwrap_or(&plain), short(&full)),
+    }
+}
+
+/// Tells apart what is too long, or has characters that a name may not have.
+fn short(full: &str) -> String {
+    hash(full).chars().take(8).collect()
+}
+
 fn schedule(table: &MysqlTable) -> Value {
     let full = table.name.to_string();
-    let digest = hash(&full);
-    let short = digest.get(..8).unwrap_or(&digest);
-    let plain: String = full.replace('$', "-");
-    let name = match plain == full && full.len() <= LONGEST_NAME {
-        true => full.clone(),
-        false => format!("{}-{short}", plain.get(..LONGEST_NAME - 9).unwrap_or(&plain)),
-    };
     json!({
-        "logical_id": format!("Read{full}{short}"),
-        "name": name,
+        "logical_id": format!("Read{full}{}", short(&full)),
+        "name": name(&table.name),
         "about": format!("Reads what is new in {full}"),
         "input": input(table).to_string(),
     })

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::graph::alarm::{LATE_SECONDS, Metric, When, absence, alarm, watch};
+use crate::graph::alarm::{LATE_SECONDS, Metric, When, absence, alarm, hearing, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
 use crate::graph::{Body, Graph, NodeId};
@@ -38,7 +38,8 @@ pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &
         "watch": watch(&shared.alert_topic, vec![], alarms(model, source)),
     });
     let stack = stack(model, "stream", "changes on their way to S3", values)?;
-    Ok(graph.add("aws:stream", vec![], Body::Stack(stack)))
+    let needs = hearing(model, shared).into_iter().collect();
+    Ok(graph.add("aws:stream", needs, Body::Stack(stack)))
 }
 
 /// What wakes somebody: records that nobody reads, files that are not written or late, and no record at all where the

@@ -10,7 +10,7 @@ mod objects;
 pub use granted::securable;
 pub use objects::{hash, hexadecimal};
 mod rows;
-mod star;
+pub mod star;
 mod tasks;
 
 use serde_json::json;

@@ -13,15 +13,29 @@ use super::access::{Access, insert};
 use super::load::{TEXT, column, table};
 use super::objects::{Blueprint, values};
 use super::star::{Step, Work};
+use crate::graph::alarm::LATE_SECONDS;
 use crate::graph::object::{Actor, Kind, Object, TaskPlace};
 use crate::graph::{Graph, NodeId};
+use crate::model::LOCAL;
 use crate::snowflake::ident::{Name, literal};
 use crate::snowflake::sql::{canonical, raw};
+use crate::spec::schedule::{Schedule, Unit};
 
 /// Most children of a task.
 const CHILDREN: usize = 50;
 /// Most tasks that merge. With more tables than that a task merges several.
 const MERGING: usize = 480;
+
+/// The finalizer.
+const REPORT: &str = "REPORT_FAILURES";
+/// The task that tells when no load ends.
+const WATCH: &str = "WATCH_LOADS";
+/// What a run of it returns that has told.
+const TOLD: &str = "told";
+/// What Snowflake says of a run whose condition is false: <https://docs.snowflake.com/en/user-guide/tasks-intro>.
+const NOTHING_TO_DO: &str = "0040003";
+/// Longest interval of a task's schedule, in seconds: <https://docs.snowflake.com/en/sql-reference/sql/create-task>.
+const LONGEST_SECONDS: u32 = 11_520 * 60;
 
 /// What the task graph needs to know of one typed table.
 pub(super) struct Load {
@@ -52,6 +66,25 @@ impl Load {
     fn conditions(&self) -> impl Iterator<Item = String> {
         std::iter::once(self.condition()).chain(self.pending.iter().map(has_data))
     }
+}
+
+/// When there is anything to do for a graph.
+fn work(loads: &[Load]) -> String {
+    let conditions: Vec<String> = loads.iter().flat_map(Load::conditions).collect();
+    conditions.join("\n    OR ")
+}
+
+/// Seconds after which rows that wait are late, by the times at which the graph starts.
+fn late(schedule: &Schedule) -> Option<u32> {
+    let Schedule::Every { amount, unit } = schedule else {
+        return None;
+    };
+    let seconds = match unit {
+        Unit::Seconds => *amount,
+        Unit::Minutes => amount * 60,
+        Unit::Hours => amount * 3600,
+    };
+    Some(LATE_SECONDS.max(3 * seconds).next_multiple_of(60).min(LONGEST_SECONDS))
 }
 
 fn has_data(stream: &Name) -> String {
@@ -142,7 +175,9 @@ pub(super) fn tasks(
         }
     }
     nodes.extend(tasks.star(steps, &merging, graph)?);
+    let watch = tasks.watch(loads, &root, graph)?;
     nodes.push(tasks.report(&[root, failures_node], graph)?);
+    nodes.extend(watch);
     Ok(nodes)
 }
 
@@ -170,11 +205,10 @@ impl Tasks<'_> {
         let mut needs: Vec<NodeId> = loads.iter().flat_map(|load| load.nodes.iter().cloned()).collect();
         needs.extend(access.warehouse.clone());
         needs.extend(access.integrations.iter().cloned());
-        let conditions: Vec<String> = loads.iter().flat_map(Load::conditions).collect();
         let values = values! {
             "schedule": target.schedule.to_string(),
             "error_integration": raw(&self.context.error_integration),
-            "condition": raw(conditions.join("\n    OR ")),
+            "condition": raw(work(loads)),
         };
         let mut task = self.object("task_root", &self.root, "Starts a load", values)?;
         task.properties.insert("schedule", target.schedule.to_string());
@@ -267,12 +301,65 @@ impl Tasks<'_> {
         Ok(added.into_values().collect())
     }
 
-    fn report(&self, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
-        let name = self.context.target.raw_schema.child("REPORT_FAILURES");
-        let values = values! {
-            "failures": raw(&self.failures),
-            "database": raw(&self.context.target.database),
+    /// A task beside the graph, which nothing of the graph can hold up: it tells when rows wait and no run ends. It runs
+    /// only while there are rows, so that it does not wake the warehouse for nothing. The next run's end is told by
+    /// [`Tasks::report`]. Times of a cron expression are no measure of what is late.
+    fn watch(&self, loads: &[Load], root: &NodeId, graph: &mut Graph) -> anyhow::Result<Option<NodeId>> {
+        let Some(late) = late(&self.context.target.schedule) else {
+            return Ok(None);
         };
+        // A task's schedule follows the faster clock of the local cloud, and what it computes with does not.
+        let seconds = match self.context.model.names.environment == LOCAL {
+            true => late / 60,
+            false => late,
+        };
+        let about = format!(
+            "Rows have waited for {} minutes and no load has ended: the task graph is suspended, is skipped, or hangs",
+            late / 60
+        );
+        let schedule = Schedule::Every {
+            amount: late / 60,
+            unit: Unit::Minutes,
+        };
+        let mut values = self.watch_values();
+        values.extend(values! {
+            "schedule": schedule.to_string(),
+            "error_integration": raw(&self.context.error_integration),
+            "condition": raw(work(loads)),
+            "late_seconds": seconds,
+            "root_name": self.root.last(),
+            "nothing_to_do": NOTHING_TO_DO,
+            "text": about,
+        });
+        let name = self.context.target.raw_schema.child(WATCH);
+        let mut task = self.object("task_watch", &name, "Tells when no load ends", values)?;
+        task.properties.insert("schedule", schedule.to_string());
+        task.properties
+            .insert("error_integration", self.context.error_integration.last().to_owned());
+        Ok(Some(insert(task, std::slice::from_ref(root), graph)))
+    }
+
+    /// What the task that tells of lateness and the one that tells of its end both say.
+    fn watch_values(&self) -> BTreeMap<&'static str, Value> {
+        let target = self.context.target;
+        let channel = serde_json::json!({ self.context.error_integration.last(): {} });
+        values! {
+            "database": raw(&target.database),
+            "schema_name": target.raw_schema.last(),
+            "report_name": REPORT,
+            "root_text": self.root.to_string(),
+            "channel": channel.to_string(),
+            "told": TOLD,
+        }
+    }
+
+    fn report(&self, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
+        let name = self.context.target.raw_schema.child(REPORT);
+        let mut values = self.watch_values();
+        values.extend(values! {
+            "failures": raw(&self.failures),
+            "watch_name": late(&self.context.target.schedule).map(|_| WATCH),
+        });
         let task = self.member("task_report", &name, "Keeps what failed", values)?;
         Ok(insert(task, needs, graph))
     }
@@ -309,7 +396,14 @@ impl Tasks<'_> {
             values,
         };
         let mut task = blueprint.build(self.context.templates, &self.context.model.names)?;
-        let create = task.statements.create.first().map(String::as_str).unwrap_or_default();
+        let made = |sql: &&String| sql.starts_with("CREATE");
+        let create = task
+            .statements
+            .create
+            .iter()
+            .find(made)
+            .map(String::as_str)
+            .unwrap_or_default();
         let (head, body) = create.split_once("\nAS\n").unwrap_or_default();
         let condition = head.split_once("\n  WHEN ").map(|(_, condition)| canonical(condition));
         let after = head.split_once("\n  AFTER ").and_then(|(_, rest)| rest.lines().next());

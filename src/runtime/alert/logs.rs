@@ -50,31 +50,36 @@ impl Logs {
 
     /// The last error lines of the last hour.
     pub async fn last_errors(&self, group: &str) -> anyhow::Result<Vec<String>> {
-        let since = (SystemTime::now() - LOOK_BACK)
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let since = i64::try_from(since.as_millis()).unwrap_or(0);
-        let pattern = (!group.starts_with(NOTHING_BUT_ERRORS)).then_some(ERRORS);
-        let mut found: Vec<String> = Vec::new();
-        let mut token = None;
-        for _ in 0..MOST_PAGES {
-            let page = self.client.filter_log_events().log_group_name(group).start_time(since);
-            let page = page
-                .set_filter_pattern(pattern.map(str::to_owned))
-                .set_next_token(token);
-            let page = page
-                .send()
-                .await
-                .map_err(|error| anyhow!("logs:FilterLogEvents of {group}: {}", DisplayErrorContext(&error)))?;
-            found.extend(page.events().iter().filter_map(|event| event.message()).map(readable));
-            found = notice::last(found);
-            token = page.next_token;
-            if token.is_none() {
-                break;
-            }
-        }
-        Ok(found)
+        last_errors(&self.client, group).await
     }
+}
+
+/// The last error lines that a log group got in the last hour, oldest first.
+pub async fn last_errors(client: &Client, group: &str) -> anyhow::Result<Vec<String>> {
+    let since = (SystemTime::now() - LOOK_BACK)
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let since = i64::try_from(since.as_millis()).unwrap_or(0);
+    let pattern = (!group.starts_with(NOTHING_BUT_ERRORS)).then_some(ERRORS);
+    let mut found: Vec<String> = Vec::new();
+    let mut token = None;
+    for _ in 0..MOST_PAGES {
+        let page = client.filter_log_events().log_group_name(group).start_time(since);
+        let page = page
+            .set_filter_pattern(pattern.map(str::to_owned))
+            .set_next_token(token);
+        let page = page
+            .send()
+            .await
+            .map_err(|error| anyhow!("logs:FilterLogEvents of {group}: {}", DisplayErrorContext(&error)))?;
+        found.extend(page.events().iter().filter_map(|event| event.message()).map(readable));
+        found = notice::last(found);
+        token = page.next_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The longest part that the hop's name starts with.
@@ -90,7 +95,7 @@ fn group<'a>(groups: &'a BTreeMap<String, String>, hop: &str) -> Option<&'a str>
 }
 
 /// A line of ours, or of Firehose, without what only machines read.
-fn readable(message: &str) -> String {
+pub fn readable(message: &str) -> String {
     let message = message.trim();
     let Ok(Value::Object(line)) = serde_json::from_str(message) else {
         return message.to_owned();

@@ -11,7 +11,7 @@
 
 mod channel;
 mod letter;
-mod logs;
+pub(crate) mod logs;
 mod notice;
 mod quiet;
 

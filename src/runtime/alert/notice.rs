@@ -69,6 +69,8 @@ struct Snowflake {
     pipe_name: Option<String>,
     task_name: Option<String>,
     stage_location: Option<String>,
+    /// What our own tasks say.
+    text: Option<String>,
     #[serde(default)]
     messages: Vec<Detail>,
 }
@@ -121,7 +123,15 @@ fn of_alarm(alarm: Alarm, prefix: &str) -> Option<Notice> {
 }
 
 fn of_snowflake(message: Snowflake) -> Notice {
+    let state = match message.message_type.as_str() {
+        "TASK_GRAPH_LATE" => State::Alarm,
+        "TASK_GRAPH_RUNS" => State::Recovered,
+        _ => State::Failed,
+    };
     let (hop, what) = match (message.pipe_name, message.task_name) {
+        (None, Some(root)) if state != State::Failed => {
+            (format!("task graph {root}"), message.text.unwrap_or_default())
+        }
         (Some(pipe), _) => {
             let stage = message.stage_location.unwrap_or_default();
             let what = format!("Snowflake could not load files of {stage}");
@@ -134,7 +144,7 @@ fn of_snowflake(message: Snowflake) -> Notice {
         ),
     };
     Notice {
-        state: State::Failed,
+        state,
         hop,
         what,
         since: moment(&message.timestamp),
@@ -290,6 +300,24 @@ mod tests {
             notice.lines,
             ["file1.csv_0_0_0.csv.gz: Numeric value 'abc' is not recognized"]
         );
+    }
+
+    #[test]
+    fn a_graph_that_is_late_is_an_alarm_and_its_next_run_the_end_of_it() {
+        // As snowflake/task_watch.sql and task_report.sql write them.
+        let said = |kind: &str, time: &str, text: &str| {
+            let body = json!({ "messageType": kind, "taskName": "D.S.LOAD", "timestamp": time, "text": text });
+            read(&body.to_string(), "").unwrap()
+        };
+        let late = said("TASK_GRAPH_LATE", "2026-11-21 09:00:00 UTC", "Rows have waited");
+        let again = said("TASK_GRAPH_RUNS", "2026-11-21 09:15:00 UTC", "Loads run again");
+        assert_eq!((late.state, late.what.as_str()), (State::Alarm, "Rows have waited"));
+        assert_eq!(
+            (late.hop.as_str(), late.since.as_str()),
+            ("task graph D.S.LOAD", "2026-11-21 09:00:00 UTC")
+        );
+        let told = grouped(vec![again, late]);
+        assert_eq!((told.len(), told[0].state, told[0].times), (1, State::Recovered, 2));
     }
 
     #[test]

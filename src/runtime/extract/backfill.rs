@@ -42,6 +42,13 @@ pub struct Job {
     /// The row behind which it goes on: `last` of the answer before.
     #[serde(default)]
     pub after: Json,
+    /// The most chunks of this invocation.
+    #[serde(default)]
+    pub chunks: Option<u64>,
+    /// Part of the files' names. Snowpipe loads a name once, so to load a range again takes another run.
+    /// <https://docs.snowflake.com/en/user-guide/data-load-snowpipe-intro#load-history>
+    #[serde(default)]
+    pub run: String,
 }
 
 /// The order of a range.
@@ -99,7 +106,9 @@ impl Extract {
         let order = Order::new(&table, &job.key)?;
         let reading = snapshot(&mut connection, 0).await?;
         let (mut rows, mut last) = (0, job.after.clone());
+        let mut chunks = 0;
         loop {
+            chunks += 1;
             let chunk = self
                 .chunk(&mut connection, &table, &order, job, &last, Reading(reading.0))
                 .await?;
@@ -108,7 +117,7 @@ impl Extract {
                 last = Json::Array(chunk.last.clone());
             }
             let finished = chunk.is_none_or(|chunk| !chunk.more);
-            if finished || !deadline.may_start() {
+            if finished || job.chunks.is_some_and(|most| chunks >= most) || !deadline.may_start() {
                 return Ok(json!({"rows": rows, "last": last, "finished": finished}));
             }
         }
@@ -156,7 +165,7 @@ impl Extract {
         }
         let last: Option<Vec<Value>> = last.into_iter().collect();
         let last = last.context("a key is NULL")?.iter().map(watermark::to_json).collect();
-        let begins = json!([job.key, job.from, job.to, after]).to_string();
+        let begins = json!([job.run, job.key, job.from, job.to, after]).to_string();
         let title = table.title();
         let key = format!("{}{title}/backfill/{:016x}.jsonl.gz", self.data, fnv(begins.as_bytes()));
         let place = Place::new(&self.bucket, &key);

@@ -4,24 +4,27 @@
 //! |---|---|
 //! | `extract` | sends every row since the table's watermark to Kinesis, then moves the watermark |
 //! | `backfill` | writes the rows of a key range to the curated bucket, a file per chunk |
-//! | `ranges` | cuts a table into key ranges of so many rows |
-//! | `checksums` | counts and checksums by column of key ranges |
-//! | `keys` | keys and row hashes of one key range |
+//! | `describe` | columns, key, clock and number of rows of a table |
+//! | `ranges` | cuts a table, or a part of it, into key ranges of so many rows |
+//! | `checksums` | counts and checksums by column of key ranges, or of buckets |
+//! | `keys` | keys and hashes of the rows of one key range, or of buckets |
 //!
 //! The rights it needs: `secretsmanager:GetSecretValue` on the secret; `ssm:GetParameter` and `ssm:PutParameter` on the
 //! watermarks; `kinesis:PutRecords` on the stream; `s3:PutObject` on the curated bucket's data and error prefixes; in
 //! the database SELECT on the tables.
 
 mod backfill;
+mod buckets;
 mod compare;
+pub mod describe;
 pub(super) mod encode;
 mod pass;
 pub(super) mod record;
 pub(super) mod sink;
-mod state;
+pub mod state;
 pub(super) mod statement;
 pub(super) mod table;
-mod watermark;
+pub mod watermark;
 
 use std::sync::Arc;
 
@@ -57,6 +60,7 @@ const LOADABLE_MAX: u64 = 16 << 20;
 enum Event {
     Extract(Job),
     Backfill(backfill::Job),
+    Describe(describe::Job),
     Ranges(compare::RangesJob),
     Checksums(compare::ChecksumsJob),
     Keys(compare::KeysJob),
@@ -116,6 +120,7 @@ impl Handler for Extract {
                 match event {
                     Event::Extract(job) => self.extract(&job, deadline).await,
                     Event::Backfill(job) => self.backfill(&job, deadline).await,
+                    Event::Describe(job) => self.describe(&job).await,
                     Event::Ranges(job) => self.ranges(&job, deadline).await,
                     Event::Checksums(job) => self.checksums(&job, deadline).await,
                     Event::Keys(job) => self.keys(&job).await,

@@ -38,7 +38,7 @@ pub struct Recorder {
     head: Vec<u8>,
     row: Encoded,
     /// How often each row without a key was there, within its watermark.
-    seen: HashMap<[u8; 16], u32>,
+    seen: HashMap<u128, u32>,
     group: Vec<u8>,
     /// The record made last, with its line break.
     pub line: Vec<u8>,
@@ -139,18 +139,23 @@ impl Recorder {
             self.seen.clear();
             self.group = group;
         }
-        let digest = Sha256::digest(&self.row.after);
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&digest[..16]);
+        let hash = row_hash(&self.row.after);
         if self.seen.len() >= GROUP_MAX {
             return Err(RecordError::Group);
         }
         let count = self.seen.entry(hash).or_default();
         *count += 1;
-        let key = format!("{{\"_row\":\"{:032x}-{count}\"}}", u128::from_be_bytes(hash));
+        let key = format!("{{\"_row\":\"{hash:032x}-{count}\"}}");
         self.line.extend_from_slice(key.as_bytes());
         Ok(())
     }
+}
+
+/// The hash that tells a row without a key from others, of the object of all its columns.
+pub fn row_hash(after: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    first.copy_from_slice(&Sha256::digest(after)[..16]);
+    u128::from_be_bytes(first)
 }
 
 impl Reading {

@@ -6,6 +6,17 @@ use aws_sdk_ssm::Client;
 use super::super::parameter;
 use super::watermark::State;
 
+/// The name of the parameter about `schema.table` behind a prefix. A parameter's characters are fewer than a table's may be
+/// (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html>).
+pub fn parameter_name(prefix: &str, title: &str) -> String {
+    let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    if title.chars().all(fits) {
+        return format!("{prefix}{title}");
+    }
+    let kept: String = title.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    format!("{prefix}{kept}-{:016x}", super::record::fnv(title.as_bytes()))
+}
+
 /// The parameters of a pipeline.
 pub struct States {
     client: Client,
@@ -20,15 +31,9 @@ impl States {
         }
     }
 
-    /// The parameter's name for `schema.table`. Its characters are fewer than a table's may be
-    /// (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html>).
+    /// The parameter's name for `schema.table`.
     pub fn name(&self, title: &str) -> String {
-        let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
-        if title.chars().all(fits) {
-            return format!("{}{title}", self.prefix);
-        }
-        let kept: String = title.chars().map(|c| if fits(c) { c } else { '_' }).collect();
-        format!("{}{kept}-{:016x}", self.prefix, super::record::fnv(title.as_bytes()))
+        parameter_name(&self.prefix, title)
     }
 
     /// What is kept; nothing yet is a state too.

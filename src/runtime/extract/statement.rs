@@ -51,13 +51,40 @@ impl<'a> Select<'a> {
         }
     }
 
+    /// The statement that counts the rows.
+    pub fn count(mut self) -> (String, Vec<Value>) {
+        let (conditions, values) = self.conditions();
+        let text = format!("SELECT COUNT(*) FROM {}{conditions}", self.table.path());
+        (text, values)
+    }
+
     /// The text and the values to bind, in order.
-    pub fn build(self) -> (String, Vec<Value>) {
+    pub fn build(mut self) -> (String, Vec<Value>) {
+        let (conditions, values) = self.conditions();
+        let columns = if self.columns.is_empty() {
+            self.table.fields.iter().map(|field| quoted(&field.name)).collect()
+        } else {
+            let fields = self.columns.iter().map(|column| &self.table.fields[*column]);
+            fields.map(|field| quoted(&field.name)).collect::<Vec<_>>()
+        };
+        let mut text = format!("SELECT {} FROM {}{conditions}", columns.join(", "), self.table.path());
+        let names: Vec<String> = self.order.iter().map(|column| self.table.sorted(*column)).collect();
+        if !names.is_empty() {
+            text.push_str(&format!(" ORDER BY {}", names.join(", ")));
+        }
+        if let Some(rows) = self.rows {
+            text.push_str(&format!(" LIMIT {rows}"));
+        }
+        (text, values)
+    }
+
+    /// The condition, with its WHERE, and the values to bind.
+    fn conditions(&mut self) -> (String, Vec<Value>) {
         let mut values = Vec::new();
         let mut conditions = Vec::new();
         let first = self.order.first().map(|column| self.table.sorted(*column));
         if let Some(first) = &first {
-            match self.from {
+            match self.from.take() {
                 Some(value) => {
                     conditions.push(format!("{first} >= ?"));
                     values.push(value);
@@ -68,7 +95,7 @@ impl<'a> Select<'a> {
                 }
                 None => {}
             }
-            let (sign, value) = match self.to {
+            let (sign, value) = match self.to.take() {
                 Some(Limit::Including(value)) => ("<=", Some(value)),
                 Some(Limit::Excluding(value)) => ("<", Some(value)),
                 None => ("", None),
@@ -86,23 +113,10 @@ impl<'a> Select<'a> {
         if let Some(bound) = &self.last {
             conditions.push(beyond(&names, bound, '<', "<=", &mut values));
         }
-        let columns = if self.columns.is_empty() {
-            self.table.fields.iter().map(|field| quoted(&field.name)).collect()
-        } else {
-            let fields = self.columns.iter().map(|column| &self.table.fields[*column]);
-            fields.map(|field| quoted(&field.name)).collect::<Vec<_>>()
-        };
-        let mut text = format!("SELECT {} FROM {}", columns.join(", "), self.table.path());
-        if !conditions.is_empty() {
-            text.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
+        if conditions.is_empty() {
+            return (String::new(), values);
         }
-        if !names.is_empty() {
-            text.push_str(&format!(" ORDER BY {}", names.join(", ")));
-        }
-        if let Some(rows) = self.rows {
-            text.push_str(&format!(" LIMIT {rows}"));
-        }
-        (text, values)
+        (format!(" WHERE {}", conditions.join(" AND ")), values)
     }
 }
 

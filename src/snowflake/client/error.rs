@@ -98,6 +98,12 @@ impl SnowflakeError {
         matches!((self, self.code()), (Self::Statement(_), Some("002002")))
     }
 
+    /// Whether a SHOW has more rows than Snowflake shows:
+    /// <https://github.com/snowflakedb/snowflake-sqlalchemy/issues/274>.
+    pub fn is_too_long_to_show(&self) -> bool {
+        matches!((self, self.code()), (Self::Statement(_), Some("090153")))
+    }
+
     /// Whether the role lacks a privilege.
     pub fn is_insufficient_privileges(&self) -> bool {
         matches!((self, self.code()), (Self::Statement(_), Some("003001")))

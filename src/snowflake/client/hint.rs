@@ -18,6 +18,10 @@ pub(super) fn for_failure(failure: &Failure) -> Option<String> {
         ),
         "002002" => "an object of this name exists already and pipectl did not make it; rename one of them or drop it"
             .to_owned(),
+        "090153" => {
+            "the database holds too much besides; give the pipeline a database of its own ([snowflake] database)"
+                .to_owned()
+        }
         "000606" => format!(
             "the statement needs a warehouse and {role} had none; set [snowflake] warehouse, and grant USAGE on it"
         ),

@@ -81,7 +81,7 @@ impl<'a> Builder<'a> {
             }
         };
         Ok(Step {
-            task: dimension_task(dimension),
+            task: dimension_task(&dimension.name),
             about: format!("Merges {}", dimension.name),
             work: Work::Transaction(statements),
             refill: self.refill(&loads),

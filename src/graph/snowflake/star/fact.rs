@@ -44,11 +44,11 @@ impl<'a> Builder<'a> {
         let loads = BTreeSet::from([fact.from.clone()]);
         let dimensions = places.iter().filter_map(|place| self.star().dimensions.get(*place));
         Ok(Step {
-            task: fact_task(fact),
+            task: fact_task(&fact.name),
             about: format!("Merges {}", fact.name),
             work: Work::Transaction(statements),
             refill: self.refill(&loads),
-            after: dimensions.map(dimension_task).collect(),
+            after: dimensions.map(|dimension| dimension_task(&dimension.name)).collect(),
             loads,
             nodes: vec![node],
         })

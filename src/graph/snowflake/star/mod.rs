@@ -7,6 +7,8 @@
 mod calendar;
 mod dimension;
 mod fact;
+#[cfg(test)]
+mod golden_tests;
 mod history;
 mod source;
 
@@ -262,13 +264,13 @@ struct Builder<'a> {
 }
 
 /// Name of the task of a dimension.
-fn dimension_task(dimension: &Dimension) -> String {
-    format!("DIMENSION_{}", dimension.name.to_uppercase())
+pub fn dimension_task(dimension: &str) -> String {
+    format!("DIMENSION_{}", dimension.to_uppercase())
 }
 
 /// Name of the task of a fact.
-fn fact_task(fact: &Fact) -> String {
-    format!("FACT_{}", fact.name.to_uppercase())
+pub fn fact_task(fact: &str) -> String {
+    format!("FACT_{}", fact.to_uppercase())
 }
 
 fn transform_task(name: &str) -> String {
@@ -325,9 +327,14 @@ impl<'a> Builder<'a> {
                 star.dimensions
                     .iter()
                     .filter(|found| is(&found.name))
-                    .map(dimension_task),
+                    .map(|dimension| dimension_task(&dimension.name)),
             );
-            after.extend(star.facts.iter().filter(|found| is(&found.name)).map(fact_task));
+            after.extend(
+                star.facts
+                    .iter()
+                    .filter(|found| is(&found.name))
+                    .map(|fact| fact_task(&fact.name)),
+            );
             let others = star.transforms.iter().filter(|found| is(&found.name));
             after.extend(others.map(|found| transform_task(&found.name)));
             let tables = self.context.model.tables.iter().filter(|found| is(&found.name));
