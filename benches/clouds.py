@@ -280,6 +280,8 @@ class CriticalPath:
         CloudFormation cannot hold back one resource of a stack for something outside of it, so the whole stack waits.
         """
         self._wait_for_zip()
+        self._wait_for_outputs()
+        self._wait_for_functions()
         self._wait_for_topics()
         self._wait_for_integrations()
         self._wait_for_roles()
@@ -294,6 +296,26 @@ class CriticalPath:
             for other, name, made in self.rendered.resources("AWS::S3::Bucket"):
                 if made["BucketName"] == bucket:
                     self._hold(stack, f"{other}.{name}")
+
+    def _wait_for_outputs(self) -> None:
+        """A parameter named like another stack's output takes its value, which is told when that stack is there. A change
+        set is made with the values."""
+        outputs = {name: stack for stack, template in self.rendered.templates.items() for name in template.get("Outputs", {})}
+        for stack, template in self.rendered.templates.items():
+            for name in template.get("Parameters", {}):
+                if name in outputs:
+                    self.nodes[f"{stack}: change set"].needs.add(f"{outputs[name]}: ends")
+
+    def _wait_for_functions(self) -> None:
+        """A schedule invokes its function from when it is there, so that function must be; and so must what the function
+        fills, and the buckets that its rows end up in, which tell of a file only once."""
+        for stack, _, properties in self.rendered.resources("AWS::Scheduler::Schedule"):
+            function = properties["Target"]["Arn"].rsplit(":", 1)[-1]
+            for other, name, made in self.rendered.resources("AWS::Lambda::Function"):
+                if made["FunctionName"] == function:
+                    self._hold(stack, f"{other}.{name}")
+            for kind in ("AWS::KinesisFirehose::DeliveryStream", "AWS::S3::Bucket"):
+                self._hold(stack, *(f"{other}.{name}" for other, name, _ in self.rendered.resources(kind)))
 
     def _topic(self, arn: str) -> str | None:
         """The policy of a topic, which lets others publish to it or subscribe to it."""

@@ -7,6 +7,7 @@ Usage: deploys.py [--target DIR] [--scale SECONDS] [--tables N …] [--timeline]
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import sys
@@ -27,16 +28,17 @@ AT_ONCE = 64
 OF_THE_LOCAL_CLOUD = 0.03
 MOST_MEMORY = 64
 MOST_RENDER = 200
-RENDERED_TABLES = 1000
+MOST_PLAN = 150
+MANY_TABLES = 1000
+MEGABYTE = 1e6
+# Bytes that ru_maxrss counts in.
+UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def told(what: str, measured: float, unit: str, target: float) -> None:
     """One line of the report."""
     verdict = "ok" if measured <= target else "OVER"
     print(f"  {what}: {measured:.3g} {unit} (target {target:g} {unit}: {verdict})")
-MEGABYTE = 1e6
-# Bytes that ru_maxrss counts in.
-UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass
@@ -76,14 +78,29 @@ class Bench:
             sys.exit(f"bench: pipectl {' '.join(arguments)} failed\n{out.read_text()[-3000:]}\n{err.read_text()[-3000:]}")
         return Run(seconds, usage.ru_maxrss * UNIT, out.read_text() + err.read_text())
 
-    def render(self) -> None:
-        """The median of five; the targets are those of a release build."""
-        file = self.folder / f"{RENDERED_TABLES}.toml"
-        file.write_text(generated(RENDERED_TABLES))
-        runs = [self.run(self.folder, "-f", str(file), "--env", "local", "render", "-o", str(self.folder / "many")) for _ in range(5)]
-        print(f"{RENDERED_TABLES} tables:")
+    def many(self, deploys: bool) -> None:
+        """Time and memory of the command line with many tables; the targets are those of a release build."""
+        file = self.folder / f"{MANY_TABLES}.toml"
+        file.write_text(generated(MANY_TABLES))
+        common = ("-f", str(file), "--env", "local")
+        runs = [self.run(self.folder, *common, "render", "-o", str(self.folder / "many")) for _ in range(5)]
+        print(f"{MANY_TABLES} tables:")
         told("render, wall time", sorted(run.seconds for run in runs)[2] * 1e3, "ms", MOST_RENDER)
         told("render, peak memory", max(run.peak for run in runs) / MEGABYTE, "MB", MOST_MEMORY)
+        if not deploys:
+            return
+        # Straight onto the local cloud: memory does not follow its latencies.
+        cloud = self.folder / "many-cloud"
+        self.run(cloud, *common, "local", "up")
+        try:
+            deploy = self.run(cloud, *common, "deploy", "--yes")
+            diffs = [self.run(cloud, *common, "-v", "diff") for _ in range(3)]
+        finally:
+            self.run(cloud, "local", "down")
+        plans = sorted(int(re.search(r"plan made in (\d+) ms", diff.output)[1]) for diff in diffs)
+        told("diff, plan after the reads", plans[1], "ms", MOST_PLAN)
+        told("diff, peak memory", max(diff.peak for diff in diffs) / MEGABYTE, "MB", MOST_MEMORY)
+        told("deploy, peak memory", deploy.peak / MEGABYTE, "MB", MOST_MEMORY)
 
     def measure(self, name: str, file: Path, scale: float) -> int:
         """Deploys and compares one pipeline; how many calls a diff without a difference makes."""
@@ -138,6 +155,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.25, help="real seconds of a simulated one (default 0.25); more where many statements are sent at once")
     parser.add_argument("--tables", type=int, nargs="*", default=[1, 200], help="generated pipelines (default 1 200)")
     parser.add_argument("--no-examples", action="store_true", help="generated pipelines only")
+    parser.add_argument("--no-many", action="store_true", help=f"do not deploy {MANY_TABLES} tables, which takes minutes")
     parser.add_argument("--timeline", action="store_true", help="print every call of each deploy")
     arguments = parser.parse_args()
     builds = [arguments.target / profile / "pipectl" for profile in ("release", "debug")]
@@ -148,7 +166,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pipectl-bench-") as name:
         folder = Path(name)
         bench = Bench(pipectl.resolve(), folder, arguments.timeline)
-        bench.render()
+        bench.many(not arguments.no_many)
         for label, file in {} if arguments.no_examples else examples().items():
             bench.measure(label, file, arguments.scale)
         calls = {}

@@ -20,6 +20,7 @@ operation = 6
 "AWS::Lambda::Function" = { complete = 8 }
 "AWS::Lambda::EventSourceMapping" = { complete = 3 }
 "AWS::S3::Bucket" = { complete = 20 }
+"AWS::Scheduler::Schedule" = { complete = 2 }
 [snowflake]
 statement = 1
 """
@@ -93,6 +94,49 @@ class Path_(unittest.TestCase):
         # Not for the end of the topic's stack, which takes 3 more.
         self.assertEqual(length, 3 + 3 + 11 + 2 + 3 + 20 + 3)
         self.assertIn("topic.P", chain)
+
+    def test_a_stack_waits_for_the_outputs_that_its_parameters_take(self) -> None:
+        length, _ = path(aws_first="""\
+            Resources:
+              Q: {Type: AWS::SQS::Queue}
+            Outputs:
+              QueueUrl: {Value: {Ref: Q}}
+            """, aws_second="""\
+            Parameters:
+              QueueUrl: {Type: String}
+            Resources:
+              T: {Type: AWS::SNS::Topic, Properties: {TopicName: t}}
+            """)
+        self.assertEqual(length, 3 + 6 + 31 + 3 + 6 + 11)
+
+    def test_a_schedule_waits_for_its_function(self) -> None:
+        length, chain = path(aws_run="""\
+            Resources:
+              F:
+                Type: AWS::Lambda::Function
+                Properties: {FunctionName: f, Code: {S3Bucket: elsewhere}}
+              Q: {Type: AWS::SQS::Queue}
+            """, aws_schedule="""\
+            Resources:
+              S:
+                Type: AWS::Scheduler::Schedule
+                Properties: {Target: {Arn: "arn:aws:lambda:r:1:function:f"}}
+            """)
+        # Not for the end of the function's stack, which takes until 3 + 6 + 31.
+        self.assertEqual(length, 3 + 6 + 31)
+        self.assertNotIn("schedule.S", chain)
+        times = path(aws_run="""\
+            Resources:
+              F:
+                Type: AWS::Lambda::Function
+                Properties: {FunctionName: f, Code: {S3Bucket: elsewhere}}
+            """, aws_schedule="""\
+            Resources:
+              S:
+                Type: AWS::Scheduler::Schedule
+                Properties: {Target: {Arn: "arn:aws:lambda:r:1:function:f"}}
+            """)
+        self.assertEqual(times[0], 3 + 3 + 8 + 3 + 2 + 3)
 
     def test_statements_wait_for_what_they_name(self) -> None:
         length, chain = path(all="""\

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Args;
 use futures::future::try_join_all;
@@ -53,7 +54,9 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let clouds = connect(&loaded, &progress::say).await?;
     let observed = observe(&loaded, &clouds).await?;
     confirm_expressions(&loaded, &clouds, &observed.world).await?;
+    let read = Instant::now();
     let mut saved = planned(&loaded, &observed.world)?;
+    let took = read.elapsed();
     if options.drift {
         saved.plan.drifted = drift::detect(&clouds.aws, &observed.world.stacks).await?;
     }
@@ -63,6 +66,7 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     out!("{}", shown(global, &saved));
     if global.verbose {
         progress::say(&clouds.calls());
+        progress::say(&format!("plan made in {} ms after the reads", took.as_millis()));
     }
     Ok(if saved.plan.is_empty() {
         ExitCode::SUCCESS

@@ -1,5 +1,6 @@
 //! Snowflake objects as the graph holds them: what is compared, and the statements that make, change and remove them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -10,6 +11,7 @@ use crate::model::names::Names;
 use crate::plan::Mark;
 use crate::snowflake::grant::Grant;
 use crate::snowflake::ident::{Ident, Name};
+use crate::snowflake::sql::canonical;
 
 /// Kinds of Snowflake objects that pipectl makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -103,8 +105,8 @@ pub struct Object {
     pub about: String,
     /// Hash of all statements that define it; kept in the object's COMMENT.
     pub hash: String,
-    /// What SHOW tells of it, in canonical form; compared property by property.
-    pub properties: BTreeMap<&'static str, String>,
+    /// What SHOW tells of it, in canonical form, but for what [`Object::properties`] reads out of its statement.
+    pub settings: BTreeMap<&'static str, String>,
     /// Properties that Snowflake cannot change in place.
     pub fixed: &'static [&'static str],
     /// The statements.
@@ -131,6 +133,29 @@ impl Object {
             owner: names.mark(),
             hash: self.hash.clone(),
         }
+    }
+
+    /// What SHOW tells of it, in canonical form; compared property by property. What follows from the statement that
+    /// makes it is read when it is asked for: of a thousand tables it is megabytes, and rendering needs none of it.
+    pub fn properties(&self) -> BTreeMap<&'static str, Cow<'_, str>> {
+        let settings = self.settings.iter();
+        let mut all: BTreeMap<_, _> = settings.map(|(name, value)| (*name, Cow::from(value))).collect();
+        let mut makes = self.statements.create.iter().rev();
+        let create = makes
+            .find(|sql| sql.starts_with("CREATE "))
+            .and_then(|sql| sql.split_once("\nAS\n"));
+        let (head, body) = create.unwrap_or_default();
+        if self.kind == Kind::Pipe {
+            all.insert("definition", canonical(body).into());
+        }
+        if self.kind == Kind::Task {
+            let condition = head.split_once("\n  WHEN ").map(|(_, condition)| condition);
+            let after = head.split_once("\n  AFTER ").and_then(|(_, rest)| rest.lines().next());
+            all.insert("definition", canonical(body).into());
+            all.insert("condition", canonical(condition.unwrap_or_default()).into());
+            all.insert("predecessors", canonical(after.unwrap_or_default()).into());
+        }
+        all
     }
 }
 

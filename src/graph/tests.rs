@@ -170,15 +170,16 @@ columns = [{{ name = "id", type = "NUMBER(10,0)", path = "$.Id", key = true, not
 fn a_task_graph_keeps_to_half_of_what_snowflake_allows() {
     for tables in [1, 50, 51, 480, 481, 1000] {
         let graph = graph(&pipeline(tables));
-        let mut children: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut children: BTreeMap<String, usize> = BTreeMap::new();
         let (mut count, mut merged) = (0, String::new());
         for (_, task) in graph.objects().filter(|(_, object)| object.kind == Kind::Task) {
             count += 1;
-            match task.properties["predecessors"].as_str() {
+            let properties = task.properties();
+            match &*properties["predecessors"] {
                 "" => {}
-                parent => *children.entry(parent).or_default() += 1,
+                parent => *children.entry(parent.to_owned()).or_default() += 1,
             }
-            merged += &task.properties["definition"];
+            merged += &properties["definition"];
         }
         let most = children.values().max().unwrap();
         assert!(

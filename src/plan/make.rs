@@ -275,7 +275,7 @@ fn handshake_check(graph: &Graph, steps: &[Step]) -> Option<Step> {
         .find(|(_, object)| object.kind == Kind::StorageIntegration)?;
     let location = graph
         .objects()
-        .find_map(|(_, object)| object.properties.get("url").cloned())?;
+        .find_map(|(_, object)| object.settings.get("url").cloned())?;
     let rests_on =
         |step: &&Step| step.id == integration.0.id || step.id.0 == "aws:delivery" || step.id.0 == "aws:storage";
     let needs: Vec<NodeId> = steps.iter().filter(rests_on).map(|step| step.id.clone()).collect();

@@ -46,7 +46,8 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
         causes: vec![],
     };
     let object = |object: &Object| {
-        let mut properties = object.properties.clone();
+        let properties = object.properties().into_iter();
+        let mut properties: BTreeMap<_, _> = properties.map(|(name, value)| (name, value.into_owned())).collect();
         if object.kind == Kind::Task {
             properties.insert("state", "started".to_owned());
         }

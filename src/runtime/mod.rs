@@ -33,6 +33,8 @@ use deadline::Deadline;
 use log::Line;
 use settings::Settings;
 
+pub use extract::{LocalTable, write_lines};
+
 /// What answers one invocation.
 pub trait Handler: Send + Sync {
     /// Answers one event. An error makes the whole invocation fail, so that its event comes again.

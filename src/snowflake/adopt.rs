@@ -177,7 +177,7 @@ fn same_folder(wanted: &Object, live: &LiveObject) -> Result<(), Obstacle> {
             .map(|url| url.trim_end_matches('/').to_owned())
             .unwrap_or_default()
     };
-    let (needed, found) = (folder(wanted.properties.get("url")), folder(live.properties.get("url")));
+    let (needed, found) = (folder(wanted.settings.get("url")), folder(live.properties.get("url")));
     if needed == found {
         return Ok(());
     }

@@ -70,11 +70,12 @@ impl Check {
 
     /// What it answered.
     pub fn findings(&self, answer: &ResultSet) -> Findings {
-        let row = answer.rows.first().map(Vec::as_slice).unwrap_or_default();
-        let finding = |values: &[Option<String>]| {
-            let mut examples: Vec<String> = values.iter().skip(1).flatten().cloned().collect();
+        let row: Vec<Option<&str>> = answer.rows.first().map(|row| row.iter().collect()).unwrap_or_default();
+        let finding = |values: &[Option<&str>]| {
+            let examples = values.iter().skip(1).flatten();
+            let mut examples: Vec<String> = examples.map(|text| (*text).to_owned()).collect();
             examples.dedup();
-            let rows = values.first().and_then(Option::as_deref).unwrap_or_default();
+            let rows = values.first().copied().flatten().unwrap_or_default();
             Finding {
                 rows: rows.parse().unwrap_or_default(),
                 examples,
@@ -99,11 +100,10 @@ mod tests {
             "SELECT COUNT_IF(A > 1), MIN(IFF(A > 1, TO_VARCHAR(A), NULL)), MAX(IFF(A > 1, TO_VARCHAR(A), NULL)), \
              COUNT(*) - COUNT(DISTINCT A, B), NULL, NULL FROM T"
         );
-        let some = |text: &str| Some(text.to_owned());
-        let answer = ResultSet {
-            rows: vec![vec![some("1"), some("5"), some("5"), some("2"), None, None]],
-            ..ResultSet::default()
-        };
+        let mut answer = ResultSet::default();
+        answer
+            .rows
+            .push([Some("1"), Some("5"), Some("5"), Some("2"), None, None]);
         let finding = |rows, examples: &[&str]| Finding {
             rows,
             examples: examples.iter().map(|text| (*text).to_owned()).collect(),

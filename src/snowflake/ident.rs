@@ -15,11 +15,8 @@ pub struct Ident(String);
 impl Ident {
     /// Folds `name` as Snowflake folds an unquoted identifier.
     pub fn new(name: &str) -> Self {
-        if plain(&name.to_uppercase()) {
-            Ident(name.to_uppercase())
-        } else {
-            Ident(name.to_owned())
-        }
+        let folded = name.to_uppercase();
+        Ident(if plain(&folded) { folded } else { name.to_owned() })
     }
 
     /// The name as Snowflake stores and shows it.
@@ -30,10 +27,8 @@ impl Ident {
 
 fn plain(name: &str) -> bool {
     let starts_well = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
-    starts_well
-        && name
-            .chars()
-            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == '$')
+    let continues = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'$';
+    starts_well && name.bytes().all(continues)
 }
 
 impl fmt::Display for Ident {

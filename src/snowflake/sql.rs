@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
+use memchr::memmem::{self, Finder};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
@@ -68,6 +69,7 @@ pub fn raw(sql: impl ToString) -> Value {
 pub struct Templates {
     environment: Environment<'static>,
     gap: String,
+    gaps: Finder<'static>,
 }
 
 impl Templates {
@@ -78,18 +80,46 @@ impl Templates {
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         environment.set_formatter(format_value);
         environment.add_filter("indent", |text: Value, width: usize| {
-            raw(text.to_string().replace('\n', &format!("\n{}", " ".repeat(width))))
+            let line = format!("\n{:width$}", "");
+            match text.as_str() {
+                Some(text) => raw(text.replace('\n', &line)),
+                None => raw(text.to_string().replace('\n', &line)),
+            }
         });
         for (name, text) in TEMPLATES {
             environment.add_template(name, text)?;
         }
         let gap = format!("\u{1}{:032x}", fastrand::u128(..));
-        Ok(Templates { environment, gap })
+        let gaps = Finder::new(&gap).into_owned();
+        Ok(Templates { environment, gap, gaps })
     }
 
     /// Text to put where something is put in later. It is another one in every run, so no text of the user has it.
     pub fn gap(&self) -> &str {
         &self.gap
+    }
+
+    /// A text with `value` in the place of every gap.
+    pub fn without_gaps(&self, text: &str, value: &str) -> String {
+        let mut whole = String::with_capacity((text.len() + value.len()).saturating_sub(self.gap.len()));
+        self.parts(text, value, |part| whole.push_str(part));
+        whole
+    }
+
+    /// Gives the parts of such a text to `take`, one after the other.
+    pub fn parts(&self, text: &str, value: &str, mut take: impl FnMut(&str)) {
+        let mut from = 0;
+        for at in self.gaps.find_iter(text.as_bytes()) {
+            take(&text[from..at]);
+            take(value);
+            from = at + self.gap.len();
+        }
+        take(&text[from..]);
+    }
+
+    /// Whether a text has a gap.
+    pub fn has_gap(&self, text: &str) -> bool {
+        self.gaps.find(text.as_bytes()).is_some()
     }
 
     /// Fills a template and gives its whole text.
@@ -110,7 +140,7 @@ impl Templates {
         let text = self.text(name, values)?;
         let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut current = String::new();
-        for paragraph in text.split("\n\n").map(|part| part.trim_matches('\n')) {
+        for paragraph in paragraphs(&text).map(|part| part.trim_matches('\n')) {
             let (header, statement) = match paragraph.strip_prefix("-- ") {
                 Some(rest) => rest.split_once('\n').unwrap_or((rest, "")),
                 None => ("", paragraph),
@@ -125,6 +155,16 @@ impl Templates {
         }
         Ok(sections)
     }
+}
+
+/// The parts of a text between empty lines.
+fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
+    const EMPTY_LINE: &str = "\n\n";
+    let ends = memmem::find_iter(text.as_bytes(), EMPTY_LINE).chain([text.len()]);
+    ends.scan(0, |from, end| {
+        let start = std::mem::replace(from, end + EMPTY_LINE.len());
+        Some(&text[start..end])
+    })
 }
 
 fn format_value(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
@@ -250,6 +290,22 @@ mod tests {
             ["CREATE ROLE IF NOT EXISTS R COMMENT = 'it''s; DROP ROLE X'"]
         );
         assert_eq!(sections["grants"], ["GRANT ROLE R TO ROLE D"]);
+    }
+
+    #[test]
+    fn gaps_are_filled_wherever_they_are() {
+        let templates = Templates::new().unwrap();
+        let gap = templates.gap();
+        assert_eq!(templates.without_gaps("no gap", "x"), "no gap");
+        assert_eq!(templates.without_gaps(&format!("{gap}é{gap}{gap}"), "ü"), "üéüü");
+        assert!(templates.has_gap(&format!("a{gap}")) && !templates.has_gap(&gap[1..]));
+    }
+
+    #[test]
+    fn paragraphs_are_parted_by_empty_lines() {
+        for text in ["", "a", "a\n\nb", "\n\na\nb\n\n\n\nc\n\n", "é\n\n\nb"] {
+            assert!(paragraphs(text).eq(text.split("\n\n")), "{text:?}");
+        }
     }
 
     #[test]

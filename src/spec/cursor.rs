@@ -1,28 +1,49 @@
 //! A place in the document that checks walk with: it knows its path, and reads only what has the right kind.
 
+use std::rc::Rc;
+
 use super::diagnostic::Fault;
 use super::node::{Node, Value};
-use super::path::Path;
+use super::path::{Path, Segment};
 
 /// A value that may be missing or of a wrong kind; then it reads as nothing, because reading into types reports that.
 #[derive(Clone)]
 pub(crate) struct Cursor<'a> {
     node: Option<&'a Node>,
-    path: Path,
+    place: Option<Rc<Place>>,
+}
+
+/// A step and the way to it. Few places are ever told, so a path is made only of those.
+struct Place {
+    above: Option<Rc<Place>>,
+    step: Segment,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn root(tree: &'a Node) -> Self {
         Self {
             node: Some(tree),
-            path: Path::root(),
+            place: None,
         }
+    }
+
+    fn below(&self, step: Segment) -> Option<Rc<Place>> {
+        let above = self.place.clone();
+        Some(Rc::new(Place { above, step }))
+    }
+
+    fn path(&self) -> Path {
+        let mut steps: Vec<Segment> = std::iter::successors(self.place.as_deref(), |place| place.above.as_deref())
+            .map(|place| place.step.clone())
+            .collect();
+        steps.reverse();
+        steps.into_iter().collect()
     }
 
     pub(crate) fn key(&self, key: &str) -> Self {
         Self {
             node: self.node.and_then(|node| node.get(key)),
-            path: self.path.key(key),
+            place: self.below(Segment::Key(key.to_owned())),
         }
     }
 
@@ -57,7 +78,7 @@ impl<'a> Cursor<'a> {
                     .enumerate()
                     .map(|(index, node)| Cursor {
                         node: Some(node),
-                        path: self.path.index(index),
+                        place: self.below(Segment::Index(index)),
                     })
                     .collect(),
             ),
@@ -76,6 +97,6 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn fault(&self, code: &'static str, message: impl Into<String>) -> Fault {
-        Fault::new(code, self.path.clone(), message)
+        Fault::new(code, self.path(), message)
     }
 }

@@ -106,14 +106,17 @@ fn read_environment(text: &str, file: &str, env: &str, demands: Demands) -> Resu
     drop(table);
     // Secrets are hidden before anything else is said about the file, those of other environments too.
     let mut diagnostics = find_secrets(&tree, &mut source);
-    let written = Positions {
-        tree: tree.clone(),
-        source: source.clone(),
-    };
+    let declares = tree.get("env").is_some();
+    let written = declares.then(|| tree.clone());
     let misplaced = environment::apply(&mut tree, env);
-    diagnostics.extend(misplaced.into_iter().map(|fault| written.diagnostic(fault)));
-    // A large file has a large tree; two of them at a time are enough.
-    drop(written);
+    if !misplaced.is_empty() {
+        // Without environments the tree is as it was.
+        let written = Positions {
+            tree: written.unwrap_or_else(|| tree.clone()),
+            source: source.clone(),
+        };
+        diagnostics.extend(misplaced.into_iter().map(|fault| written.diagnostic(fault)));
+    }
 
     let mut faults = Vec::new();
     let secrets = secret::find(&tree).faults;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use memchr::memmem;
+
 use super::code;
 use super::diagnostic::{Diagnostic, Fault};
 use super::node::{Node, Value};
@@ -98,39 +100,82 @@ impl Keys {
 /// Finds literal secrets by the key they stand under and by what they look like.
 pub(crate) fn find(tree: &Node) -> Found {
     let mut found = Found::default();
-    visit(tree, &Path::root(), false, &mut found);
+    visit(tree, &Trail::default(), false, &mut found);
     found
 }
 
-fn visit(node: &Node, path: &Path, sensitive: bool, found: &mut Found) {
+/// The way from the root to a value, which becomes a path only where something is found.
+#[derive(Default)]
+struct Trail<'a> {
+    above: Option<&'a Trail<'a>>,
+    step: Option<Step<'a>>,
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Trail<'a> {
+    fn then(&'a self, step: Step<'a>) -> Self {
+        Trail {
+            above: Some(self),
+            step: Some(step),
+        }
+    }
+
+    fn key(&self) -> Option<&str> {
+        match self.step {
+            Some(Step::Key(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    fn path(&self) -> Path {
+        let above = self.above.map(Trail::path).unwrap_or_default();
+        match self.step {
+            Some(Step::Key(key)) => above.key(key),
+            Some(Step::Index(index)) => above.index(index),
+            None => above,
+        }
+    }
+
+    /// Whether it is a tag's: what `[pipeline.tags]` holds.
+    fn is_tag(&self) -> bool {
+        let tags = self.above;
+        let pipeline = tags.and_then(|tags| tags.above);
+        let root = pipeline.and_then(|pipeline| pipeline.above);
+        tags.and_then(Trail::key) == Some("tags")
+            && pipeline.and_then(Trail::key) == Some("pipeline")
+            && root.is_some_and(|root| root.above.is_none())
+    }
+}
+
+fn visit(node: &Node, trail: &Trail<'_>, sensitive: bool, found: &mut Found) {
     match &node.value {
         Value::Table(table) => {
             for (key, entry) in &table.0 {
-                let path = path.key(key);
-                let sensitive = !is_tag(&path) && (sensitive || found.keys.is_sensitive(key));
-                visit(&entry.node, &path, sensitive, found);
+                let trail = trail.then(Step::Key(key));
+                let sensitive = !trail.is_tag() && (sensitive || found.keys.is_sensitive(key));
+                visit(&entry.node, &trail, sensitive, found);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                visit(item, &path.index(index), sensitive, found);
+                visit(item, &trail.then(Step::Index(index)), sensitive, found);
             }
         }
-        Value::String(text) => visit_text(node, text, path, sensitive, found),
+        Value::String(text) => visit_text(node, text, trail, sensitive, found),
         // Numbers are passwords too; `true` and dates are not.
         Value::Integer(_) | Value::HugeInteger | Value::Float(_) if sensitive => {
             found.hidden.push(node.span.clone());
-            found.faults.push(literal(path));
+            found.faults.push(literal(trail.path()));
         }
         _ => {}
     }
 }
 
-fn is_tag(path: &Path) -> bool {
-    path.parent() == Path::root().key("pipeline").key("tags")
-}
-
-fn visit_text(node: &Node, text: &str, path: &Path, sensitive: bool, found: &mut Found) {
+fn visit_text(node: &Node, text: &str, trail: &Trail<'_>, sensitive: bool, found: &mut Found) {
     let looks_secret = !patterns(text).is_empty();
     if (!sensitive || text.parse::<SecretReference>().is_ok()) && !looks_secret {
         return;
@@ -142,18 +187,19 @@ fn visit_text(node: &Node, text: &str, path: &Path, sensitive: bool, found: &mut
     found.faults.push(if attempted && !looks_secret {
         Fault::new(
             code::SECRET_REFERENCE,
-            path.clone(),
+            trail.path(),
             "this reference to a secret cannot be followed",
         )
         .hint(format!("write {FORMS}"))
     } else {
-        literal(path)
+        literal(trail.path())
     });
 }
 
-fn literal(path: &Path) -> Fault {
-    let fault = Fault::new(code::LITERAL_SECRET, path.clone(), "a secret stands in the file");
-    if path.last_key().is_some_and(|key| REFERENCES.contains(&key)) {
+fn literal(path: Path) -> Fault {
+    let names_reference = path.last_key().is_some_and(|key| REFERENCES.contains(&key));
+    let fault = Fault::new(code::LITERAL_SECRET, path, "a secret stands in the file");
+    if names_reference {
         fault.hint(format!("keep it elsewhere and write {FORMS}"))
     } else {
         fault.hint("remove it from the file and from its history, and make a new one")
@@ -222,10 +268,14 @@ fn starts_with_reference(rest: &str) -> bool {
 /// AWS access key ids, PEM private keys and signed web tokens, wherever they stand.
 fn patterns(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    for prefix in ["AKIA", "ASIA"] {
-        found.extend(text.match_indices(prefix).filter_map(|(at, _)| access_key(text, at)));
+    // The shortest of them has 20 characters, and most texts of a file are shorter.
+    if text.len() < 20 {
+        return found;
     }
-    for (at, _) in text.match_indices(PEM) {
+    for prefix in ["AKIA", "ASIA"] {
+        found.extend(memmem::find_iter(text.as_bytes(), prefix).filter_map(|at| access_key(text, at)));
+    }
+    for at in memmem::find_iter(text.as_bytes(), PEM) {
         let rest = text.get(at..).unwrap_or_default();
         let header = rest.lines().next().unwrap_or_default();
         if header.contains("PRIVATE KEY") {
@@ -233,7 +283,7 @@ fn patterns(text: &str) -> Vec<Range<usize>> {
             found.push(at..at + end);
         }
     }
-    found.extend(text.match_indices("eyJ").filter_map(|(at, _)| web_token(text, at)));
+    found.extend(memmem::find_iter(text.as_bytes(), "eyJ").filter_map(|at| web_token(text, at)));
     found
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::sums::same_number;
 use super::text::Way;
 use super::{Compared, Difference, Kind};
-use crate::snowflake::client::ResultSet;
+use crate::snowflake::client::{ResultSet, Values};
 
 /// Texts of a key's columns.
 type Key = Vec<Option<String>>;
@@ -71,10 +71,13 @@ impl Row {
 
     /// The rows of an answer of the warehouse, whose first columns are the key.
     pub fn of_warehouse(answer: &ResultSet, key: usize) -> Vec<Self> {
-        let row = |values: &Vec<Option<String>>| Row {
-            key: values.iter().take(key).cloned().collect(),
-            cells: values.iter().skip(key).cloned().collect(),
-            watermark: Vec::new(),
+        let row = |values: Values<'_>| {
+            let mut values = values.iter().map(|value| value.map(str::to_owned));
+            Row {
+                key: values.by_ref().take(key).collect(),
+                cells: values.collect(),
+                watermark: Vec::new(),
+            }
         };
         answer.rows.iter().map(row).collect()
     }

@@ -47,7 +47,7 @@ impl Sums {
     /// The warehouse's, and which part they are of.
     pub fn of_warehouse<'a>(row: Row<'a>, columns: &[Compared]) -> anyhow::Result<(&'a str, Self)> {
         let values = row.values();
-        let text = |at: usize| values.get(at).and_then(Option::as_deref);
+        let text = |at: usize| values.get(at);
         let number = |at: usize| text(at).unwrap_or("0").parse::<f64>().unwrap_or(f64::NAN);
         let rows: u64 = text(1).unwrap_or_default().parse()?;
         let of = |number_of: usize, column: &Compared| {

@@ -10,6 +10,7 @@ mod compare;
 #[path = "../runtime_copy/function.rs"]
 mod function;
 mod login;
+mod million;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod throttled;

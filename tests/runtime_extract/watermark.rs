@@ -164,20 +164,3 @@ fn fnv(text: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
 }
-
-/// For an hour of work: a million rows in bounded memory. `cargo test -- --ignored million` runs it.
-#[tokio::test]
-#[ignore = "takes a minute; scripts/bench.sh measures the same"]
-async fn a_million_rows_in_64_mib() {
-    let world = World::new(Kind::MariaDb).await;
-    world.server.sql(
-        "CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(40), b VARCHAR(40), c INT, d DECIMAL(12,2), e DATETIME, f DOUBLE, g TEXT, h BIGINT, at DATETIME, INDEX (at));
-         INSERT INTO shop.t SELECT seq, CONCAT('name ', seq), MD5(seq), seq, seq / 100, '2026-01-01' + INTERVAL seq SECOND, seq / 7, REPEAT('x', 60), seq * 1000, '2026-01-01' + INTERVAL seq SECOND FROM shop.seq_1_to_1000000",
-    );
-    let answer = world.within(Duration::from_secs(280), &seconds(60)).unwrap();
-    assert_eq!(
-        (&answer["rows"], &answer["finished"]),
-        (&json!(1_000_000), &json!(true))
-    );
-    assert!(world.function.peak() <= 64, "{} MiB", world.function.peak());
-}

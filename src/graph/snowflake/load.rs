@@ -1,11 +1,12 @@
 //! What moves records: format, stage, raw tables, pipes, streams and typed tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 
 use super::Context;
 use super::access::{Access, add, adoptable, insert};
+use super::each::each;
 use super::objects::{Blueprint, grants_on, values};
 use super::rows;
 use super::star::{self, Stage};
@@ -14,7 +15,7 @@ use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
 use crate::graph::{Graph, NodeId};
 use crate::model::{Feed, Table};
 use crate::snowflake::ident::{Ident, Name, literal};
-use crate::snowflake::sql::{canonical, raw};
+use crate::snowflake::sql::raw;
 
 /// Text without a limit of its own, as Snowflake shows it.
 pub(super) const TEXT: &str = "VARCHAR(16777216)";
@@ -40,31 +41,36 @@ pub(super) fn contribute(
     stage_needs.extend(access.integrations.iter().cloned());
     let stage_node = stage_object(context, &stage, &format, &stage_needs, graph)?;
 
+    let feeds = &context.model.landing.feeds;
     let mut raws: BTreeMap<&str, Raw> = BTreeMap::new();
-    for feed in &context.model.landing.feeds {
-        raws.insert(&feed.name, raw_table(context, feed, &access.raw_schema, graph)?);
+    for (feed, object) in feeds.iter().zip(each(feeds, |feed| raw_table(context, feed))?) {
+        let table = object.name.clone();
+        let node = insert(object, std::slice::from_ref(&access.raw_schema), graph);
+        raws.insert(&feed.name, Raw { table, node });
     }
+    let (tables, feeding) = (&context.model.tables, star::feeding(&context.model.star));
     let mut loads = Vec::new();
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
-    for table in &context.model.tables {
-        let Some(raw) = raws.get(table.feed.as_str()) else {
-            anyhow::bail!("table {} has no feed", table.name)
-        };
-        let (load, stage) = typed_table(context, table, raw, access, graph)?;
+    for (table, typed) in tables
+        .iter()
+        .zip(each(tables, |table| Typed::new(context, table, &raws, &feeding))?)
+    {
+        let (load, stage) = typed.insert(context, table, access, graph)?;
         stages.extend(stage.map(|stage| (table.name.clone(), stage)));
         streams.entry(&table.feed).or_default().push(load.stream_node.clone());
         loads.push(load);
     }
     let mut listening = Vec::new();
-    for feed in &context.model.landing.feeds {
-        let Some(raw) = raws.get(feed.name.as_str()) else {
-            continue;
-        };
-        let mut needs = vec![delivery.clone(), stage_node.clone(), raw.node.clone()];
+    let pipes = each(feeds, |feed| {
+        pipe(context, feed, &raws[feed.name.as_str()], &stage, &format)
+    })?;
+    for (feed, pipe) in feeds.iter().zip(pipes) {
+        let raw = raws[feed.name.as_str()].node.clone();
+        let mut needs = vec![delivery.clone(), stage_node.clone(), raw];
         // A pipe that loads before its streams exist would make rows that no stream shows.
         needs.extend(streams.remove(feed.name.as_str()).unwrap_or_default());
-        listening.push(pipe(context, feed, raw, &stage, &format, &needs, graph)?);
+        listening.push(insert(pipe, &needs, graph));
     }
     let steps = star::contribute(context, &stages, access, graph)?;
     listening.extend(tasks(context, &loads, &steps, access, graph)?);
@@ -108,10 +114,10 @@ fn stage_object(
         },
     };
     let mut stage = blueprint.build(context.templates, &context.model.names)?;
-    stage.properties.insert("url", url);
-    stage.properties.insert("file_format", format.to_string());
+    stage.settings.insert("url", url);
+    stage.settings.insert("file_format", format.to_string());
     stage
-        .properties
+        .settings
         .insert("storage_integration", context.storage_integration.last().to_owned());
     // Changing either in place leaves its pipes pointing at the old one:
     // https://docs.snowflake.com/en/user-guide/data-load-snowpipe-manage#changing-the-stage-definition
@@ -188,7 +194,7 @@ pub(super) fn column(name: &str, data_type: &str, not_null: bool, comment: &str)
     }
 }
 
-fn raw_table(context: &Context, feed: &Feed, schema: &NodeId, graph: &mut Graph) -> anyhow::Result<Raw> {
+fn raw_table(context: &Context, feed: &Feed) -> anyhow::Result<Object> {
     let name = context.target.raw_schema.child(&format!("RAW_{}", feed.name));
     let columns = vec![
         column("RECORD", "VARIANT", true, "The whole record"),
@@ -197,32 +203,101 @@ fn raw_table(context: &Context, feed: &Feed, schema: &NodeId, graph: &mut Graph)
         column("FILE_MODIFIED", "TIMESTAMP_NTZ(9)", true, "When that file was written"),
         column("LOADED_AT", "TIMESTAMP_LTZ(9)", true, "When it was loaded"),
     ];
-    let object = table(context, &name, &format!("Records of {}", feed.prefix), columns, &[])?;
-    let node = insert(object, std::slice::from_ref(schema), graph);
-    Ok(Raw { table: name, node })
+    table(context, &name, &format!("Records of {}", feed.prefix), columns, &[])
 }
 
-fn typed_table(
-    context: &Context,
-    spec: &Table,
-    source: &Raw,
-    access: &Access,
-    graph: &mut Graph,
-) -> anyhow::Result<(Load, Option<Stage>)> {
-    let target = context.target.schema.child(&spec.name);
-    let rejected = context.target.raw_schema.child(&format!("{}_REJECTED", spec.name));
-    let stream = context.target.raw_schema.child(&format!("{}_STREAM", spec.name));
-    let mut columns: Vec<ColumnDefinition> = spec
-        .columns
-        .iter()
-        .map(|column| ColumnDefinition {
-            name: column.name.clone(),
-            data_type: column.data_type.to_string(),
-            not_null: column.not_null,
-            was: column.was.clone(),
-            comment: column.description.clone(),
+/// What is made for one typed table.
+struct Typed {
+    table: Object,
+    rejected: Object,
+    stream: Object,
+    /// Node of the raw table.
+    source: NodeId,
+    /// The rows of what arrived, and of everything that was kept, where the star schema is made of them.
+    rows: Option<(Value, Value)>,
+    reject: String,
+    merge: String,
+}
+
+impl Typed {
+    fn new(
+        context: &Context,
+        spec: &Table,
+        raws: &BTreeMap<&str, Raw>,
+        feeding: &BTreeSet<&str>,
+    ) -> anyhow::Result<Self> {
+        let Some(source) = raws.get(spec.feed.as_str()) else {
+            anyhow::bail!("table {} has no feed", spec.name)
+        };
+        let target = context.target.schema.child(&spec.name);
+        let rejected = context.target.raw_schema.child(&format!("{}_REJECTED", spec.name));
+        let stream = context.target.raw_schema.child(&format!("{}_STREAM", spec.name));
+        let mut typed = typed_table(context, spec, &target)?;
+        // Filled once: only where the rows come from differs.
+        let templates = context.templates;
+        let rows = rows::rows(spec, templates.gap(), templates)?;
+        let merge = rows::merge(spec, &raw(&rows), &target, templates)?;
+        let (arrived, kept) = (stream.to_string(), source.table.to_string());
+        typed.statements.backfill = vec![templates.without_gaps(&merge, &kept)];
+        let arriving = raw(templates.without_gaps(&rows, &arrived));
+        Ok(Typed {
+            table: typed,
+            reject: rows::reject(&arriving, &rejected, templates)?,
+            rejected: rejected_table(context, spec, &rejected)?,
+            stream: stream_object(context, &stream, &source.table, "Records not yet merged")?,
+            source: source.node.clone(),
+            rows: feeding
+                .contains(spec.name.as_str())
+                .then(|| (arriving, raw(templates.without_gaps(&rows, &kept)))),
+            merge: templates.without_gaps(&merge, &arrived),
         })
-        .collect();
+    }
+
+    fn insert(
+        self,
+        context: &Context,
+        spec: &Table,
+        access: &Access,
+        graph: &mut Graph,
+    ) -> anyhow::Result<(Load, Option<Stage>)> {
+        let (target, stream) = (self.table.name.clone(), self.stream.name.clone());
+        let mut needs = vec![access.schema.clone(), self.source.clone()];
+        if self.table.adoption.is_some() {
+            // Taking it over adds columns, which are filled.
+            needs.extend(access.warehouse.clone());
+        }
+        let typed = insert(self.table, &needs, graph);
+        let rejected = insert(self.rejected, std::slice::from_ref(&access.raw_schema), graph);
+        let stream_node = insert(self.stream, std::slice::from_ref(&self.source), graph);
+        let stage = match &self.rows {
+            Some((arrived, kept)) => Some(star::stage(context, spec, &target, (arrived, kept), access, graph)?),
+            None => None,
+        };
+        let mut nodes = vec![typed, rejected, stream_node.clone()];
+        nodes.extend(stage.iter().flat_map(|stage| stage.nodes.iter().cloned()));
+        let load = Load {
+            name: spec.name.clone(),
+            nodes,
+            reject: self.reject,
+            merge: self.merge,
+            stage: stage.as_ref().map(|stage| stage.insert.clone()),
+            pending: stage.as_ref().map(|stage| stage.pending.clone()),
+            stream,
+            stream_node,
+        };
+        Ok((load, stage))
+    }
+}
+
+fn typed_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
+    let own = spec.columns.iter().map(|column| ColumnDefinition {
+        name: column.name.clone(),
+        data_type: column.data_type.to_string(),
+        not_null: column.not_null,
+        was: column.was.clone(),
+        comment: column.description.clone(),
+    });
+    let mut columns: Vec<ColumnDefinition> = own.collect();
     let key = rows::key(spec);
     // Snowflake makes the columns of a primary key NOT NULL:
     // https://docs.snowflake.com/en/sql-reference/constraints-overview
@@ -233,44 +308,9 @@ fn typed_table(
     );
     let key: Vec<&Ident> = key.iter().collect();
     let about = spec.description.clone().unwrap_or_default();
-    let mut typed = table(context, &target, &about, columns, &key)?;
-    let kept = rows::rows(spec, &source.table, context.templates)?;
-    typed.statements.backfill = vec![rows::merge(spec, &kept, &target, context.templates)?];
+    let mut typed = table(context, name, &about, columns, &key)?;
     adoptable(context, &mut typed, spec.adopt)?;
-    let mut needs = vec![access.schema.clone(), source.node.clone()];
-    if typed.adoption.is_some() {
-        // Taking it over adds columns, which are filled.
-        needs.extend(access.warehouse.clone());
-    }
-    let typed = insert(typed, &needs, graph);
-    let rejected_node = insert(
-        rejected_table(context, spec, &rejected)?,
-        std::slice::from_ref(&access.raw_schema),
-        graph,
-    );
-    let stream_node = self::stream(
-        context,
-        &stream,
-        &source.table,
-        "Records not yet merged",
-        &source.node,
-        graph,
-    )?;
-    let arrived = rows::rows(spec, &stream, context.templates)?;
-    let stage = star::stage(context, spec, &target, (&arrived, &kept), access, graph)?;
-    let mut nodes = vec![typed, rejected_node, stream_node.clone()];
-    nodes.extend(stage.iter().flat_map(|stage| stage.nodes.iter().cloned()));
-    let load = Load {
-        name: spec.name.clone(),
-        nodes,
-        reject: rows::reject(&arrived, &rejected, context.templates)?,
-        merge: rows::merge(spec, &arrived, &target, context.templates)?,
-        stage: stage.as_ref().map(|stage| stage.insert.clone()),
-        pending: stage.as_ref().map(|stage| stage.pending.clone()),
-        stream,
-        stream_node,
-    };
-    Ok((load, stage))
+    Ok(typed)
 }
 
 fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
@@ -300,6 +340,11 @@ pub(super) fn stream(
     node: &NodeId,
     graph: &mut Graph,
 ) -> anyhow::Result<NodeId> {
+    let stream = stream_object(context, name, table, about)?;
+    Ok(insert(stream, std::slice::from_ref(node), graph))
+}
+
+fn stream_object(context: &Context, name: &Name, table: &Name, about: &str) -> anyhow::Result<Object> {
     let blueprint = Blueprint {
         kind: Kind::Stream,
         template: "stream",
@@ -309,22 +354,14 @@ pub(super) fn stream(
         values: values! { "table": raw(table) },
     };
     let mut stream = blueprint.build(context.templates, &context.model.names)?;
-    stream.properties.insert("table_name", table.to_string());
+    stream.settings.insert("table_name", table.to_string());
     // A stale stream can no longer be read, and neither its table nor its mode can be changed:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-stream
     stream.fixed = &["table_name", "mode", "stale"];
-    Ok(insert(stream, std::slice::from_ref(node), graph))
+    Ok(stream)
 }
 
-fn pipe(
-    context: &Context,
-    feed: &Feed,
-    source: &Raw,
-    stage: &Name,
-    format: &Name,
-    needs: &[NodeId],
-    graph: &mut Graph,
-) -> anyhow::Result<NodeId> {
+fn pipe(context: &Context, feed: &Feed, source: &Raw, stage: &Name, format: &Name) -> anyhow::Result<Object> {
     let names = &context.model.names;
     let blueprint = Blueprint {
         kind: Kind::Pipe,
@@ -341,19 +378,12 @@ fn pipe(
         },
     };
     let mut pipe = blueprint.build(context.templates, names)?;
-    let copy = pipe
-        .statements
-        .create
-        .first()
-        .and_then(|sql| sql.split_once("\nAS\n"))
-        .map(|(_, copy)| canonical(copy));
-    pipe.properties.insert("definition", copy.unwrap_or_default());
-    pipe.properties
+    pipe.settings
         .insert("error_integration", context.error_integration.last().to_owned());
     // A pipe's COPY statement can only be changed by making the pipe anew:
     // https://docs.snowflake.com/en/sql-reference/sql/alter-pipe
     pipe.fixed = &["definition"];
-    Ok(insert(pipe, needs, graph))
+    Ok(pipe)
 }
 
 /// A stage with a path, quoted as one literal where the path needs it.

@@ -45,21 +45,22 @@ impl Blueprint<'_> {
         values.insert("comment", raw(gap));
         let mut sections = templates.sections(self.template, Value::from(values))?;
         let about = literal(&self.about);
-        let definition = ["create", "grants"]
-            .iter()
-            .filter_map(|section| sections.get(*section))
-            .flatten();
-        let definition: Vec<String> = definition.map(|sql| sql.replace(gap, &about)).collect();
-        let hash = hash(&definition.join(";"));
+        let mut definition = Sha256::new();
+        let parts = ["create", "grants"].iter().filter_map(|section| sections.get(*section));
+        for (position, statement) in parts.flatten().enumerate() {
+            if position > 0 {
+                definition.update(";");
+            }
+            templates.parts(statement, &about, |part| definition.update(part));
+        }
+        let hash = hexadecimal(definition);
         let comment = |hash: &str| mark::comment(&self.about, &names.mark(), hash);
         // What is granted is no part of the object, so the hash is written after the grants: an object whose making was
         // cut off in between is not taken for a whole one.
         let granted = sections.get("grants").is_some_and(|grants| !grants.is_empty());
         let first = literal(&comment(if granted { mark::UNFINISHED } else { &hash }));
-        for statement in sections.values_mut().flatten().filter(|sql| sql.contains(gap)) {
-            *statement = statement.replace(gap, &first);
-            // A thousand tables have megabytes of text, and what is replaced leaves as much unused behind it.
-            statement.shrink_to_fit();
+        for statement in sections.values_mut().flatten().filter(|sql| templates.has_gap(sql)) {
+            *statement = templates.without_gaps(statement, &first);
         }
         if granted {
             let kind = match self.kind {
@@ -93,7 +94,7 @@ impl Blueprint<'_> {
             actor: self.actor,
             about: self.about.trim().to_owned(),
             hash,
-            properties: constants(self.kind),
+            settings: constants(self.kind),
             fixed: &[],
             statements,
             can_be_adopted: false,
@@ -155,7 +156,8 @@ pub fn hash(text: &str) -> String {
 /// The first 16 hexadecimal digits of a SHA-256 of what it was given so far.
 pub fn hexadecimal(hash: Sha256) -> String {
     let digest = hash.finalize();
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    format!("{:016x}", u64::from_be_bytes(*first))
 }
 
 pub(super) use values;

@@ -11,8 +11,8 @@ use crate::spec::sqltype::SqlType;
 /// A length that Snowflake itself gives to text without one.
 const UNLIMITED: u32 = 16_777_216;
 
-/// The rows of `table` in `source` (a stream, or the raw table itself).
-pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Result<Value> {
+/// The rows of `table` in `source`: a stream, the raw table itself, or what either is put in for later.
+pub fn rows(table: &Table, source: &str, templates: &Templates) -> anyhow::Result<String> {
     let flatten = match &table.origin {
         Origin::File { flatten: Some(path) } => Some(format!(
             ",\n    LATERAL FLATTEN(INPUT => {}) AS f",
@@ -30,7 +30,7 @@ pub fn rows(table: &Table, source: &Name, templates: &Templates) -> anyhow::Resu
         source => raw(source),
         flatten => raw(flatten.unwrap_or_default()),
     };
-    Ok(raw(templates.text("rows", values)?))
+    templates.text("rows", values)
 }
 
 /// The statement that keeps rows that cannot be typed, with file, line and reason; once, however often they come.

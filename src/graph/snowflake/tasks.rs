@@ -10,6 +10,7 @@ use minijinja::{Value, context};
 
 use super::Context;
 use super::access::{Access, insert};
+use super::each::each;
 use super::load::{TEXT, column, table};
 use super::objects::{Blueprint, values};
 use super::star::{Step, Work};
@@ -18,7 +19,7 @@ use crate::graph::object::{Actor, Kind, Object, TaskPlace};
 use crate::graph::{Graph, NodeId};
 use crate::model::LOCAL;
 use crate::snowflake::ident::{Name, literal};
-use crate::snowflake::sql::{canonical, raw};
+use crate::snowflake::sql::raw;
 use crate::spec::schedule::{Schedule, Unit};
 
 /// Most children of a task.
@@ -149,29 +150,39 @@ pub(super) fn tasks(
     };
     let root = tasks.root(loads, access, graph)?;
     let shares = shares(loads);
+    // Each with the number of its branch, where there are any.
+    let numbered: Vec<(usize, &Share)> = (0..).map(|position| position / CHILDREN + 1).zip(&shares).collect();
+    let branched = shares.len() > CHILDREN;
+    let made = each(&numbered, |(number, share)| {
+        let parent = if branched {
+            &tasks.branch_name(*number)
+        } else {
+            &tasks.root
+        };
+        tasks.merging(share, parent)
+    })?;
+    let mut made = made.into_iter();
     let mut nodes = vec![root.clone()];
     let mut merging: BTreeMap<&str, Added> = BTreeMap::new();
-    let mut add = |share: &Share<'_>, parent: &Name, above: &NodeId, graph: &mut Graph| -> anyhow::Result<NodeId> {
-        let added = tasks.merging(share, parent, above, graph)?;
-        let node = added.1.clone();
-        let loads: &[Load] = loads;
-        let of_share = loads
-            .iter()
-            .filter(|load| share.loads.iter().any(|other| other.name == load.name));
-        merging.extend(of_share.map(|load| (load.name.as_str(), added.clone())));
-        Ok(node)
-    };
-    if shares.len() <= CHILDREN {
-        for share in &shares {
-            nodes.push(add(share, &tasks.root, &root, graph)?);
+    for (number, shares) in (1..).zip(shares.chunks(CHILDREN)) {
+        let above = if branched {
+            &tasks.branch(number, &root, graph)?
+        } else {
+            &root
+        };
+        for (share, task) in shares.iter().zip(made.by_ref()) {
+            let name = task.name.clone();
+            let node = insert(task, std::slice::from_ref(above), graph);
+            merging.extend(
+                share
+                    .loads
+                    .iter()
+                    .map(|load| (load.name.as_str(), (name.clone(), node.clone()))),
+            );
+            nodes.push(node);
         }
-    } else {
-        for (position, shares) in shares.chunks(CHILDREN).enumerate() {
-            let (name, branch) = tasks.branch(position + 1, &root, graph)?;
-            for share in shares {
-                nodes.push(add(share, &name, &branch, graph)?);
-            }
-            nodes.push(branch);
+        if branched {
+            nodes.push(above.clone());
         }
     }
     nodes.extend(tasks.star(steps, &merging, graph)?);
@@ -211,21 +222,25 @@ impl Tasks<'_> {
             "condition": raw(work(loads)),
         };
         let mut task = self.object("task_root", &self.root, "Starts a load", values)?;
-        task.properties.insert("schedule", target.schedule.to_string());
-        task.properties
+        task.settings.insert("schedule", target.schedule.to_string());
+        task.settings
             .insert("error_integration", self.context.error_integration.last().to_owned());
         task.task = Some(TaskPlace::Root);
         Ok(insert(task, &needs, graph))
     }
 
     /// A task that does nothing but start up to [`CHILDREN`] others.
-    fn branch(&self, number: usize, root: &NodeId, graph: &mut Graph) -> anyhow::Result<(Name, NodeId)> {
-        let name = self.context.target.raw_schema.child(&format!("BRANCH_{number}"));
+    fn branch(&self, number: usize, root: &NodeId, graph: &mut Graph) -> anyhow::Result<NodeId> {
+        let name = self.branch_name(number);
         let task = self.member("task_branch", &name, "Starts a part of a load", values! {})?;
-        Ok((name, insert(task, std::slice::from_ref(root), graph)))
+        Ok(insert(task, std::slice::from_ref(root), graph))
     }
 
-    fn merging(&self, share: &Share, parent: &Name, above: &NodeId, graph: &mut Graph) -> anyhow::Result<Added> {
+    fn branch_name(&self, number: usize) -> Name {
+        self.context.target.raw_schema.child(&format!("BRANCH_{number}"))
+    }
+
+    fn merging(&self, share: &Share, parent: &Name) -> anyhow::Result<Object> {
         let name = self.context.target.raw_schema.child(&share.name);
         // Tasks after a skipped one do not run, and those of the star run also when only other tables have new rows:
         // https://docs.snowflake.com/en/sql-reference/functions/system_predecessors_state
@@ -257,9 +272,7 @@ impl Tasks<'_> {
         } else {
             "task_loads"
         };
-        let task = self.member(template, &name, &share.about, values)?;
-        let node = insert(task, std::slice::from_ref(above), graph);
-        Ok((name, node))
+        self.member(template, &name, &share.about, values)
     }
 
     /// The tasks of the star schema, each after those it names.
@@ -333,8 +346,8 @@ impl Tasks<'_> {
         });
         let name = self.context.target.raw_schema.child(WATCH);
         let mut task = self.object("task_watch", &name, "Tells when no load ends", values)?;
-        task.properties.insert("schedule", schedule.to_string());
-        task.properties
+        task.settings.insert("schedule", schedule.to_string());
+        task.settings
             .insert("error_integration", self.context.error_integration.last().to_owned());
         Ok(Some(insert(task, std::slice::from_ref(root), graph)))
     }
@@ -396,24 +409,7 @@ impl Tasks<'_> {
             values,
         };
         let mut task = blueprint.build(self.context.templates, &self.context.model.names)?;
-        let made = |sql: &&String| sql.starts_with("CREATE");
-        let create = task
-            .statements
-            .create
-            .iter()
-            .find(made)
-            .map(String::as_str)
-            .unwrap_or_default();
-        let (head, body) = create.split_once("\nAS\n").unwrap_or_default();
-        let condition = head.split_once("\n  WHEN ").map(|(_, condition)| canonical(condition));
-        let after = head.split_once("\n  AFTER ").and_then(|(_, rest)| rest.lines().next());
-        let properties = [
-            ("definition", canonical(body)),
-            ("condition", condition.unwrap_or_default()),
-            ("predecessors", after.map(canonical).unwrap_or_default()),
-            ("warehouse", warehouse.last().to_owned()),
-        ];
-        task.properties.extend(properties);
+        task.settings.insert("warehouse", warehouse.last().to_owned());
         Ok(task)
     }
 }

@@ -18,6 +18,7 @@ mod buckets;
 mod compare;
 pub mod describe;
 pub(super) mod encode;
+mod lines;
 mod pass;
 pub(super) mod record;
 pub(super) mod sink;
@@ -46,6 +47,8 @@ use record::Reading;
 use state::States;
 use table::Table;
 use watermark::Overlap;
+
+pub use lines::{LocalTable, write_lines};
 
 /// A record larger than this does not go through the stream: Firehose takes 1,000 KiB
 /// (<https://docs.aws.amazon.com/firehose/latest/dev/limits.html>), less than a stream can be set to.

@@ -16,10 +16,11 @@ mod value;
 mod wire;
 
 pub use connection::{Column, Connection};
-pub use endpoint::Database;
+pub use endpoint::{Database, Endpoint, Login};
 pub use error::MysqlError;
 pub use replication::{Part, Start};
 pub use row::{Bytes, Cell, Cells, Duration, Moment};
+pub use tls::Tls;
 pub use value::Value;
 
 /// Column types as result sets name them

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::encoding;
 use super::error::SnowflakeError;
+use super::rows::{Rows, Values};
 
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -57,8 +58,8 @@ impl Affected {
 pub struct ResultSet {
     /// The columns, in order.
     pub columns: Vec<Column>,
-    /// The values; `None` is NULL.
-    pub rows: Vec<Vec<Option<String>>>,
+    /// The values.
+    pub rows: Rows,
     /// Rows that the statement changed.
     pub affected: Affected,
     /// Handle of the statement (its query id).
@@ -84,16 +85,15 @@ impl ResultSet {
 
     /// The value in the first column of the first row, as `SELECT SYSTEM$…` gives it.
     pub fn scalar(&self) -> Option<&str> {
-        self.rows.first()?.first()?.as_deref()
+        self.rows.first()?.get(0)
     }
 
     /// The rows with dates, times and timestamps written out.
     pub fn shown(&self) -> Vec<Vec<Option<String>>> {
-        let show =
-            |(column, value): (&Column, &Option<String>)| value.as_deref().map(|value| encoding::show(column, value));
+        let show = |(column, value): (&Column, Option<&str>)| value.map(|value| encoding::show(column, value));
         self.rows
             .iter()
-            .map(|row| self.columns.iter().zip(row).map(show).collect())
+            .map(|row| self.columns.iter().zip(row.iter()).map(show).collect())
             .collect()
     }
 }
@@ -102,7 +102,7 @@ impl ResultSet {
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
     columns: &'a [Column],
-    values: &'a [Option<String>],
+    values: Values<'a>,
 }
 
 impl<'a> Row<'a> {
@@ -115,7 +115,12 @@ impl<'a> Row<'a> {
                 .iter()
                 .position(|column| column.name.eq_ignore_ascii_case(name))
         })?;
-        self.values.get(at)?.as_deref()
+        self.values.get(at)
+    }
+
+    /// All values, in the order of the columns.
+    pub fn values(&self) -> Values<'a> {
+        self.values
     }
 
     /// The value in a column that must have one.
@@ -136,11 +141,6 @@ impl<'a> Row<'a> {
         self.get(name)
             .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "y" | "yes" | "on"))
     }
-
-    /// All values, in the order of the columns.
-    pub fn values(&self) -> &'a [Option<String>] {
-        self.values
-    }
 }
 
 /// The answer with HTTP 200.
@@ -150,7 +150,7 @@ pub(super) struct Answer {
     #[serde(default)]
     result_set_meta_data: Metadata,
     #[serde(default)]
-    data: Vec<Vec<Option<String>>>,
+    data: Rows,
     #[serde(default)]
     statement_handle: Option<String>,
     #[serde(default)]
@@ -171,7 +171,7 @@ struct Metadata {
 #[derive(Debug, Deserialize)]
 pub(super) struct Partition {
     #[serde(default)]
-    pub(super) data: Vec<Vec<Option<String>>>,
+    pub(super) data: Rows,
 }
 
 impl Answer {
@@ -188,7 +188,7 @@ impl Answer {
     pub(super) fn finish(self, further: Vec<Partition>) -> Result<ResultSet, SnowflakeError> {
         let handle = self.handle().to_owned();
         let mut rows = self.data;
-        rows.extend(further.into_iter().flat_map(|partition| partition.data));
+        further.iter().for_each(|partition| rows.append(&partition.data));
         // A short result would read as "these objects do not exist", so it is an error and never a result.
         if let Some(promised) = self.result_set_meta_data.num_rows
             && promised != rows.len() as u64
@@ -197,8 +197,9 @@ impl Answer {
             return Err(SnowflakeError::Unreadable { problem, handle });
         }
         let columns = self.result_set_meta_data.row_type;
-        if let Some(row) = rows.iter().find(|row| row.len() != columns.len()) {
-            let problem = format!("a row has {} values for {} columns", row.len(), columns.len());
+        let wrong = rows.iter().map(|row| row.len()).find(|length| *length != columns.len());
+        if let Some(length) = wrong {
+            let problem = format!("a row has {length} values for {} columns", columns.len());
             return Err(SnowflakeError::Unreadable { problem, handle });
         }
         let mut result = ResultSet {

@@ -3,6 +3,8 @@
 mod columns;
 mod grants;
 
+use std::borrow::Cow;
+
 use super::adopt;
 use super::check::Findings;
 use super::ident::Name;
@@ -289,9 +291,9 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
 }
 
 fn properties(wanted: &Object, live: &LiveObject) -> Vec<PropertyChange> {
-    let differs = |(name, new): (&&'static str, &String)| {
+    let differs = |(name, new): (&'static str, Cow<'_, str>)| {
         let old = live.properties.get(name)?;
-        (old != new).then(|| PropertyChange::new(*name, Some(old.clone()), Some(new.clone())))
+        (*old != new).then(|| PropertyChange::new(name, Some(old.clone()), Some(new.into_owned())))
     };
-    wanted.properties.iter().filter_map(differs).collect()
+    wanted.properties().into_iter().filter_map(differs).collect()
 }

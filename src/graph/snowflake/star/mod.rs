@@ -76,7 +76,7 @@ pub(super) enum Work {
 }
 
 /// Names of the tables that the star is made of.
-fn feeding(star: &Star) -> BTreeSet<&str> {
+pub(super) fn feeding(star: &Star) -> BTreeSet<&str> {
     let members = star.dimensions.iter().filter_map(|dimension| match &dimension.members {
         Members::Rows(rows) => Some(rows.from.as_str()),
         Members::Calendar(_) => None,
@@ -86,7 +86,7 @@ fn feeding(star: &Star) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The batch of a table that the star is made of. `arrived` and `kept` are its rows in the stream and in the raw table.
+/// The batch of a table that the star is made of ([`feeding`]). `arrived` and `kept` are its rows in the stream and in the raw table.
 pub(super) fn stage(
     context: &Context,
     spec: &Table,
@@ -94,10 +94,7 @@ pub(super) fn stage(
     (arrived, kept): (&Value, &Value),
     access: &Access,
     graph: &mut Graph,
-) -> anyhow::Result<Option<Stage>> {
-    if !feeding(&context.model.star).contains(spec.name.as_str()) {
-        return Ok(None);
-    }
+) -> anyhow::Result<Stage> {
     let schema = &context.target.raw_schema;
     let batch = schema.child(&format!("{}_BATCH", spec.name));
     let pending = schema.child(&format!("{}_PENDING", spec.name));
@@ -141,14 +138,14 @@ pub(super) fn stage(
         };
         context.templates.text("star_stage", values)
     };
-    Ok(Some(Stage {
+    Ok(Stage {
         insert: add(arrived)?,
         refill: add(kept)?,
         typed: typed.clone(),
         nodes: vec![batch_node, pending_node],
         batch,
         pending,
-    }))
+    })
 }
 
 /// Columns that tell where a row of a dimension or a fact comes from.
