@@ -1,4 +1,4 @@
-//! The data plane: what runs inside AWS Lambda.
+//! The data plane: what runs inside AWS Lambda, and as a service.
 //!
 //! One binary serves every function of a pipeline. Lambda passes the function's handler name in `_HANDLER`
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>), and `HANDLERS` says what that name
@@ -8,6 +8,7 @@
 
 pub(crate) mod alert;
 mod aws;
+mod binlog;
 mod copy;
 mod deadline;
 pub mod extract;
@@ -70,8 +71,16 @@ const HANDLERS: &[(&str, Start)] = &[
 ];
 
 /// Serves invocations until Lambda ends the process.
+///
+/// With the name of a service as its argument the process is that service instead, until it is ended.
 pub async fn main() -> ExitCode {
-    match serve(Settings::from_process()).await {
+    let settings = Settings::from_process();
+    let done = match std::env::args().nth(1).as_deref() {
+        Some("binlog") => binlog::main(settings).await,
+        Some(other) => Err(anyhow::anyhow!("there is no service `{other}`; there is: binlog")),
+        None => serve(settings).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             Line::error("start").detail(format!("{error:#}")).write();

@@ -55,6 +55,19 @@ impl Settings {
         })
     }
 
+    /// A prefix of parameter names: a folder that begins and ends in `/`.
+    pub fn prefix_of_parameters(&self, name: &str) -> Result<String, SettingError> {
+        let prefix = self.required(name)?;
+        if prefix.starts_with('/') && prefix.ends_with('/') {
+            return Ok(prefix.to_owned());
+        }
+        Err(SettingError::Wrong {
+            name: name.to_owned(),
+            found: prefix.to_owned(),
+            wanted: "a prefix like `/pipectl/name/env/binlog/`, with a leading and a trailing slash",
+        })
+    }
+
     /// A positive whole number.
     pub fn number(&self, name: &str, default: u64) -> Result<u64, SettingError> {
         let Some(text) = self.optional(name) else {

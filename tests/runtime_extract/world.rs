@@ -30,7 +30,11 @@ impl World {
     }
 
     pub async fn with(kind: Kind, settings: &[(&str, &str)]) -> Self {
-        let server = Server::start(kind);
+        Self::over(Server::start(kind), settings).await
+    }
+
+    /// With this server.
+    pub async fn over(server: Server, settings: &[(&str, &str)]) -> Self {
         let cloud = Cloud::start(false).await;
         let config = config(&cloud.endpoint).await;
         let kinesis = aws_sdk_kinesis::Client::new(&config);
@@ -71,8 +75,19 @@ impl World {
         self.function.invoke(limit, event)
     }
 
-    /// The records since the last look.
+    /// The records since the last look, in the order of `seq`.
     pub async fn records(&self) -> Vec<Value> {
+        let lines = self.lines().await;
+        let mut records: Vec<Value> = lines
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}")))
+            .collect();
+        records.sort_by_key(|record: &Value| record["seq"].as_str().unwrap().to_owned());
+        records
+    }
+
+    /// The text of the records since the last look.
+    pub async fn lines(&self) -> Vec<String> {
         let mut records = Vec::new();
         let shards = self.kinesis.list_shards().stream_name("changes").send().await.unwrap();
         for shard in shards.shards() {
@@ -101,7 +116,7 @@ impl World {
                 for record in answer.records() {
                     let text = std::str::from_utf8(record.data().as_ref()).unwrap();
                     assert!(text.ends_with('\n') && text.lines().count() == 1, "{text}");
-                    records.push(serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}")));
+                    records.push(text.to_owned());
                     self.read
                         .borrow_mut()
                         .insert(id.clone(), record.sequence_number().to_owned());
@@ -109,7 +124,6 @@ impl World {
                 iterator = answer.next_shard_iterator;
             }
         }
-        records.sort_by_key(|record: &Value| record["seq"].as_str().unwrap().to_owned());
         records
     }
 
@@ -123,22 +137,20 @@ impl World {
     }
 
     pub async fn state(&self, table: &str) -> Option<Value> {
-        let answer = self
-            .ssm
-            .get_parameter()
-            .name(format!("{PARAMETERS}shop.{table}"))
-            .send()
-            .await
-            .ok()?;
+        self.parameter(&format!("{PARAMETERS}shop.{table}")).await
+    }
+
+    pub async fn parameter(&self, name: &str) -> Option<Value> {
+        let answer = self.ssm.get_parameter().name(name).send().await.ok()?;
         Some(serde_json::from_str(answer.parameter?.value()?).unwrap())
     }
 
     pub async fn set_state(&self, table: &str, state: &Value) {
-        let request = self
-            .ssm
-            .put_parameter()
-            .name(format!("{PARAMETERS}shop.{table}"))
-            .value(state.to_string());
+        self.set_parameter(&format!("{PARAMETERS}shop.{table}"), state).await;
+    }
+
+    pub async fn set_parameter(&self, name: &str, value: &Value) {
+        let request = self.ssm.put_parameter().name(name).value(value.to_string());
         request
             .overwrite(true)
             .r#type(aws_sdk_ssm::types::ParameterType::String)

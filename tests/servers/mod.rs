@@ -32,6 +32,11 @@ pub enum Kind {
 impl Server {
     /// Starts a server with an empty database `shop`.
     pub fn start(kind: Kind) -> Self {
+        Self::start_with(kind, &[])
+    }
+
+    /// The same with more options of the server's.
+    pub fn start_with(kind: Kind, options: &[&str]) -> Self {
         let home = tempfile::Builder::new().prefix("db").tempdir().unwrap();
         write_certificates(home.path());
         let data = home.path().join("data");
@@ -59,6 +64,7 @@ impl Server {
                 "--innodb-buffer-pool-size=64M",
                 "--max-allowed-packet=64M",
             ])
+            .args(options)
             .arg(format!("--pid-file={}", home.path().join("pid").display()))
             .arg(format!("--ssl-ca={}", home.path().join("ca.pem").display()))
             .arg(format!("--ssl-cert={}", home.path().join("server.pem").display()))

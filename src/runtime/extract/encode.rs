@@ -244,7 +244,7 @@ impl Planned {
 }
 
 /// Whether the calendar has the day. MySQL stores others: zeros anywhere, and with ALLOW_INVALID_DATES a 31st of April.
-fn is_real(at: Moment) -> bool {
+pub fn is_real(at: Moment) -> bool {
     let days = match at.month {
         4 | 6 | 9 | 11 => 30,
         2 if at.year.is_multiple_of(4) && (!at.year.is_multiple_of(100) || at.year.is_multiple_of(400)) => 29,
@@ -256,7 +256,7 @@ fn is_real(at: Moment) -> bool {
 }
 
 /// Shortest text that reads back as the same number.
-fn float(out: &mut Vec<u8>, finite: bool, number: impl zmij::Float) {
+pub fn float(out: &mut Vec<u8>, finite: bool, number: impl zmij::Float) {
     if finite {
         out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     } else {
@@ -290,7 +290,7 @@ pub fn clock(out: &mut Vec<u8>, at: Moment, digits: u8) {
     fraction(out, at.micros, digits);
 }
 
-fn duration(out: &mut Vec<u8>, length: Duration, digits: u8) {
+pub fn duration(out: &mut Vec<u8>, length: Duration, digits: u8) {
     if length.negative {
         out.push(b'-');
     }
@@ -323,7 +323,7 @@ fn bits(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
@@ -334,7 +334,7 @@ fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Four bytes of SRID, then WKB (<https://dev.mysql.com/doc/refman/8.4/en/gis-data-formats.html>).
-fn geometry(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn geometry(out: &mut Vec<u8>, bytes: &[u8]) {
     let (srid, wkb) = bytes.split_first_chunk::<4>().unwrap_or((&[0; 4], bytes));
     out.extend_from_slice(b"{\"srid\":");
     out.extend_from_slice(itoa::Buffer::new().format(u32::from_le_bytes(*srid)).as_bytes());
@@ -344,7 +344,7 @@ fn geometry(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Single-precision numbers, one after the other (<https://dev.mysql.com/doc/refman/9.0/en/vector.html>).
-fn vector(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn vector(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'[');
     for (index, number) in bytes.chunks_exact(4).enumerate() {
         if index > 0 {
@@ -357,7 +357,7 @@ fn vector(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// JSON as the user wrote it, on one line; a string where it is none.
-fn checked_json(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn checked_json(out: &mut Vec<u8>, bytes: &[u8]) {
     match serde_json::from_slice::<&serde_json::value::RawValue>(bytes) {
         // Valid JSON has line breaks between its tokens only.
         Ok(raw) => out.extend(

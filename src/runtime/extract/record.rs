@@ -176,7 +176,8 @@ impl Reading {
     }
 }
 
-fn padded(out: &mut Vec<u8>, number: u64, digits: usize) {
+/// A number with leading zeros.
+pub fn padded(out: &mut Vec<u8>, number: u64, digits: usize) {
     let mut buffer = itoa::Buffer::new();
     let text = buffer.format(number);
     out.resize(out.len() + digits.saturating_sub(text.len()), b'0');

@@ -19,23 +19,23 @@ const PARALLEL: usize = 4;
 pub type Position = Vec<Value>;
 
 /// Sends batches and remembers how far they are acknowledged without a gap.
-pub struct Sink {
+pub struct Sink<P = Position> {
     stream: Stream,
     until: Instant,
     batch: Batch,
-    under_way: VecDeque<Sending>,
+    under_way: VecDeque<Sending<P>>,
     /// Rows acknowledged, and the position of the last of them.
-    pub acknowledged: Option<Position>,
+    pub acknowledged: Option<P>,
     pub rows: u64,
 }
 
-struct Sending {
+struct Sending<P> {
     task: JoinHandle<Result<u32, KinesisError>>,
     rows: u64,
-    position: Position,
+    position: P,
 }
 
-impl Sink {
+impl<P> Sink<P> {
     /// A sink that gives up at `until`.
     pub fn new(stream: &Stream, until: Instant) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Sink {
     }
 
     /// Sends what was added since; `position` is that of its last row. Waits while too many are under way.
-    pub async fn send(&mut self, position: Position, beside: u64) -> Result<(), KinesisError> {
+    pub async fn send(&mut self, position: P, beside: u64) -> Result<(), KinesisError> {
         while self.under_way.len() >= PARALLEL {
             self.acknowledge().await?;
         }
@@ -68,6 +68,24 @@ impl Sink {
             position,
         });
         Ok(())
+    }
+
+    /// Takes note of what was acknowledged, without waiting for more.
+    pub async fn look(&mut self) -> Result<(), KinesisError> {
+        while self.under_way.front().is_some_and(|sending| sending.task.is_finished()) {
+            self.acknowledge().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether something was added that is not sent.
+    pub fn is_waiting(&self) -> bool {
+        self.batch.len() > 0
+    }
+
+    /// Whether everything that was added is acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty() && self.batch.len() == 0
     }
 
     /// Waits until everything sent is acknowledged.
@@ -92,7 +110,7 @@ impl Sink {
     }
 }
 
-impl Drop for Sink {
+impl<P> Drop for Sink<P> {
     fn drop(&mut self) {
         self.under_way.iter().for_each(|sending| sending.task.abort());
     }

@@ -168,6 +168,41 @@ impl Connection {
         self.version.contains("MariaDB")
     }
 
+    /// Sends a command and takes its OK.
+    pub(super) async fn command(&mut self, packet: &[u8], name: &str) -> Result<(), MysqlError> {
+        self.send_command(packet).await?;
+        self.receive().await?;
+        match self.wire.payload() {
+            [0x00, ..] => Ok(()),
+            [0xff, rest @ ..] => Err(failed(rest, name)),
+            _ => Err(MysqlError::protocol("the answer to a command")),
+        }
+    }
+
+    /// Sends a command whose answer is its caller's to read.
+    pub(super) async fn send_command(&mut self, packet: &[u8]) -> Result<(), MysqlError> {
+        self.wire.command(packet).await.map_err(|source| self.broken(source))
+    }
+
+    #[inline]
+    pub(super) async fn receive_part(&mut self) -> Result<bool, MysqlError> {
+        self.wire.receive_part().await.map_err(|source| self.broken(source))
+    }
+
+    #[inline]
+    pub(super) fn payload(&self) -> &[u8] {
+        self.wire.payload()
+    }
+
+    pub(super) fn has_packet(&self) -> bool {
+        self.wire.has_packet()
+    }
+
+    pub(super) fn silent(&self) -> MysqlError {
+        let silence = std::io::Error::new(std::io::ErrorKind::TimedOut, "no event and no heartbeat for 30 seconds");
+        self.broken(silence)
+    }
+
     /// Runs a statement that gives no rows. Its text must be ours: nothing is bound.
     pub async fn execute(&mut self, statement: &str) -> Result<(), MysqlError> {
         self.begin(0x03, statement.as_bytes()).await?;
@@ -376,7 +411,7 @@ fn error_parts(rest: &[u8]) -> (u16, String, String) {
     (code, state, String::from_utf8_lossy(rest.0).into_owned())
 }
 
-fn failed(rest: &[u8], statement: &str) -> MysqlError {
+pub(super) fn failed(rest: &[u8], statement: &str) -> MysqlError {
     let (code, state, message) = error_parts(rest);
     MysqlError::Statement {
         statement: statement.chars().take(SHOWN).collect(),

@@ -9,6 +9,7 @@ mod auth;
 mod connection;
 mod endpoint;
 mod error;
+mod replication;
 mod row;
 mod tls;
 mod value;
@@ -17,7 +18,8 @@ mod wire;
 pub use connection::{Column, Connection};
 pub use endpoint::{Database, Endpoint, Login};
 pub use error::MysqlError;
-pub use row::{Cell, Cells, Duration, Moment};
+pub use replication::{Part, Start};
+pub use row::{Bytes, Cell, Cells, Duration, Moment};
 pub use tls::Tls;
 pub use value::Value;
 

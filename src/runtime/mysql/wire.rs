@@ -78,6 +78,23 @@ impl Wire {
         Ok(())
     }
 
+    /// Receives the next packet only; true when the payload goes on in another one. Nothing is lost when this is given up
+    /// while it waits.
+    #[inline]
+    pub async fn receive_part(&mut self) -> io::Result<bool> {
+        self.packet = self.one().await?;
+        self.is_joined = false;
+        Ok(self.packet.len() == FULL)
+    }
+
+    /// Whether a whole packet was received that was not handed out.
+    pub fn has_packet(&self) -> bool {
+        match self.buffer[self.unread.clone()].split_first_chunk::<HEADER>() {
+            Some(([a, b, c, _], rest)) => rest.len() >= u32::from_le_bytes([*a, *b, *c, 0]) as usize,
+            None => false,
+        }
+    }
+
     /// The payload received last.
     #[inline]
     pub fn payload(&self) -> &[u8] {

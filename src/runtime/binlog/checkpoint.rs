@@ -1,0 +1,87 @@
+//! How far the service came: one SSM parameter.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::runtime::parameter;
+
+/// What the parameter says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Grows when positions of before mean nothing any more.
+    pub generation: u32,
+    /// Which server the position is of.
+    pub server: String,
+    pub file: String,
+    pub position: u64,
+    /// The transactions executed, to find the place in another server's binlog; absent where the server has no names
+    /// for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtid: Option<String>,
+    /// When it was written, microseconds since 1970.
+    pub at: u64,
+    /// Tables whose snapshot is complete.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// Tables that are passed over, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stopped: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Snapshot>,
+}
+
+/// A snapshot that is not complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub table: String,
+    /// `seq` of the position before its first chunk.
+    pub seq: String,
+    /// The key of the last row that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Vec<Json>>,
+}
+
+/// Where it is kept.
+#[derive(Clone)]
+pub struct Checkpoint {
+    client: aws_sdk_ssm::Client,
+    pub name: String,
+}
+
+impl Checkpoint {
+    /// `prefix` ends in a slash.
+    pub fn new(client: aws_sdk_ssm::Client, prefix: &str) -> Self {
+        Self {
+            client,
+            name: format!("{prefix}position"),
+        }
+    }
+
+    /// What was written last; `None` before the first time.
+    pub async fn read(&self) -> anyhow::Result<Option<State>> {
+        let Some(text) = parameter::read(&self.client, &self.name).await? else {
+            return Ok(None);
+        };
+        let state = serde_json::from_str(&text).with_context(|| {
+            format!(
+                "the parameter {} is not what pipectl wrote there; delete it to read every table anew",
+                self.name
+            )
+        })?;
+        Ok(Some(state))
+    }
+
+    pub async fn write(&self, state: &mut State) -> anyhow::Result<()> {
+        state.at = now();
+        parameter::write(&self.client, &self.name, serde_json::to_string(state)?).await
+    }
+}
+
+/// Microseconds since 1970.
+pub fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_micros() as u64
+}

@@ -1,0 +1,61 @@
+//! Events longer than a packet, whole transactions in one of them, and rows that the stream does not take.
+
+use std::collections::BTreeSet;
+
+use crate::cloud::CURATED;
+use crate::servers::Kind;
+use crate::service::{Service, until, world};
+
+/// 24 MB of rows in one event, then a row of 20 MB.
+async fn arrives(options: &[&str]) {
+    let own = ["--binlog-row-event-max-size=1073741824"];
+    let world = world(Kind::MySql, &[&own, options].concat()).await;
+    world.server.sql(
+        "CREATE TABLE shop.big (id INT PRIMARY KEY, v VARCHAR(1000) CHARACTER SET latin1);
+         CREATE TABLE shop.huge (id INT PRIMARY KEY, v LONGBLOB)",
+    );
+    let settings = [("PIPECTL_LOADABLE_MAX", "100000000")];
+    let service = Service::start(&world, &["big", "huge"], &settings);
+    service.wait("reading");
+    world.server.sql(
+        "USE shop; SET cte_max_recursion_depth = 100000; INSERT INTO shop.big WITH RECURSIVE n (id) AS \
+         (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 24000) SELECT id, REPEAT(LPAD(HEX(id * 7919), 40, 'x'), 25) FROM n",
+    );
+    let mut records = Vec::new();
+    until(&world, &mut records, "big", 24_000).await;
+    // Batches are under way side by side, so the last row may come before others.
+    let mut ids = BTreeSet::new();
+    for _ in 0..600 {
+        for record in records.drain(..).filter(|record| record["op"] == "i") {
+            assert_eq!(record["after"]["v"].as_str().unwrap().len(), 1000);
+            ids.insert(record["after"]["id"].as_i64().unwrap());
+        }
+        if ids.len() == 24_000 {
+            break;
+        }
+        records = world.records().await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(ids.len(), 24_000);
+    let peak = service.peak();
+    assert!(peak <= 64, "{peak} MiB");
+    world
+        .server
+        .sql("INSERT INTO shop.huge VALUES (1, REPEAT('abc', 6700000)); INSERT INTO shop.huge VALUES (2, 'd')");
+    until(&world, &mut records, "huge", 2).await;
+    let files = world.cloud.keys().await;
+    let [large] = files.as_slice() else { panic!("{files:?}") };
+    assert!(large.starts_with("data/shop.huge/large/000001-"), "{large}");
+    let row: serde_json::Value = serde_json::from_slice(&world.cloud.get(CURATED, large).await).unwrap();
+    assert_eq!(row["after"]["v"].as_str().unwrap(), "YWJj".repeat(6_700_000));
+}
+
+#[tokio::test]
+async fn events_of_several_packets() {
+    arrives(&[]).await;
+}
+
+#[tokio::test]
+async fn compressed_events_of_several_packets() {
+    arrives(&["--binlog-transaction-compression=ON"]).await;
+}

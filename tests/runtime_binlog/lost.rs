@@ -1,0 +1,127 @@
+//! What cannot be read on: a binlog that is gone, a table that changes its shape.
+
+use serde_json::{Value, json};
+
+use crate::servers::Kind;
+use crate::service::{Applied, PREFIX, Service, until, world};
+
+/// Down for longer than the server keeps its binlog: the tables are read anew, and what was deleted meanwhile goes.
+#[tokio::test]
+async fn a_purged_binlog_is_healed_without_losing_deletes() {
+    let world = world(Kind::MySql, &[]).await;
+    world
+        .server
+        .sql("CREATE TABLE shop.t (id INT PRIMARY KEY, v INT); INSERT INTO shop.t VALUES (1, 1), (2, 2), (3, 3)");
+    let mut records = Vec::new();
+    let service = Service::start(&world, &["t"], &[]);
+    service.wait("reading");
+    world.server.sql("INSERT INTO shop.t VALUES (4, 4)");
+    until(&world, &mut records, "t", 4).await;
+    drop(service);
+    world.server.sql(
+        "DELETE FROM shop.t WHERE id = 2; UPDATE shop.t SET v = 30 WHERE id = 3; FLUSH BINARY LOGS; FLUSH BINARY LOGS",
+    );
+    let files = world.server.sql("SHOW BINARY LOGS");
+    let last = files.lines().last().unwrap().split('\t').next().unwrap().to_owned();
+    world.server.sql(&format!("PURGE BINARY LOGS TO '{last}'"));
+    let service = Service::start(&world, &["t"], &[]);
+    service.wait("binlog lost");
+    service.wait("snapshot");
+    service.wait("reading");
+    world.server.sql("INSERT INTO shop.t VALUES (5, 5)");
+    until(&world, &mut records, "t", 5).await;
+    let mut applied = Applied::default();
+    records.iter().for_each(|record| applied.apply(record));
+    let mut rows: Vec<Value> = applied.rows("t").into_iter().cloned().collect();
+    rows.sort_by_key(|row| row["id"].as_i64());
+    let expected = [(1, 1), (3, 30), (4, 4), (5, 5)];
+    assert_eq!(rows, expected.map(|(id, v)| json!({"id": id, "v": v})));
+}
+
+/// A column that goes stops its table, with a next step, and the others go on.
+#[tokio::test]
+async fn a_dropped_column_stops_its_table_only() {
+    let world = world(Kind::MariaDb, &[]).await;
+    world.server.sql("CREATE TABLE shop.t (id INT PRIMARY KEY, v INT); CREATE TABLE shop.u (id INT PRIMARY KEY); CREATE TABLE shop.nokey (id INT)");
+    let service = Service::start(&world, &["t", "u", "nokey"], &[]);
+    service.wait("reading");
+    world.server.sql("ALTER TABLE shop.t DROP COLUMN v; INSERT INTO shop.t VALUES (7); INSERT INTO shop.nokey VALUES (1); INSERT INTO shop.u VALUES (8)");
+    let mut records = Vec::new();
+    until(&world, &mut records, "u", 8).await;
+    assert!(
+        records
+            .iter()
+            .all(|record| record["table"] == "u" || record["op"] == "t")
+    );
+    let told: Vec<String> = service
+        .log()
+        .iter()
+        .filter(|line| line["action"] == "table stopped")
+        .map(|line| line["detail"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].contains("primary key") && told[1].contains("a column is dropped") && told[1].contains("stopped"),
+        "{told:?}"
+    );
+}
+
+/// Another server under the same name, as after a failover: it goes on where the other was, by names of transactions.
+/// Here the checkpoint says that it came from another one.
+async fn goes_on_with_another_server(kind: Kind) {
+    let world = world(kind, &[]).await;
+    world.server.sql("CREATE TABLE shop.t (id INT PRIMARY KEY)");
+    let mut records = Vec::new();
+    let first = Service::start(&world, &["t"], &[]);
+    first.wait("reading");
+    // One process at a time reads; the next one takes over when it is gone.
+    let second = Service::start(&world, &["t"], &[]);
+    second.wait("waiting");
+    world.server.sql("INSERT INTO shop.t VALUES (1)");
+    until(&world, &mut records, "t", 1).await;
+    drop(first);
+    second.wait("reading");
+    world.server.sql("INSERT INTO shop.t VALUES (2)");
+    until(&world, &mut records, "t", 2).await;
+    let name = format!("{PREFIX}position");
+    let known = world.parameter(&name).await.unwrap()["gtid"].clone();
+    while world.parameter(&name).await.unwrap()["gtid"] == known {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    drop(second);
+    let mut checkpoint = world.parameter(&name).await.unwrap();
+    (checkpoint["server"], checkpoint["file"]) = (json!("another"), json!("gone.000001"));
+    world.set_parameter(&name, &checkpoint).await;
+    world.server.sql("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (3)");
+    let service = Service::start(&world, &["t"], &[]);
+    service.wait("another server");
+    let mut more = Vec::new();
+    until(&world, &mut more, "t", 3).await;
+    assert!(
+        service
+            .log()
+            .iter()
+            .all(|line| line["level"] != "ERROR" && line["action"] != "snapshot"),
+        "{:?}",
+        service.log()
+    );
+    let inserted: Vec<&Value> = more.iter().filter(|record| record["op"] == "i").collect();
+    assert_eq!(inserted.len(), 1, "{more:?}");
+    assert!(inserted[0]["seq"].as_str().unwrap().starts_with("000002-"));
+    assert!(
+        records
+            .iter()
+            .all(|record| record["seq"].as_str() < inserted[0]["seq"].as_str())
+    );
+    assert!(inserted[0]["gtid"].is_string());
+}
+
+#[tokio::test]
+async fn a_promoted_mysql_goes_on() {
+    goes_on_with_another_server(Kind::MySql).await;
+}
+
+#[tokio::test]
+async fn a_promoted_mariadb_goes_on() {
+    goes_on_with_another_server(Kind::MariaDb).await;
+}
