@@ -15,6 +15,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Snowflake holds a request for up to 45 seconds before it answers 202.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// Room that is taken for an answer before it is there.
+const MOST_PROMISED: u64 = 32 << 20;
+
 /// How often and how long a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
@@ -218,7 +221,7 @@ pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
 }
 
-async fn receive(response: reqwest::Response) -> Attempt {
+async fn receive(mut response: reqwest::Response) -> Attempt {
     let status = response.status().as_u16();
     if is_passing(status) {
         let seconds = response
@@ -230,12 +233,15 @@ async fn receive(response: reqwest::Response) -> Attempt {
             pause: seconds.map(Duration::from_secs),
         };
     }
-    match response.bytes().await {
-        Ok(body) => Attempt::Answered(Reply {
-            status,
-            body: body.into(),
-        }),
-        Err(error) => broken(&error),
+    // Piece by piece, so that a large answer is not there twice.
+    let promised = response.content_length().unwrap_or(0).min(MOST_PROMISED);
+    let mut body = Vec::with_capacity(usize::try_from(promised).unwrap_or(0));
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => return Attempt::Answered(Reply { status, body }),
+            Err(error) => return broken(&error),
+        }
     }
 }
 
