@@ -15,9 +15,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Snowflake holds a request for up to 45 seconds before it answers 202.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Room that is taken for an answer before it is there.
-const MOST_PROMISED: u64 = 32 << 20;
-
 /// How often and how long a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
@@ -234,8 +231,7 @@ async fn receive(mut response: reqwest::Response) -> Attempt {
         };
     }
     // Piece by piece, so that a large answer is not there twice.
-    let promised = response.content_length().unwrap_or(0).min(MOST_PROMISED);
-    let mut body = Vec::with_capacity(usize::try_from(promised).unwrap_or(0));
+    let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(piece)) => body.extend_from_slice(&piece),
