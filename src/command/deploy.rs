@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::context::{Clouds, Failure, Loaded, connect, load};
-use super::diff::{confirm_expressions, observe, planned};
+use super::diff::{Observed, confirm_expressions, observe, planned};
 use super::leased::{Wait, leased, or_interrupted, unless_interrupted};
 use super::{Format, Global};
 use crate::apply::{Hands, Results, Stops};
@@ -71,8 +71,9 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let loaded = load(global)?;
     let clouds = unless_interrupted(async { Ok(connect(&loaded, &progress::say).await?) }).await?;
     // Held from before the clouds are read: what is planned is what is there when it is carried out.
-    leased(&loaded, &clouds, options.wait.time(), async |stops| {
-        deploy(global, options, kept, &loaded, &clouds, stops).await
+    let names = loaded.model.names.clone();
+    leased(&names, &clouds, options.wait.time(), async |stops| {
+        deploy(global, options, kept, loaded, &clouds, stops).await
     })
     .await
 }
@@ -81,28 +82,31 @@ async fn deploy(
     global: &Global,
     options: &Options,
     kept: Option<SavedPlan>,
-    loaded: &Loaded,
+    mut loaded: Loaded,
     clouds: &Clouds,
     stops: Stops,
 ) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let style = Style::of_stdout(global.no_color);
-    let observed = or_interrupted(&stops, observe(loaded, clouds)).await?;
+    let Observed { world, runtime } = or_interrupted(&stops, observe(&loaded, clouds)).await?;
     tokio::select! {
         () = stops.interrupted.cancelled() => return Err(Failure::Interrupted),
-        answer = confirm_expressions(loaded, clouds, &observed.world) => answer?,
+        answer = confirm_expressions(&loaded, clouds, &world) => answer?,
     }
-    let now = planned(loaded, &observed.world)?;
-    if let Some(kept) = &kept {
-        kept.confirm(&now)?;
-    }
-    let plan = now.plan;
+    let plan = {
+        let now = planned(&loaded, &world)?;
+        if let Some(kept) = kept {
+            kept.confirm(&now)?;
+        }
+        now.plan
+    };
+    drop(world);
     if global.format == Format::Text {
         out!("{}", report::text(&plan, &style));
     }
     if plan.is_empty() {
         // One that was killed after its last step wrote none.
-        let definition = definition(loaded)?;
+        let definition = definition(&loaded)?;
         manifest::keep(&clouds.aws, &loaded.model.names, &definition).await?;
         if global.format == Format::Json {
             outln!("{:#}", result::json(&plan, None, &[]));
@@ -113,16 +117,20 @@ async fn deploy(
         return Ok(ExitCode::SUCCESS);
     }
     or_interrupted(&stops, consent(&plan, options)).await?;
-    let definition = definition(loaded)?;
+    let definition = definition(&loaded)?;
+    // The plan has those that it needs, and of a thousand tables they are most of what is held.
+    if let Some(graph) = Arc::get_mut(&mut loaded.graph) {
+        graph.forget_objects();
+    }
     let extras = Extras {
-        runtime: observed.runtime,
+        runtime,
         definition: Some(definition),
         given_up: GivenUp {
             skipped: options.skip.clone(),
             retained: options.given_up.retain.clone(),
         },
     };
-    let results = carry_out(global, &plan, loaded, clouds, extras, stops).await?;
+    let results = carry_out(global, &plan, &loaded, clouds, extras, stops).await?;
     if let (true, Some(mail)) = (results.all_done(), &loaded.model.alerts.mail) {
         // The deploy is done; that nobody may look at the sender must not make it fail.
         match crate::status::sender::reminder(&clouds.aws, mail).await {

@@ -40,7 +40,7 @@ pub struct Options {
 pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
     let loaded = load(global)?;
     let clouds = unless_interrupted(async { Ok(connect(&loaded, &progress::say).await?) }).await?;
-    leased(&loaded, &clouds, options.wait.time(), async |stops| {
+    leased(&loaded.model.names, &clouds, options.wait.time(), async |stops| {
         destroy(global, options, &loaded, &clouds, stops).await
     })
     .await

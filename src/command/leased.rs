@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::context::{Clouds, Failure, Loaded};
+use super::context::{Clouds, Failure};
 use crate::apply::Stops;
 use crate::aws::lease::Lease;
+use crate::model::names::Names;
 use crate::report::progress;
 
 /// How long another run is waited for.
@@ -26,12 +27,11 @@ impl Wait {
 
 /// Takes the lease, waiting as long as `wait` says, does the work, and gives the lease back.
 pub async fn leased<T>(
-    loaded: &Loaded,
+    names: &Names,
     clouds: &Clouds,
     wait: Duration,
     work: impl AsyncFnOnce(Stops) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let names = &loaded.model.names;
     let taken = Lease::take(&clouds.aws, names, &clouds.identity, wait, &progress::say);
     let lease = unless_interrupted(async { Ok(taken.await?) }).await?;
     let stops = Stops {

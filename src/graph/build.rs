@@ -30,6 +30,7 @@ pub fn build(model: &Model) -> anyhow::Result<Graph> {
             mysql::switch_on(model, source, &shared, stages, storage, &mut graph)?;
         }
     }
+    graph.settle();
     debug_assert!(graph.unsound_edges().is_empty(), "{:?}", graph.unsound_edges());
     Ok(graph)
 }

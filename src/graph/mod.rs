@@ -11,6 +11,7 @@ pub mod mysql;
 mod notify;
 pub mod object;
 pub mod policy;
+pub mod properties;
 pub mod snowflake;
 pub mod stack;
 mod template;
@@ -89,6 +90,11 @@ impl Graph {
         id
     }
 
+    /// Gives back the room for nodes that do not come any more.
+    pub(super) fn settle(&mut self) {
+        self.nodes.shrink_to_fit();
+    }
+
     /// Says that the last node need not wait for all of a new stack, but only for these resources of it. Only for what
     /// comes to the same when the stack fails after them and is made anew: a subscription, for one, would be lost.
     pub fn enough(&mut self, stack: NodeId, resources: &[&'static str]) {
@@ -124,6 +130,13 @@ impl Graph {
             Body::Object(object) => Some(object),
             _ => None,
         })
+    }
+
+    /// Removes the Snowflake objects, for who has a plan of them and carries it out: what is still asked for then is stacks.
+    pub fn forget_objects(&mut self) {
+        self.nodes
+            .retain(|node| !matches!(node.body, Body::Object(_)) || !node.enough.is_empty());
+        self.nodes.shrink_to_fit();
     }
 
     /// Edges that name a node that is not there or stands later; empty for a sound graph.

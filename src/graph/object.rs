@@ -1,15 +1,17 @@
 //! Snowflake objects as the graph holds them: what is compared, and the statements that make, change and remove them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::graph::properties::Properties;
 use crate::model::names::Names;
 use crate::plan::Mark;
-use crate::snowflake::grant::Grant;
+use crate::snowflake::grant::Grants;
 use crate::snowflake::ident::{Ident, Name};
 use crate::snowflake::sql::canonical;
 
@@ -106,7 +108,7 @@ pub struct Object {
     /// Hash of all statements that define it; kept in the object's COMMENT.
     pub hash: String,
     /// What SHOW tells of it, in canonical form, but for what [`Object::properties`] reads out of its statement.
-    pub settings: BTreeMap<&'static str, String>,
+    pub settings: Properties,
     /// Properties that Snowflake cannot change in place.
     pub fixed: &'static [&'static str],
     /// The statements.
@@ -120,7 +122,7 @@ pub struct Object {
     /// Columns of a table's primary key, in order.
     pub key: Vec<Ident>,
     /// Every grant on it that the pipeline makes, whichever object states it; those that it has from future grants, too.
-    pub grants: BTreeSet<Grant>,
+    pub grants: Grants,
     /// Its place in a task graph.
     pub task: Option<TaskPlace>,
 }
@@ -139,7 +141,7 @@ impl Object {
     /// makes it is read when it is asked for: of a thousand tables it is megabytes, and rendering needs none of it.
     pub fn properties(&self) -> BTreeMap<&'static str, Cow<'_, str>> {
         let settings = self.settings.iter();
-        let mut all: BTreeMap<_, _> = settings.map(|(name, value)| (*name, Cow::from(value))).collect();
+        let mut all: BTreeMap<_, _> = settings.map(|(name, value)| (name, Cow::from(value))).collect();
         let mut makes = self.statements.create.iter().rev();
         let create = makes
             .find(|sql| sql.starts_with("CREATE "))
@@ -191,13 +193,13 @@ pub struct ColumnDefinition {
     /// Its name.
     pub name: Ident,
     /// Its type in Snowflake's canonical spelling.
-    pub data_type: String,
+    pub data_type: Arc<str>,
     /// Whether NULL is refused.
     pub not_null: bool,
     /// The name it had before.
     pub was: Option<Ident>,
     /// Its comment.
-    pub comment: Option<String>,
+    pub comment: Option<Arc<str>>,
 }
 
 /// A task's place in its graph.

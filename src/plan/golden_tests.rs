@@ -9,7 +9,7 @@ use super::*;
 use crate::aws::observe::LiveStack;
 use crate::aws::replacement::{Does, Effect};
 use crate::snowflake::check::{Finding, Question};
-use crate::snowflake::grant::{Grant, On};
+use crate::snowflake::grant::{Grant, Grants, On};
 use crate::snowflake::mark;
 use crate::snowflake::observe::{LiveColumn, LiveObject};
 
@@ -72,7 +72,7 @@ impl Golden {
         let name = format!("{kind} {last}: {property} by hand");
         self.world(&name, |world| {
             let live = object(world, kind, last);
-            assert!(live.properties.contains_key(property), "{name}");
+            assert!(live.properties.get(property).is_some(), "{name}");
             live.properties.insert(property, value.to_owned());
         })
     }
@@ -159,7 +159,7 @@ fn column<'a>(world: &'a mut World, table: &str, name: &str) -> &'a mut LiveColu
     live.columns.iter_mut().find(|column| column.name == name).unwrap()
 }
 
-fn grants<'a>(world: &'a mut World, kind: Kind, last: &str) -> &'a mut BTreeSet<Grant> {
+fn grants<'a>(world: &'a mut World, kind: Kind, last: &str) -> &'a mut Grants {
     object(world, kind, last).grants.as_mut().unwrap()
 }
 
@@ -409,23 +409,23 @@ fn drift_by_hand() {
             live.comment = live.comment.replace("One row per invoice", "by hand");
         })
         .world("the comment of a column", |world| {
-            column(world, "INVOICE", "TOTAL").comment = "by hand".to_owned();
+            column(world, "INVOICE", "TOTAL").comment = "by hand".into();
         })
         .world("a column takes NULL", |world| {
             column(world, "INVOICE", "TOTAL").not_null = false
         })
         .world("a column is narrower", |world| {
-            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(10)".to_owned();
+            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(10)".into();
         })
         .world("a column is wider", |world| {
-            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".to_owned();
+            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".into();
         })
         .world("a column is wider, and rows need it", |world| {
-            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".to_owned();
+            column(world, "INVOICE", "COUNTRY").data_type = "VARCHAR(400)".into();
             answer(world, Question::Misfits("COUNTRY".to_owned()), 3);
         })
         .world("a number has more digits", |world| {
-            column(world, "INVOICE", "TOTAL").data_type = "NUMBER(12,2)".to_owned();
+            column(world, "INVOICE", "TOTAL").data_type = "NUMBER(12,2)".into();
         })
         .world("a column takes NULL, and rows have none", |world| {
             column(world, "INVOICE", "TOTAL").not_null = false;
@@ -436,7 +436,7 @@ fn drift_by_hand() {
             live.comment = mark::comment(mark::about(&live.comment), "chinook-invoices/local", mark::UNFINISHED);
             let made = column(world, "INVOICE", "TOTAL");
             made.name = "TOTAL__PIPECTL_NEW".to_owned();
-            made.comment = "Takes the place of a column whose type changes; made by pipectl".to_owned();
+            made.comment = "Takes the place of a column whose type changes; made by pipectl".into();
             made.not_null = false;
         })
         .world("the primary key was dropped", |world| {
@@ -450,19 +450,19 @@ fn drift_by_hand() {
         })
         .world("a grant on a table was added", |world| {
             let grants = grants(world, Kind::Table, "INVOICE");
-            let mut grant = grants.first().unwrap().clone();
-            grant.privilege = "DELETE".to_owned();
+            let mut grant = grants.iter().next().unwrap().clone();
+            grant.privilege = "DELETE".into();
             grants.insert(grant);
         })
         .world("a grant of the future was revoked", |world| {
             grants(world, Kind::Schema, "SHOP").retain(|grant| !matches!(grant.on, On::Future(..)));
         })
         .world("a role was taken from the deploying role", |world| {
-            grants(world, Kind::Role, "CHINOOK_INVOICES_LOCAL_READER").clear();
+            grants(world, Kind::Role, "CHINOOK_INVOICES_LOCAL_READER").retain(|_| false);
         })
         .world("a role was granted more on the account", |world| {
             grants(world, Kind::Role, "CHINOOK_INVOICES_LOCAL_LOADER").insert(Grant {
-                privilege: "CREATE DATABASE".to_owned(),
+                privilege: "CREATE DATABASE".into(),
                 on: On::Account,
                 role: Name::account("CHINOOK_INVOICES_LOCAL_LOADER"),
             });

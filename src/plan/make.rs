@@ -1,6 +1,7 @@
 //! The plan of a deploy: the graph held against what is there. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use anyhow::bail;
 
@@ -275,7 +276,7 @@ fn handshake_check(graph: &Graph, steps: &[Step]) -> Option<Step> {
         .find(|(_, object)| object.kind == Kind::StorageIntegration)?;
     let location = graph
         .objects()
-        .find_map(|(_, object)| object.settings.get("url").cloned())?;
+        .find_map(|(_, object)| object.settings.get("url").map(str::to_owned))?;
     let rests_on =
         |step: &&Step| step.id == integration.0.id || step.id.0 == "aws:delivery" || step.id.0 == "aws:storage";
     let needs: Vec<NodeId> = steps.iter().filter(rests_on).map(|step| step.id.clone()).collect();
@@ -298,23 +299,29 @@ fn handshake_check(graph: &Graph, steps: &[Step]) -> Option<Step> {
 /// Gives every step the steps it needs: those of the nodes before it, or of the nodes before those where a node has none.
 fn order(graph: &Graph, steps: &mut [Step]) {
     let planned: BTreeSet<NodeId> = steps.iter().map(|step| step.id.clone()).collect();
-    let mut before: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
+    // What a node only hands on is shared: a thousand tasks without a step stand behind one that waits for every table.
+    let mut before: BTreeMap<&NodeId, Rc<BTreeSet<&NodeId>>> = BTreeMap::new();
     for node in graph.nodes() {
-        let mut needs = BTreeSet::new();
-        for need in &node.needs {
-            if planned.contains(need) {
-                needs.insert(need.clone());
-            } else if let Some(inherited) = before.get(need) {
-                needs.extend(inherited.iter().cloned());
+        let (own, others): (Vec<&NodeId>, Vec<&NodeId>) = node.needs.iter().partition(|need| planned.contains(need));
+        let mut inherited: Vec<Rc<BTreeSet<&NodeId>>> = Vec::new();
+        for set in others.into_iter().filter_map(|need| before.get(need)) {
+            if !set.is_empty() && !inherited.iter().any(|known| Rc::ptr_eq(known, set)) {
+                inherited.push(set.clone());
             }
         }
-        before.insert(node.id.clone(), needs);
+        let needs = match inherited.as_slice() {
+            [only] if own.is_empty() => only.clone(),
+            all => Rc::new(
+                own.into_iter()
+                    .chain(all.iter().flat_map(|set| set.iter().copied()))
+                    .collect(),
+            ),
+        };
+        before.insert(&node.id, needs);
     }
     for step in steps {
-        step.needs = before
-            .get(&step.id)
-            .map(|needs| needs.iter().cloned().collect())
-            .unwrap_or_default();
+        let needs = before.get(&step.id).into_iter().flat_map(|needs| needs.iter());
+        step.needs = needs.map(|need| (*need).clone()).collect();
     }
 }
 

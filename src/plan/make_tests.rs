@@ -472,7 +472,9 @@ fn leftover_tasks_go_before_those_that_they_come_after() {
     ] {
         let live = LiveObject {
             comment: comment.clone(),
-            properties: [("predecessors", after), ("state", "started".to_owned())].into(),
+            properties: [("predecessors", after), ("state", "started".to_owned())]
+                .into_iter()
+                .collect(),
             ..Default::default()
         };
         world.objects.insert((Kind::Task, schema.child(task)), live);

@@ -28,7 +28,7 @@ fn found(graph: &Graph, names: &Names, rows: &str, objects: u64) -> Found {
         }
         LiveObject {
             comment: mark::comment("", &names.mark(), "00"),
-            properties,
+            properties: properties.into_iter().collect(),
             ..LiveObject::default()
         }
     };

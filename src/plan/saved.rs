@@ -115,7 +115,7 @@ fn of_stack(live: &LiveStack) -> String {
 }
 
 fn of_object(live: &LiveObject) -> String {
-    let properties: BTreeMap<_, _> = live.properties.iter().filter(|(name, _)| **name != "rows").collect();
+    let properties: BTreeMap<_, _> = live.properties.iter().filter(|(name, _)| *name != "rows").collect();
     let columns: Vec<Value> = live
         .columns
         .iter()

@@ -95,7 +95,7 @@ mod tests {
                     ("schedule", (*schedule).to_owned()),
                 ];
                 let live = LiveObject {
-                    properties: properties.into(),
+                    properties: properties.into_iter().collect(),
                     ..Default::default()
                 };
                 (Name::account("D").child("S").child(name), live)

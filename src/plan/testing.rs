@@ -7,6 +7,7 @@ use crate::aws::observe::LiveStack;
 use crate::graph::Graph;
 use crate::graph::build::build;
 use crate::graph::object::{Kind, Object};
+use crate::graph::properties::Properties;
 use crate::graph::stack::Stack;
 use crate::model::names::Names;
 use crate::model::{Model, resolve};
@@ -47,9 +48,9 @@ pub fn deployed(graph: &Graph, names: &Names) -> World {
     };
     let object = |object: &Object| {
         let properties = object.properties().into_iter();
-        let mut properties: BTreeMap<_, _> = properties.map(|(name, value)| (name, value.into_owned())).collect();
+        let mut properties: Properties = properties.map(|(name, value)| (name, value.into_owned())).collect();
         if object.kind == Kind::Task {
-            properties.insert("state", "started".to_owned());
+            properties.insert("state", "started");
         }
         let columns = object.columns.iter().map(|column| LiveColumn {
             name: column.name.as_str().to_owned(),

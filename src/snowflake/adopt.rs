@@ -131,7 +131,7 @@ fn missing(adoption: &Adoption, wanted: &Object, live: &LiveObject) -> impl Iter
         .iter()
         .filter_map(|sql| Grant::of_statement(sql))
         .flatten();
-    let on = On::Object(securable(wanted.kind).to_owned(), wanted.name.clone());
+    let on = On::Object(securable(wanted.kind).into(), wanted.name.clone());
     let granted = live.grants.as_ref();
     needed.filter(move |grant| grant.on == on && granted.is_some_and(|granted| !granted.contains(grant)))
 }
@@ -172,7 +172,7 @@ fn taken(wanted: &Object, live: &LiveObject, left: &[&LiveColumn]) -> String {
 
 /// A stage that leads elsewhere is of no use, and changing where it leads would stop the pipes that read it.
 fn same_folder(wanted: &Object, live: &LiveObject) -> Result<(), Obstacle> {
-    let folder = |object: Option<&String>| {
+    let folder = |object: Option<&str>| {
         object
             .map(|url| url.trim_end_matches('/').to_owned())
             .unwrap_or_default()
@@ -219,8 +219,8 @@ fn columns<'a>(
         if let Some(text) = column.comment.as_ref().filter(|text| **text != found.comment) {
             changes.push(PropertyChange::new(
                 format!("column {} comment", column.name),
-                Some(found.comment.clone()),
-                Some(text.clone()),
+                Some(found.comment.to_string()),
+                Some(text.to_string()),
             ));
             statements.push(format!(
                 "ALTER TABLE {table} ALTER COLUMN {} COMMENT {}",

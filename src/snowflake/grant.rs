@@ -1,5 +1,6 @@
 //! Grants: what a role may do with an object, as statements say it and as SHOW GRANTS tells it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::client::Row;
@@ -9,11 +10,55 @@ use super::ident::Name;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
     /// The privilege, such as `SELECT`; `USAGE` of a role is membership.
-    pub privilege: String,
+    pub privilege: Cow<'static, str>,
     /// What it is on.
     pub on: On,
     /// Whose it is.
     pub role: Name,
+}
+
+/// Grants without repetition, in order. An object has few and a pipeline thousands of objects, so they lie side by side: a
+/// tree would take a kilobyte for one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants(Vec<Grant>);
+
+impl Grants {
+    /// Adds a grant, unless it is there.
+    pub fn insert(&mut self, grant: Grant) {
+        if let Err(at) = self.0.binary_search(&grant) {
+            self.0.insert(at, grant);
+        }
+    }
+
+    /// Whether a grant is there.
+    pub fn contains(&self, grant: &Grant) -> bool {
+        self.0.binary_search(grant).is_ok()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Grant> {
+        self.0.iter()
+    }
+
+    /// Those that are not in `others`, in order.
+    pub fn without<'a>(&'a self, others: &'a Grants) -> impl Iterator<Item = &'a Grant> {
+        self.0.iter().filter(|grant| !others.contains(grant))
+    }
+
+    /// Keeps those that `keeps` says.
+    pub fn retain(&mut self, keeps: impl FnMut(&Grant) -> bool) {
+        self.0.retain(keeps);
+    }
+}
+
+impl FromIterator<Grant> for Grants {
+    fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Self {
+        let mut all: Vec<Grant> = grants.into_iter().collect();
+        all.sort_unstable();
+        all.dedup();
+        all.shrink_to_fit();
+        Grants(all)
+    }
 }
 
 /// What a grant is on.
@@ -22,9 +67,9 @@ pub enum On {
     /// The account.
     Account,
     /// An object: its kind in the words of SQL, and its name.
-    Object(String, Name),
+    Object(Cow<'static, str>, Name),
     /// All objects of a kind that are yet to be made in a schema.
-    Future(String, Name),
+    Future(Cow<'static, str>, Name),
 }
 
 /// Kinds of objects that this program grants on.
@@ -39,6 +84,18 @@ const KINDS: [&str; 8] = [
     "WAREHOUSE",
 ];
 
+/// Privileges that this program grants on many objects.
+const PRIVILEGES: [&str; 5] = ["DELETE", "INSERT", "SELECT", "UPDATE", "USAGE"];
+
+/// A word that is one of a few, without text of its own where it is known: a thousand tables have ten thousand grants.
+fn word(text: &str) -> Cow<'static, str> {
+    let mut known = PRIVILEGES.into_iter().chain(KINDS);
+    match known.find(|known| *known == text) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(text.to_owned()),
+    }
+}
+
 impl Grant {
     /// The grants that a statement makes; nothing where it is none, or none that this program writes.
     pub fn of_statement(sql: &str) -> Option<Vec<Self>> {
@@ -48,12 +105,12 @@ impl Grant {
                 .trim_end_matches(" WITH GRANT OPTION"),
         )?;
         let grant = |privilege: &str, on: On| Grant {
-            privilege: privilege.trim().to_owned(),
+            privilege: word(privilege.trim()),
             on,
             role: role.clone(),
         };
         if let Some(member) = rest.strip_prefix("ROLE ") {
-            let on = On::Object("ROLE".to_owned(), Name::from_text(member)?);
+            let on = On::Object("ROLE".into(), Name::from_text(member)?);
             return Some(vec![grant("USAGE", on)]);
         }
         let (privileges, target) = rest.split_once(" ON ")?;
@@ -61,12 +118,12 @@ impl Grant {
         let on = match target.strip_prefix("FUTURE ") {
             Some(future) => {
                 let (kinds, schema) = future.split_once(" IN SCHEMA ")?;
-                On::Future(kinds.trim_end_matches('S').to_owned(), Name::from_text(schema)?)
+                On::Future(word(kinds.trim_end_matches('S')), Name::from_text(schema)?)
             }
             None if target == "ACCOUNT" => On::Account,
             None => {
                 let kind = KINDS.iter().find(|kind| target.starts_with(&format!("{kind} ")))?;
-                On::Object((*kind).to_owned(), Name::from_text(&target[kind.len()..])?)
+                On::Object((*kind).into(), Name::from_text(&target[kind.len()..])?)
             }
         };
         Some(
@@ -80,7 +137,7 @@ impl Grant {
     /// From a row of SHOW GRANTS TO ROLE, or of SHOW FUTURE GRANTS TO ROLE:
     /// <https://docs.snowflake.com/en/sql-reference/sql/show-grants#output>.
     pub fn of_row(row: &Row<'_>) -> Option<Self> {
-        let kind = |text: &str| text.replace('_', " ");
+        let kind = |text: &str| word(&text.replace('_', " "));
         let name = row.get("name")?;
         let on = match (row.get("granted_on"), row.get("grant_on")) {
             (Some("ACCOUNT"), _) => On::Account,
@@ -89,7 +146,7 @@ impl Grant {
             (None, None) => return None,
         };
         Some(Grant {
-            privilege: row.get("privilege")?.to_owned(),
+            privilege: word(row.get("privilege")?),
             on,
             role: Name::from_shown(&[row.get("grantee_name")?]),
         })
@@ -97,7 +154,7 @@ impl Grant {
 
     /// The statement that gives it.
     pub fn give(&self) -> String {
-        let copy = match self.privilege.as_str() {
+        let copy = match self.privilege.as_ref() {
             "OWNERSHIP" => " COPY CURRENT GRANTS",
             _ => "",
         };

@@ -1,6 +1,7 @@
 //! Snowflake identifiers and literals: the only ways that text becomes SQL.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,13 +11,13 @@ use serde::{Deserialize, Serialize};
 /// Displays quoted only when it must be: <https://docs.snowflake.com/en/sql-reference/identifiers-syntax>.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Ident(String);
+pub struct Ident(Arc<str>);
 
 impl Ident {
     /// Folds `name` as Snowflake folds an unquoted identifier.
     pub fn new(name: &str) -> Self {
         let folded = name.to_uppercase();
-        Ident(if plain(&folded) { folded } else { name.to_owned() })
+        Ident(if plain(&folded) { folded.into() } else { name.into() })
     }
 
     /// The name as Snowflake stores and shows it.
@@ -44,24 +45,26 @@ impl fmt::Display for Ident {
 /// A name of one to three identifiers: `ROLE`, `DATABASE.SCHEMA` or `DATABASE.SCHEMA.OBJECT`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Name(Vec<Ident>);
+pub struct Name(
+    // Clones share the text: an object's name stands in each of its grants, in keys of maps and in the names below it.
+    Arc<[Ident]>,
+);
 
 impl Name {
     /// An object of the account, such as a role.
     pub fn account(name: &str) -> Self {
-        Name(vec![Ident::new(name)])
+        Name([Ident::new(name)].into())
     }
 
     /// The object `name` inside this one.
     pub fn child(&self, name: &str) -> Self {
-        let mut parts = self.0.clone();
-        parts.push(Ident::new(name));
-        Name(parts)
+        let above = self.0.iter().cloned();
+        Name(above.chain([Ident::new(name)]).collect())
     }
 
     /// From the parts as Snowflake shows them.
     pub fn from_shown(parts: &[&str]) -> Self {
-        Name(parts.iter().map(|part| Ident((*part).to_owned())).collect())
+        Name(parts.iter().map(|part| Ident((*part).into())).collect())
     }
 
     /// From a name as Snowflake writes it in an answer, or as this program writes it in a statement: parts are parted by
@@ -85,10 +88,10 @@ impl Name {
             if part.is_empty() {
                 return None;
             }
-            parts.push(Ident(part));
+            parts.push(Ident(part.into()));
             match after.strip_prefix('.') {
                 Some(more) => rest = more,
-                None => return after.is_empty().then_some(Name(parts)),
+                None => return after.is_empty().then(|| Name(parts.into())),
             }
         }
     }
@@ -96,7 +99,7 @@ impl Name {
     /// What it is inside of; nothing for an object of the account.
     pub fn parent(&self) -> Option<Self> {
         let (_, above) = self.0.split_last()?;
-        (!above.is_empty()).then(|| Name(above.to_vec()))
+        (!above.is_empty()).then(|| Name(above.into()))
     }
 
     /// The last part, as Snowflake stores it.

@@ -1,6 +1,7 @@
 //! The objects as they are: one SHOW for each kind, never one statement for each object.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::Context;
 use futures::future::try_join_all;
@@ -9,11 +10,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::check::{Check, Findings};
 use super::client::{Client, ResultSet, Row, SnowflakeError, Statement};
-use super::grant::{Grant, On};
+use super::grant::{Grant, Grants, On};
 use super::ident::{Name, literal};
 use super::shown::{IN_DATABASE, Shown, comparable, name_in, of_account, of_database};
 use super::{mark, sql::canonical, types};
 use crate::graph::object::Kind;
+use crate::graph::properties::Properties;
 use crate::graph::snowflake::securable;
 use crate::model::SnowflakeTarget;
 use crate::model::names::Names;
@@ -24,7 +26,7 @@ pub struct LiveObject {
     /// Its COMMENT.
     pub comment: String,
     /// What SHOW tells of it, in canonical form, under the names that the graph uses.
-    pub properties: BTreeMap<&'static str, String>,
+    pub properties: Properties,
     /// Columns of a table, in order.
     pub columns: Vec<LiveColumn>,
     /// Columns of a table's primary key, in order.
@@ -33,7 +35,7 @@ pub struct LiveObject {
     pub key_is_relied_on: bool,
     /// What the pipeline's roles may do with it; for a role also what it may do with the account and with what is not the
     /// pipeline's. Nothing where it was not told.
-    pub grants: Option<BTreeSet<Grant>>,
+    pub grants: Option<Grants>,
 }
 
 impl LiveObject {
@@ -49,7 +51,7 @@ impl LiveObject {
 
     /// A property that SHOW told.
     pub fn property(&self, name: &str) -> &str {
-        self.properties.get(name).map(String::as_str).unwrap_or_default()
+        self.properties.get(name).unwrap_or_default()
     }
 }
 
@@ -59,11 +61,11 @@ pub struct LiveColumn {
     /// Its name, as Snowflake stores it.
     pub name: String,
     /// Its type in canonical spelling.
-    pub data_type: String,
+    pub data_type: Arc<str>,
     /// Whether NULL is refused.
     pub not_null: bool,
     /// Its comment.
-    pub comment: String,
+    pub comment: Arc<str>,
     /// Whether a row without a value for it gets one.
     pub has_default: bool,
 }
@@ -118,7 +120,9 @@ pub async fn objects(
     let (_, tables, grants) = futures::try_join!(read(client, kinds, &mut found), of_tables, grants)?;
     live.extend(found);
     if let Some((columns, keys)) = tables {
-        describe_tables(columns, &keys, &mut live);
+        columns.insert_into(&mut live);
+        drop(columns);
+        insert_keys(&keys, &mut live);
     }
     match grants.into_iter().collect::<Option<Vec<_>>>() {
         Some(grants) => insert_grants(&grants, &target.deployer, &mut live),
@@ -131,26 +135,52 @@ pub async fn objects(
     Ok(live)
 }
 
-/// The columns of the database, each with its table. Those that are too many to show a view tells, which needs a warehouse
-/// and gives all of them, in partitions; SHOW COLUMNS has no pages.
-async fn columns(
-    client: &Client,
-    names: &Names,
-    target: &SnowflakeTarget,
-) -> Result<Vec<(Name, LiveColumn)>, SnowflakeError> {
+/// What tells the columns of the database.
+enum Columns {
+    /// SHOW COLUMNS.
+    Shown(ResultSet),
+    /// INFORMATION_SCHEMA.COLUMNS.
+    Viewed(ResultSet),
+}
+
+impl Columns {
+    /// Gives every table the columns that it has.
+    fn insert_into(&self, live: &mut LiveObjects) {
+        let (answer, table, column): (_, _, fn(&Row) -> LiveColumn) = match self {
+            Columns::Shown(answer) => (answer, ["database_name", "schema_name", "table_name"], column),
+            Columns::Viewed(answer) => (answer, ["TABLE_CATALOG", "TABLE_SCHEMA", "TABLE_NAME"], viewed_column),
+        };
+        // Types and comments repeat from table to table.
+        let mut texts: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut shared = |text: &mut Arc<str>| match texts.get(text) {
+            Some(same) => *text = same.clone(),
+            None => drop(texts.insert(text.clone())),
+        };
+        for row in answer.iter() {
+            if let Some(found) = live.get_mut(&(Kind::Table, name_in(&row, &table))) {
+                let mut column = column(&row);
+                shared(&mut column.data_type);
+                shared(&mut column.comment);
+                found.columns.push(column);
+            }
+        }
+        live.values_mut().for_each(|found| found.columns.shrink_to_fit());
+    }
+}
+
+/// The columns of the database. Those that are too many to show a view tells, which needs a warehouse and gives all of
+/// them, in partitions; SHOW COLUMNS has no pages.
+async fn columns(client: &Client, names: &Names, target: &SnowflakeTarget) -> Result<Columns, SnowflakeError> {
     let shown = format!("SHOW COLUMNS IN DATABASE {}", target.database);
     if let Some(shown) = show(client, shown).await? {
-        let table = |row: &Row<'_>| name_in(row, &["database_name", "schema_name", "table_name"]);
-        return Ok(shown.iter().map(|row| (table(&row), column(&row))).collect());
+        return Ok(Columns::Shown(shown));
     }
     // Its owner sees every table of the pipeline and may use the warehouse.
     let owner = names.snowflake("OWNER");
     let statement = Statement::new(every_column(target))
         .role(owner.as_str())
         .warehouse(target.warehouse.last());
-    let told = client.execute(statement).await?;
-    let table = |row: &Row<'_>| name_in(row, &["TABLE_CATALOG", "TABLE_SCHEMA", "TABLE_NAME"]);
-    Ok(told.iter().map(|row| (table(&row), viewed_column(&row))).collect())
+    Ok(Columns::Viewed(client.execute(statement).await?))
 }
 
 /// <https://docs.snowflake.com/en/sql-reference/info-schema/columns>
@@ -170,25 +200,21 @@ fn viewed_column(row: &Row) -> LiveColumn {
     let text = |name: &str| row.get(name).unwrap_or_default();
     LiveColumn {
         name: text("COLUMN_NAME").to_owned(),
-        data_type: types::viewed(text("DATA_TYPE"), |fact| row.get(fact)),
+        data_type: types::viewed(text("DATA_TYPE"), |fact| row.get(fact)).into(),
         not_null: text("IS_NULLABLE") == "NO",
-        comment: text("COMMENT").to_owned(),
+        comment: text("COMMENT").into(),
         has_default: !text("COLUMN_DEFAULT").is_empty() || text("IS_IDENTITY") == "YES",
     }
 }
 
-fn describe_tables(columns: Vec<(Name, LiveColumn)>, keys: &ResultSet, live: &mut LiveObjects) {
+/// Gives every table the columns of its primary key.
+fn insert_keys(keys: &ResultSet, live: &mut LiveObjects) {
     let table = |row: &Row<'_>| {
         (
             Kind::Table,
             name_in(row, &["database_name", "schema_name", "table_name"]),
         )
     };
-    for (name, column) in columns {
-        if let Some(table) = live.get_mut(&(Kind::Table, name)) {
-            table.columns.push(column);
-        }
-    }
     let mut parts: Vec<(usize, Row<'_>)> = keys
         .iter()
         .map(|row| (row.get("key_sequence").and_then(|at| at.parse().ok()).unwrap_or(0), row))
@@ -204,43 +230,53 @@ fn describe_tables(columns: Vec<(Name, LiveColumn)>, keys: &ResultSet, live: &mu
 
 /// Puts each grant to the object that it is on; one on the account or on what is not the pipeline's to the role that has it.
 fn insert_grants(answers: &[ResultSet], deployer: &Name, live: &mut LiveObjects) {
-    let by_kind: BTreeMap<(String, Name), (Kind, Name)> = live
+    let by_kind: BTreeMap<(&str, Name), Kind> = live
         .iter()
         .filter(|(_, found)| found.mark().is_some())
-        .map(|((kind, name), _)| ((securable(*kind).to_owned(), name.clone()), (*kind, name.clone())))
+        .map(|((kind, name), _)| ((securable(*kind), name.clone()), *kind))
         .collect();
-    for found in live.values_mut() {
-        found.grants = Some(BTreeSet::new());
-    }
+    // With the name that the object has already.
+    let find = |kind: &str, name: &Name| {
+        let ((_, name), kind) = by_kind.get_key_value(&(kind, name.clone()))?;
+        Some((*kind, name.clone()))
+    };
+    let mut on: BTreeMap<(Kind, Name), Vec<Grant>> = BTreeMap::new();
     // Whose roles the deploying role has, it tells itself.
-    for ((kind, name), found) in live.iter_mut() {
+    for ((kind, name), found) in live.iter() {
         if *kind == Kind::Role && found.property("is_inherited") == "y" {
             let member = Grant {
-                privilege: "USAGE".to_owned(),
-                on: On::Object("ROLE".to_owned(), name.clone()),
+                privilege: "USAGE".into(),
+                on: On::Object("ROLE".into(), name.clone()),
                 role: deployer.clone(),
             };
-            found.grants.get_or_insert_default().insert(member);
+            on.entry((*kind, name.clone())).or_default().push(member);
         }
     }
-    for grant in answers
+    for mut grant in answers
         .iter()
         .flat_map(ResultSet::iter)
         .filter_map(|row| Grant::of_row(&row))
     {
         let home = match &grant.on {
-            On::Object(kind, name) => by_kind.get(&(kind.clone(), name.clone())).cloned(),
-            On::Future(_, schema) => by_kind.get(&("SCHEMA".to_owned(), schema.clone())).cloned(),
+            On::Object(kind, name) => find(kind, name),
+            On::Future(_, schema) => find("SCHEMA", schema),
             On::Account => None,
         };
         // A role owns what it made; only the database changes hands.
         if grant.privilege == "OWNERSHIP" && home.as_ref().is_none_or(|(kind, _)| *kind != Kind::Database) {
             continue;
         }
-        let home = home.unwrap_or_else(|| (Kind::Role, grant.role.clone()));
-        if let Some(grants) = live.get_mut(&home).and_then(|found| found.grants.as_mut()) {
-            grants.insert(grant);
+        if let Some((_, role)) = find("ROLE", &grant.role) {
+            grant.role = role;
         }
+        if let (On::Object(_, name) | On::Future(_, name), Some((_, shared))) = (&mut grant.on, &home) {
+            *name = shared.clone();
+        }
+        let home = home.unwrap_or_else(|| (Kind::Role, grant.role.clone()));
+        on.entry(home).or_default().push(grant);
+    }
+    for (key, found) in live {
+        found.grants = Some(on.remove(key).into_iter().flatten().collect());
     }
 }
 
@@ -315,10 +351,12 @@ async fn read(client: &Client, kinds: Vec<Shown>, live: &mut LiveObjects) -> Res
 
 fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
     for row in answer.iter() {
-        let mut properties = BTreeMap::new();
+        let mut properties = Properties::default();
         for (column, property) in shown.properties {
             let value = comparable(property, row.get(column).unwrap_or_default());
-            properties.extend(value.map(|value| (*property, value)));
+            if let Some(value) = value {
+                properties.insert(property, value);
+            }
         }
         let kind = match (shown.kind, row.get("category")) {
             (Kind::StorageIntegration, Some("NOTIFICATION")) => Kind::NotificationIntegration,
@@ -337,13 +375,13 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
 }
 
 fn column(row: &Row) -> LiveColumn {
-    let data_type = types::shown(row.get("data_type").unwrap_or_default());
+    let data_type = types::shown(row.get("data_type").unwrap_or_default()).into();
     LiveColumn {
         name: row.get("column_name").unwrap_or_default().to_owned(),
         not_null: row
             .get("null?")
             .is_some_and(|null| matches!(null, "false" | "NOT_NULL")),
-        comment: row.get("comment").unwrap_or_default().to_owned(),
+        comment: row.get("comment").unwrap_or_default().into(),
         has_default: ["default", "autoincrement"]
             .iter()
             .any(|column| row.get(column).is_some_and(|text| !text.is_empty() && text != "null")),

@@ -210,7 +210,11 @@ fn destroy_keeps_the_database_until_told(cloud: &Cloud, database: &Database) {
         stacks(cloud),
         ["video-events-local-source", "video-events-local-storage"]
     );
-    // A new deploy starts to read from the beginning, and what is there already stays as it is.
+    // What was read and had not arrived went with the stream. A new deploy reads from the beginning, and what is there
+    // already stays as it is.
+    let kept = json!({ "Path": "/pipectl/video-events/local", "Recursive": true });
+    let kept = cloud.aws("ssm", "get_parameters_by_path", kept);
+    assert_eq!(kept["Parameters"], json!([]));
     cloud.run("deploy --yes").exits(0);
     cloud.run("diff").exits(0);
     database.run("INSERT INTO video.video_init (`DATETIME`, VIDEOTITLE) VALUES ('1/1/2026 0:09', 'after the return')");

@@ -1,5 +1,6 @@
 //! Which grants each object must have, whichever object's statements make them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::Graph;
@@ -10,8 +11,8 @@ use crate::snowflake::ident::Name;
 /// Gives every object the grants on it: those that are stated, and for what is in a schema those that the schema promises
 /// to all that is made in it. A grant on what the pipeline does not make belongs to the role that has it.
 pub fn settle(graph: &mut Graph) {
-    let mut on: BTreeMap<(&'static str, Name), BTreeSet<Grant>> = BTreeMap::new();
-    let mut future: BTreeMap<(String, Name), Vec<(String, Name)>> = BTreeMap::new();
+    let mut on: BTreeMap<(&'static str, Name), Vec<Grant>> = BTreeMap::new();
+    let mut future: BTreeMap<(Cow<'static, str>, Name), Vec<(Cow<'static, str>, Name)>> = BTreeMap::new();
     let made: BTreeSet<(&'static str, Name)> = graph.objects().map(|(_, object)| key(object)).collect();
     let stated = graph.objects().flat_map(|(_, object)| &object.statements.grants);
     for grant in stated.filter_map(|sql| Grant::of_statement(sql)).flatten() {
@@ -25,20 +26,18 @@ pub fn settle(graph: &mut Graph) {
             On::Account => None,
         };
         let home = home.unwrap_or_else(|| ("ROLE", grant.role.clone()));
-        on.entry(home).or_default().insert(grant);
+        on.entry(home).or_default().push(grant);
     }
     for object in graph.objects_mut() {
-        object.grants = on.remove(&key(object)).unwrap_or_default();
-        let (kind, _) = key(object);
-        let schema = object.name.parent();
-        let promised = schema.and_then(|schema| future.get(&(kind.to_owned(), schema)));
-        for (privilege, role) in promised.into_iter().flatten() {
-            object.grants.insert(Grant {
-                privilege: privilege.clone(),
-                on: On::Object(kind.to_owned(), object.name.clone()),
-                role: role.clone(),
-            });
-        }
+        let stated = on.remove(&key(object)).unwrap_or_default();
+        let (kind, name) = key(object);
+        let promised = name.parent().and_then(|schema| future.get(&(kind.into(), schema)));
+        let promised = promised.into_iter().flatten().map(|(privilege, role)| Grant {
+            privilege: privilege.clone(),
+            on: On::Object(kind.into(), name.clone()),
+            role: role.clone(),
+        });
+        object.grants = stated.into_iter().chain(promised).collect();
     }
 }
 

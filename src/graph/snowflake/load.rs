@@ -42,8 +42,13 @@ pub(super) fn contribute(
     let stage_node = stage_object(context, &stage, &format, &stage_needs, graph)?;
 
     let feeds = &context.model.landing.feeds;
+    // Of the same text in all tables.
+    let (columns, of_rejected) = (raw_columns(), rejected_columns());
     let mut raws: BTreeMap<&str, Raw> = BTreeMap::new();
-    for (feed, object) in feeds.iter().zip(each(feeds, |feed| raw_table(context, feed))?) {
+    for (feed, object) in feeds
+        .iter()
+        .zip(each(feeds, |feed| raw_table(context, feed, &columns))?)
+    {
         let table = object.name.clone();
         let node = insert(object, std::slice::from_ref(&access.raw_schema), graph);
         raws.insert(&feed.name, Raw { table, node });
@@ -52,10 +57,9 @@ pub(super) fn contribute(
     let mut loads = Vec::new();
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
-    for (table, typed) in tables
-        .iter()
-        .zip(each(tables, |table| Typed::new(context, table, &raws, &feeding))?)
-    {
+    for (table, typed) in tables.iter().zip(each(tables, |table| {
+        Typed::new(context, table, &raws, &feeding, &of_rejected)
+    })?) {
         let (load, stage) = typed.insert(context, table, access, graph)?;
         stages.extend(stage.map(|stage| (table.name.clone(), stage)));
         streams.entry(&table.feed).or_default().push(load.stream_node.clone());
@@ -187,23 +191,28 @@ pub(super) fn table(
 pub(super) fn column(name: &str, data_type: &str, not_null: bool, comment: &str) -> ColumnDefinition {
     ColumnDefinition {
         name: Ident::new(name),
-        data_type: data_type.to_owned(),
+        data_type: data_type.into(),
         not_null,
         was: None,
-        comment: Some(comment.to_owned()),
+        comment: Some(comment.into()),
     }
 }
 
-fn raw_table(context: &Context, feed: &Feed) -> anyhow::Result<Object> {
-    let name = context.target.raw_schema.child(&format!("RAW_{}", feed.name));
-    let columns = vec![
+/// Columns of every raw table.
+fn raw_columns() -> Vec<ColumnDefinition> {
+    vec![
         column("RECORD", "VARIANT", true, "The whole record"),
         column("FILE_NAME", TEXT, true, "File that it came from"),
         column("FILE_ROW", "NUMBER(38,0)", true, "Its place in that file"),
         column("FILE_MODIFIED", "TIMESTAMP_NTZ(9)", true, "When that file was written"),
         column("LOADED_AT", "TIMESTAMP_LTZ(9)", true, "When it was loaded"),
-    ];
-    table(context, &name, &format!("Records of {}", feed.prefix), columns, &[])
+    ]
+}
+
+fn raw_table(context: &Context, feed: &Feed, columns: &[ColumnDefinition]) -> anyhow::Result<Object> {
+    let name = context.target.raw_schema.child(&format!("RAW_{}", feed.name));
+    let about = format!("Records of {}", feed.prefix);
+    table(context, &name, &about, columns.to_vec(), &[])
 }
 
 /// What is made for one typed table.
@@ -225,6 +234,7 @@ impl Typed {
         spec: &Table,
         raws: &BTreeMap<&str, Raw>,
         feeding: &BTreeSet<&str>,
+        of_rejected: &[ColumnDefinition],
     ) -> anyhow::Result<Self> {
         let Some(source) = raws.get(spec.feed.as_str()) else {
             anyhow::bail!("table {} has no feed", spec.name)
@@ -243,7 +253,7 @@ impl Typed {
         Ok(Typed {
             table: typed,
             reject: rows::reject(&arriving, &rejected, templates)?,
-            rejected: rejected_table(context, spec, &rejected)?,
+            rejected: rejected_table(context, spec, &rejected, of_rejected)?,
             stream: stream_object(context, &stream, &source.table, "Records not yet merged")?,
             source: source.node.clone(),
             rows: feeding
@@ -292,10 +302,10 @@ impl Typed {
 fn typed_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
     let own = spec.columns.iter().map(|column| ColumnDefinition {
         name: column.name.clone(),
-        data_type: column.data_type.to_string(),
+        data_type: column.data_type.to_string().into(),
         not_null: column.not_null,
         was: column.was.clone(),
-        comment: column.description.clone(),
+        comment: column.description.as_deref().map(Into::into),
     });
     let mut columns: Vec<ColumnDefinition> = own.collect();
     let key = rows::key(spec);
@@ -313,22 +323,26 @@ fn typed_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<O
     Ok(typed)
 }
 
-fn rejected_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
-    let columns = vec![
+/// Columns of every table of records that are no rows.
+fn rejected_columns() -> Vec<ColumnDefinition> {
+    vec![
         column("FILE_NAME", TEXT, true, "File of the record"),
         column("FILE_ROW", "NUMBER(38,0)", true, "Its place in that file"),
         column("ITEM_INDEX", "NUMBER(38,0)", true, "The item's place in the record"),
         column("REASON", TEXT, true, "Why it is no row"),
         column("RECORD", "VARIANT", false, "The record, or the item of it"),
         column("REJECTED_AT", "TIMESTAMP_LTZ(9)", true, "When"),
-    ];
-    table(
-        context,
-        name,
-        &format!("Records that are no rows of {}", spec.name),
-        columns,
-        &[],
-    )
+    ]
+}
+
+fn rejected_table(
+    context: &Context,
+    spec: &Table,
+    name: &Name,
+    columns: &[ColumnDefinition],
+) -> anyhow::Result<Object> {
+    let about = format!("Records that are no rows of {}", spec.name);
+    table(context, name, &about, columns.to_vec(), &[])
 }
 
 /// A stream of the rows that are added to a table.

@@ -1,12 +1,14 @@
 //! One object from its template: statements, hash and mark.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use minijinja::Value;
 use sha2::{Digest, Sha256};
 
 use crate::graph::object::{Actor, Kind, Object, Statements};
+use crate::graph::properties::Properties;
 use crate::model::names::Names;
+use crate::snowflake::grant::Grants;
 use crate::snowflake::ident::{Name, literal};
 use crate::snowflake::mark;
 use crate::snowflake::sql::{Templates, raw};
@@ -75,6 +77,8 @@ impl Blueprint<'_> {
             .keys()
             .filter_map(|section| section.strip_prefix("undo ").map(str::to_owned));
         let undo: Vec<String> = undo.collect();
+        // No room is kept for statements that never come.
+        sections.values_mut().for_each(Vec::shrink_to_fit);
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let statements = Statements {
             undo: undo
@@ -101,7 +105,7 @@ impl Blueprint<'_> {
             adoption: None,
             columns: Vec::new(),
             key: Vec::new(),
-            grants: BTreeSet::new(),
+            grants: Grants::default(),
             task: None,
         })
     }
@@ -124,8 +128,8 @@ pub fn grants_on(context: &Context, kind: Kind, name: &Name) -> anyhow::Result<V
 const RETENTION: &str = "1";
 
 /// Properties that every object of a kind has, as its template sets them.
-fn constants(kind: Kind) -> BTreeMap<&'static str, String> {
-    let pairs: &[(&'static str, &str)] = match kind {
+fn constants(kind: Kind) -> Properties {
+    let pairs: &[(&'static str, &'static str)] = match kind {
         Kind::Warehouse => &[
             ("size", "XSMALL"),
             ("auto_suspend", "60"),
@@ -145,7 +149,7 @@ fn constants(kind: Kind) -> BTreeMap<&'static str, String> {
         Kind::Stream => &[("mode", "APPEND_ONLY"), ("stale", "false")],
         _ => &[],
     };
-    pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+    pairs.iter().copied().collect()
 }
 
 /// The first 16 hexadecimal digits of a text's SHA-256.

@@ -91,11 +91,11 @@ fn adoption() {
         })
         .of("a table with another type", &table(), |world| {
             made_by_hand(world, Kind::Table, "INVOICE");
-            column(world, "INVOICE", "TOTAL").data_type = "FLOAT".to_owned();
+            column(world, "INVOICE", "TOTAL").data_type = "FLOAT".into();
         })
         .of("a table with a wider type", &table(), |world| {
             made_by_hand(world, Kind::Table, "INVOICE");
-            column(world, "INVOICE", "TOTAL").data_type = "NUMBER(38,2)".to_owned();
+            column(world, "INVOICE", "TOTAL").data_type = "NUMBER(38,2)".into();
         })
         .of("a table without the key", &table(), |world| {
             made_by_hand(world, Kind::Table, "INVOICE");

@@ -218,7 +218,7 @@ pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
 }
 
-async fn receive(response: reqwest::Response) -> Attempt {
+async fn receive(mut response: reqwest::Response) -> Attempt {
     let status = response.status().as_u16();
     if is_passing(status) {
         let seconds = response
@@ -230,12 +230,14 @@ async fn receive(response: reqwest::Response) -> Attempt {
             pause: seconds.map(Duration::from_secs),
         };
     }
-    match response.bytes().await {
-        Ok(body) => Attempt::Answered(Reply {
-            status,
-            body: body.into(),
-        }),
-        Err(error) => broken(&error),
+    // Piece by piece, so that a large answer is not there twice.
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => return Attempt::Answered(Reply { status, body }),
+            Err(error) => return broken(&error),
+        }
     }
 }
 

@@ -52,8 +52,8 @@ impl Place<'_> {
         way.map(Some).ok_or_else(|| Obstacle::Type {
             table: table.clone(),
             column: self.column.name.to_string(),
-            old: found.data_type.clone(),
-            new: self.column.data_type.clone(),
+            old: found.data_type.to_string(),
+            new: self.column.data_type.to_string(),
         })
     }
 }
@@ -74,7 +74,7 @@ fn places<'a>(wanted: &'a Object, live: &'a LiveObject) -> Vec<Place<'a>> {
     let unfinished = is_unfinished(live);
     let place = |column: &'a ColumnDefinition| {
         let cut_off =
-            || named(&in_the_making(&column.name)).filter(|found| unfinished && found.comment == IN_THE_MAKING);
+            || named(&in_the_making(&column.name)).filter(|found| unfinished && *found.comment == *IN_THE_MAKING);
         let renamed = || column.was.as_ref().and_then(named);
         Place {
             column,
@@ -236,7 +236,7 @@ impl<'a> Work<'a> {
             self.change_type(place, found, &way)?;
             if !way.in_place {
                 now.not_null = false;
-                IN_THE_MAKING.clone_into(&mut now.comment);
+                now.comment = IN_THE_MAKING.into();
             }
         }
         self.nullability(column, found, &now)?;
@@ -325,10 +325,10 @@ impl<'a> Work<'a> {
     fn comment(&mut self, column: &ColumnDefinition, found: &LiveColumn, now: &LiveColumn) {
         let name = &column.name;
         let comment = column.comment.as_deref().unwrap_or_default();
-        if found.comment != comment && found.comment != IN_THE_MAKING {
+        if *found.comment != *comment && *found.comment != *IN_THE_MAKING {
             self.change(format!("column {name} comment"), Some(&found.comment), Some(comment));
         }
-        if now.comment != comment {
+        if *now.comment != *comment {
             self.statement(format!("ALTER COLUMN {name} COMMENT {}", literal(comment)));
         }
     }
@@ -347,7 +347,7 @@ impl<'a> Work<'a> {
             self.change(format!("column {name}"), Some(&column.data_type), None);
             self.statement(format!("DROP COLUMN {name}"));
             // The column that it was filled from is still there.
-            if column.comment != IN_THE_MAKING {
+            if *column.comment != *IN_THE_MAKING {
                 lost.push(column.name.as_str());
             }
         }

@@ -12,13 +12,13 @@ pub fn grants(wanted: &Object, live: &LiveObject) -> (Vec<PropertyChange>, Vec<S
         return Default::default();
     };
     let (mut changes, mut statements) = (Vec::new(), Vec::new());
-    for missing in wanted.grants.difference(granted) {
+    for missing in wanted.grants.without(granted) {
         changes.push(shown(missing, true));
         statements.push(missing.give());
     }
     // What a role has on the account or on objects of others was given by somebody who may know why.
     if wanted.kind != Kind::Role {
-        for added in granted.difference(&wanted.grants) {
+        for added in granted.without(&wanted.grants) {
             changes.push(shown(added, false));
             statements.push(added.take());
         }

@@ -293,7 +293,7 @@ pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) 
 fn properties(wanted: &Object, live: &LiveObject) -> Vec<PropertyChange> {
     let differs = |(name, new): (&'static str, Cow<'_, str>)| {
         let old = live.properties.get(name)?;
-        (*old != new).then(|| PropertyChange::new(name, Some(old.clone()), Some(new.into_owned())))
+        (old != new).then(|| PropertyChange::new(name, Some(old.to_owned()), Some(new.into_owned())))
     };
     wanted.properties().into_iter().filter_map(differs).collect()
 }

@@ -64,10 +64,10 @@ impl<'a> Builder<'a> {
                 let keys = source.table.columns.iter().filter(|own| own.key);
                 let definitions = keys.map(|own| ColumnDefinition {
                     name: own.name.clone(),
-                    data_type: own.data_type.to_string(),
+                    data_type: own.data_type.to_string().into(),
                     not_null: true,
                     was: own.was.clone(),
-                    comment: own.description.clone(),
+                    comment: own.description.as_deref().map(Into::into),
                 });
                 definitions.collect()
             }

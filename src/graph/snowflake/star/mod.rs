@@ -103,10 +103,10 @@ pub(super) fn stage(
         .then(|| column("_ROW", TEXT, false, "Tells rows apart"));
     let own = spec.columns.iter().map(|own| ColumnDefinition {
         name: own.name.clone(),
-        data_type: own.data_type.to_string(),
+        data_type: own.data_type.to_string().into(),
         not_null: false,
         was: own.was.clone(),
-        comment: own.description.clone(),
+        comment: own.description.as_deref().map(Into::into),
     });
     let mut columns: Vec<ColumnDefinition> = own.chain(row).collect();
     let names: Vec<String> = columns.iter().map(|column| column.name.to_string()).collect();
@@ -433,9 +433,9 @@ fn raws(names: &[Ident]) -> Vec<Value> {
 fn definition(own: &StarColumn) -> ColumnDefinition {
     ColumnDefinition {
         name: own.name.clone(),
-        data_type: own.data_type.to_string(),
+        data_type: own.data_type.to_string().into(),
         not_null: false,
         was: None,
-        comment: own.description.clone(),
+        comment: own.description.as_deref().map(Into::into),
     }
 }
