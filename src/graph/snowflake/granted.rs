@@ -1,19 +1,25 @@
 //! Which grants each object must have, whichever object's statements make them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::graph::Graph;
 use crate::graph::object::{Kind, Object};
 use crate::snowflake::grant::{Grant, On};
 use crate::snowflake::ident::Name;
 
+/// A word, and what it is about.
+type Kept = (Cow<'static, str>, Name);
+
 /// Gives every object the grants on it: those that are stated, and for what is in a schema those that the schema promises
 /// to all that is made in it. A grant on what the pipeline does not make belongs to the role that has it.
 pub fn settle(graph: &mut Graph) {
     let mut on: BTreeMap<(&'static str, Name), Vec<Grant>> = BTreeMap::new();
-    let mut future: BTreeMap<(Cow<'static, str>, Name), Vec<(Cow<'static, str>, Name)>> = BTreeMap::new();
-    let made: BTreeSet<(&'static str, Name)> = graph.objects().map(|(_, object)| key(object)).collect();
+    let mut future: BTreeMap<Kept, Vec<Kept>> = BTreeMap::new();
+    let mut made: BTreeMap<Name, Vec<&'static str>> = BTreeMap::new();
+    for (kind, name) in graph.objects().map(|(_, object)| key(object)) {
+        made.entry(name).or_default().push(kind);
+    }
     let stated = graph.objects().flat_map(|(_, object)| &object.statements.grants);
     for grant in stated.filter_map(|sql| Grant::of_statement(sql)).flatten() {
         if let On::Future(kind, schema) = &grant.on {
@@ -21,7 +27,13 @@ pub fn settle(graph: &mut Graph) {
             promised.push((grant.privilege.clone(), grant.role.clone()));
         }
         let home = match &grant.on {
-            On::Object(kind, name) => made.iter().find(|(of, found)| of == kind && found == name).cloned(),
+            On::Object(kind, name) => {
+                let kinds = made.get(name).into_iter().flatten();
+                kinds
+                    .copied()
+                    .find(|made| made == kind)
+                    .map(|kind| (kind, name.clone()))
+            }
             On::Future(_, schema) => Some(("SCHEMA", schema.clone())),
             On::Account => None,
         };
