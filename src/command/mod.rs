@@ -103,7 +103,9 @@ enum Command {
     /// after chunk by key, and the place is kept after each, so the same command goes on after a kill. Rows that are there
     /// already are merged by key, so nothing is there twice.
     Backfill(backfill::Options),
-    /// Compare the database with the warehouse: counts and checksums by key range, and the rows that differ
+    /// Compare the database with the warehouse, and list the rows that differ
+    ///
+    /// By counts and checksums of key ranges; only what differs is looked at closer.
     ///
     /// Rows that the pipeline has not read yet (newer than the watermark) are no differences, and rows that may be on the
     /// way are looked at again. Exit code 0: equal. 2: differences. 1: an error.

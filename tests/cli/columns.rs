@@ -191,7 +191,7 @@ fn another_schema_takes_over() {
     cloud.run(&format!("deploy --yes{consents}")).exits(0);
     cloud.run("diff").exits(0).prints("no change");
     let tasks = cloud.sql("SHOW TASKS IN DATABASE {db}");
-    assert_eq!(tasks.len(), 4, "{tasks:?}");
+    assert_eq!(tasks.len(), 5, "{tasks:?}");
     let started = |task: &Vec<String>| task.contains(&"STORE_RAW".to_owned()) && task.contains(&"started".to_owned());
     assert!(tasks.iter().all(started), "{tasks:?}");
 }

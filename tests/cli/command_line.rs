@@ -41,6 +41,8 @@ fn help_names_every_command() {
       deploy       Make the clouds what the file says; a second run changes nothing
       destroy      Remove the pipeline; buckets with objects and tables with rows stay
       status       Show the state of every hop
+      backfill     Write a table of the database, or a part of it, into files that the pipeline loads
+      verify       Compare the database with the warehouse, and list the rows that differ
       redrive      Show the messages that were given up, and put them back where they came from
       doctor       Check identities, rights, quotas and the runtime, without changing anything
       unlock       Show which run holds the pipeline's lease, and remove it

@@ -89,5 +89,5 @@ pub fn all_tasks_are_started(cloud: &Cloud) {
         .position(|column| column == "state")
         .unwrap();
     let states: Vec<String> = shown.rows().into_iter().map(|row| row[position].clone()).collect();
-    assert_eq!(states, ["started"; 4]);
+    assert_eq!(states, ["started"; 5]);
 }
