@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stand-in: the resources that AWS asks IAM for where ministack asks for others.
 
-ministack asks for the right to send mail on `*`, for rights on a log group by an ARN that policies of AWS do not name, and
-for rights of their own for SQS's batches:
+ministack asks for the rights to send mail and to read parameters below a path on `*`, for rights on a log group by an ARN
+that policies of AWS do not name, and for rights of their own for SQS's batches:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsesv2.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
@@ -59,6 +59,20 @@ def log_resource(found: str, target: str, body: bytes) -> str:
     return f"{found}:log-stream:{document.get('logStreamName') or ''}"
 
 
+def path_resource(target: str, body: bytes, region: str, account: str) -> str | None:
+    """The path that GetParametersByPath reads.
+
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-access.html
+    """
+    if target.rsplit(".", 1)[-1] != "GetParametersByPath":
+        return None
+    try:
+        path = str(json.loads(body or b"{}").get("Path") or "")
+    except (ValueError, AttributeError):
+        return None
+    return f"arn:aws:ssm:{region}:{account}:parameter{path}"
+
+
 def install(finder: Finder) -> None:
     from ministack import app
     from ministack.core import iam_actions
@@ -76,7 +90,10 @@ def install(finder: Finder) -> None:
 
     def resource_arn(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *others: Any) -> str:
         found = str(extract(service, method, path, headers, body, *others))
-        return log_resource(found, headers.get("x-amz-target", ""), body) if service == "logs" else found
+        target = headers.get("x-amz-target", "")
+        if service == "ssm":
+            return path_resource(target, body, app.extract_region(headers, {}), get_account_id()) or found
+        return log_resource(found, target, body) if service == "logs" else found
 
     def iam_action(service: str, *others: Any) -> str | None:
         found: str | None = action_of(service, *others)

@@ -73,24 +73,20 @@ pub async fn keep(aws: &Aws, names: &Names, definition: &str) -> anyhow::Result<
 /// Deletes what the functions kept, and then the manifest. Watermarks go, too, whatever rows stay: what was read and had
 /// not arrived went with the stream, so another deploy reads the tables from their beginning, and merges.
 pub async fn delete(aws: &Aws, names: &Names) -> anyhow::Result<()> {
-    let all = format!("/pipectl/{}/{}", names.pipeline, names.environment);
-    let request = aws.ssm.get_parameters_by_path().path(&all).recursive(true);
-    let mut pages = request.into_paginator().send();
-    let (watermarks, backfills) = (names.watermark_parameters(), names.backfill_parameters());
-    let last_mail = names.last_mail_parameter();
-    let is_of_functions =
-        |name: &String| name.starts_with(&watermarks) || name.starts_with(&backfills) || *name == last_mail;
-    let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| explain(&format!("ssm:GetParametersByPath of {all}"), error))?;
-        found.extend(
-            page.parameters
-                .into_iter()
-                .flatten()
-                .filter_map(|parameter| parameter.name),
-        );
+    let mut found = vec![names.last_mail_parameter()];
+    for path in [names.watermark_parameters(), names.backfill_parameters()] {
+        let request = aws.ssm.get_parameters_by_path().path(path.trim_end_matches('/'));
+        let mut pages = request.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(&format!("ssm:GetParametersByPath of {path}"), error))?;
+            found.extend(
+                page.parameters
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|parameter| parameter.name),
+            );
+        }
     }
-    found.retain(is_of_functions);
     for name in found.into_iter().chain([names.manifest_parameter()]) {
         match aws.ssm.delete_parameter().name(&name).send().await {
             Ok(_) => {}
