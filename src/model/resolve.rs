@@ -16,8 +16,8 @@ use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
 use super::{
-    Alerts, Cdc, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql,
-    star,
+    Alerts, Cdc, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target,
+    mysql, star,
 };
 
 /// The environment that needs no account.

@@ -15,6 +15,7 @@ mod adopt;
 mod alerts;
 mod backfill;
 mod call_count;
+mod changes;
 mod chinook;
 mod columns;
 mod command_line;

@@ -56,7 +56,11 @@ pub(super) fn contribute(
     }
     let (tables, feeding) = (&context.model.tables, star::feeding(&context.model.star));
     let truncated = match tables.iter().any(|table| table.cdc.is_some()) {
-        true => Some(insert(cdc::truncated(context)?, std::slice::from_ref(&access.raw_schema), graph)),
+        true => Some(insert(
+            cdc::truncated(context)?,
+            std::slice::from_ref(&access.raw_schema),
+            graph,
+        )),
         false => None,
     };
     let mut loads = Vec::new();
@@ -65,7 +69,13 @@ pub(super) fn contribute(
     for (table, typed) in tables.iter().zip(each(tables, |table| {
         Typed::new(context, table, &raws, &feeding, &of_rejected)
     })?) {
-        let (load, stage) = typed.insert(context, table, access, truncated.as_ref().filter(|_| table.cdc.is_some()), graph)?;
+        let (load, stage) = typed.insert(
+            context,
+            table,
+            access,
+            truncated.as_ref().filter(|_| table.cdc.is_some()),
+            graph,
+        )?;
         stages.extend(stage.map(|stage| (table.name.clone(), stage)));
         streams.entry(&table.feed).or_default().push(load.stream_node.clone());
         loads.push(load);
@@ -375,12 +385,7 @@ impl<'a> Typed<'a> {
     }
 }
 
-fn typed_table(
-    context: &Context,
-    spec: &Table,
-    changes: Option<&Changes>,
-    name: &Name,
-) -> anyhow::Result<Object> {
+fn typed_table(context: &Context, spec: &Table, changes: Option<&Changes>, name: &Name) -> anyhow::Result<Object> {
     let own = spec.columns.iter().map(|column| ColumnDefinition {
         name: column.name.clone(),
         data_type: column.data_type.to_string().into(),
@@ -393,13 +398,15 @@ fn typed_table(
     // Snowflake makes the columns of a primary key NOT NULL:
     // https://docs.snowflake.com/en/sql-reference/constraints-overview
     let technical = rows::technical(spec).into_iter();
-    let technical = technical
-        .map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment));
+    let technical =
+        technical.map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment));
     columns.extend(technical);
     columns.extend(cdc::flag(spec));
     if spec.is_flagged() {
         // Of a deleted row sometimes only the key is known.
-        let others = columns.iter_mut().filter(|column| !key.contains(&column.name) && column.name.as_str() != cdc::DELETED);
+        let others = columns
+            .iter_mut()
+            .filter(|column| !key.contains(&column.name) && column.name.as_str() != cdc::DELETED);
         others.for_each(|column| column.not_null = false);
     }
     let key: Vec<&Ident> = key.iter().collect();

@@ -5,6 +5,8 @@
 
 mod access;
 pub mod cdc;
+#[cfg(test)]
+mod cdc_golden_tests;
 mod each;
 mod granted;
 mod load;

@@ -47,7 +47,10 @@ fn none(root: &Cursor<'_>, tables: &[Cursor<'_>], faults: &mut Vec<Fault>) {
         let message = "a procedure loads changes of a database, and this source captures none";
         faults.push(load.fault(code::TABLE, message).hint(hint));
     }
-    for at in tables.iter().flat_map(|table| ["deletes", "history"].map(|key| table.key(key))) {
+    for at in tables
+        .iter()
+        .flat_map(|table| ["deletes", "history"].map(|key| table.key(key)))
+    {
         if at.is_present() {
             let message = "this is of tables whose changes are captured, deletes among them";
             faults.push(at.fault(code::TABLE, message).on_key().hint(hint));
@@ -71,8 +74,12 @@ fn histories(root: &Cursor<'_>, tables: &[Cursor<'_>], faults: &mut Vec<Fault>) 
             continue;
         };
         if let Some(what) = named.get(&format!("{}_HISTORY", name.to_uppercase())) {
-            let message = format!("the history of `{name}` would be `{name}_HISTORY`, and there is a {what} of that name");
-            faults.push(at.fault(code::DUPLICATE, message).hint("give one of the two another name"));
+            let message =
+                format!("the history of `{name}` would be `{name}_HISTORY`, and there is a {what} of that name");
+            faults.push(
+                at.fault(code::DUPLICATE, message)
+                    .hint("give one of the two another name"),
+            );
         }
     }
 }
