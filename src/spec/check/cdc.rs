@@ -6,13 +6,15 @@ use crate::spec::code;
 use crate::spec::cursor::Cursor;
 use crate::spec::diagnostic::Fault;
 
+use super::mysql;
+
 /// Columns that pipectl adds to what changes are made into.
 const TECHNICAL_COLUMNS: [&str; 6] = ["_SEQ", "_OP", "_TS", "_DELETED", "_RECORD", "_REASON"];
 
 /// Whether records are changes of rows.
-pub(super) fn is_captured(root: &Cursor<'_>) -> bool {
+fn is_captured(root: &Cursor<'_>) -> bool {
     let source = root.key("source");
-    source.key("type").text() == Some("mysql") && source.key("capture").text() == Some("binlog")
+    source.key("type").text() == Some("mysql") && mysql::is_binlog(&source)
 }
 
 pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
