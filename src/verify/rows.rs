@@ -43,6 +43,8 @@ pub struct Frontier {
     pub read: Vec<Value>,
     /// A watermark up to which rows must have arrived.
     pub settled: Option<Value>,
+    /// Whether deletes are on their way, too.
+    pub sees_deletes: bool,
 }
 
 impl Row {
@@ -188,7 +190,7 @@ pub fn compare(
                 Kind::Extra => found.extra += 1,
                 Kind::Different => found.different += 1,
             }
-            found.is_open |= row.is_some_and(|row| !frontier.is_settled(row));
+            found.is_open |= row.map_or(frontier.sees_deletes, |row| !frontier.is_settled(row));
             if found.keys.len() < limit {
                 let key = names.iter().cloned().zip(key.iter().cloned()).collect();
                 found.keys.push(Difference { kind, key, columns });

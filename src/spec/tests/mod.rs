@@ -1,3 +1,4 @@
+mod cdc;
 mod environments;
 mod mutations;
 mod reports;
