@@ -115,6 +115,8 @@ impl World {
         whole(&mail, "task VIDEO_EVENTS_LOCAL");
         self.cloud.run("deploy --yes").exits(0);
         self.arrives("third");
+        let again = "RECOVERED task VIDEO_EVENTS_LOCAL.VIDEO_RAW.LOAD_VIDEO_EVENT";
+        self.told(again, &["What failed before runs again"]);
     }
 
     /// The graph is suspended, and rows come.
