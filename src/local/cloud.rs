@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::net::TcpStream;
 
 use super::process::Starting;
@@ -54,7 +54,16 @@ pub async fn up(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<
             state.pid,
             BUSY_TIMEOUT.as_secs()
         ),
-        Status::Stale => clear_away(directory, progress).await?,
+        Status::Stale => {
+            // A state file of another form is that of another version.
+            let other = State::process(directory).filter(|_| matches!(State::read(directory), Ok(None)));
+            if let Some(pid) = other
+                && process::is_cloud(pid, directory).await
+            {
+                return Err(of_another_version());
+            }
+            clear_away(directory, progress).await?;
+        }
         Status::Down => {}
     }
     start(options, progress).await
@@ -113,7 +122,16 @@ pub async fn status(directory: &Path) -> anyhow::Result<Status> {
     Ok(Status::Up(Box::new(state)))
 }
 
+fn of_another_version() -> anyhow::Error {
+    anyhow!(
+        "the local cloud that runs was started by another version of pipectl\n  hint: pipectl local down (its data is lost), then up again"
+    )
+}
+
 fn fitting(state: State, options: &UpOptions) -> anyhow::Result<State> {
+    if state.package != package::name() {
+        return Err(of_another_version());
+    }
     let word = |auth: bool| if auth { "with" } else { "without" };
     if let Some(auth) = options.auth.filter(|auth| *auth != state.auth) {
         bail!(
@@ -133,10 +151,10 @@ fn fitting(state: State, options: &UpOptions) -> anyhow::Result<State> {
 
 async fn clear_away(directory: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<()> {
     progress("Clearing away a local cloud that does not answer");
-    if let Some(state) = State::read(directory)?
-        && process::is_cloud(state.pid, directory).await
+    if let Some(pid) = State::process(directory)
+        && process::is_cloud(pid, directory).await
     {
-        process::stop(state.pid, directory).await?;
+        process::stop(pid, directory).await?;
     }
     state::remove(directory)
 }
@@ -163,21 +181,26 @@ async fn start(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<S
         command.args(["--region", region]);
     }
     let mut starting = process::start_detached(command, directory)?;
-    match until_healthy(&mut starting, directory).await {
+    match until_healthy(&mut starting, options).await {
         Ok(state) => {
             starting.let_run();
             Ok(state)
         }
         Err(error) => {
+            let pid = starting.pid();
             drop(starting);
-            state::remove(directory)?;
+            // That of another cloud stays: it is found by it.
+            if State::process(directory) == pid {
+                state::remove(directory)?;
+            }
             Err(error)
         }
     }
 }
 
 /// Waits until the cloud that was just started has written its state file and answers.
-async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Result<State> {
+async fn until_healthy(starting: &mut Starting, options: &UpOptions) -> anyhow::Result<State> {
+    let directory = options.directory.as_path();
     let begin = Instant::now();
     let pid = starting.pid();
     loop {
@@ -185,7 +208,7 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
             // One whose start was cut off goes on starting by itself, and this one gave way to it.
             if status.code() == Some(ALREADY_RUNNING) && begin.elapsed() < START_TIMEOUT {
                 if let Status::Up(state) = Box::pin(self::status(directory)).await? {
-                    return Ok(*state);
+                    return fitting(*state, options);
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::metrics::{Answers, Asked, Questions, now};
 use super::{DEPLOY, Hop, count, span};
-use crate::aws::Aws;
 use crate::aws::failure::explain;
+use crate::aws::{Aws, parameters};
 use crate::graph::alarm::{LATE_SECONDS, Metric};
 use crate::graph::mysql::schedule;
 use crate::model::{Model, MysqlSource, MysqlTable};
@@ -150,15 +150,9 @@ impl<'a> Source<'a> {
 
     async fn watermarks(&self, aws: &Aws) -> anyhow::Result<Vec<Hop>> {
         let prefix = self.model.names.watermark_parameters();
-        let request = aws.ssm.get_parameters_by_path().path(prefix.trim_end_matches('/'));
-        let pages: Vec<_> = request
-            .into_paginator()
-            .send()
-            .try_collect()
-            .await
-            .map_err(|error| explain(&format!("ssm:GetParametersByPath of {prefix}"), error))?;
-        let found = pages.iter().flat_map(|page| page.parameters());
+        let found = parameters::below(aws, &prefix).await?;
         let kept: BTreeMap<&str, (&str, i64)> = found
+            .iter()
             .filter_map(|kept| Some((kept.name()?, (kept.value()?, kept.last_modified_date()?.secs()))))
             .collect();
         let tables = self.source.tables.iter();
