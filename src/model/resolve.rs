@@ -143,9 +143,7 @@ fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault
             adopt: files.adopt,
             max_attempts: files.max_attempts,
         })),
-        SourceSpec::Mysql(spec) => {
-            mysql::source(spec, names, architecture, tables, problems).map(Source::Mysql)
-        }
+        SourceSpec::Mysql(spec) => mysql::source(spec, names, architecture, tables, problems).map(Source::Mysql),
     }
 }
 

@@ -77,10 +77,19 @@ impl<'a> Source<'a> {
                 hops.extend([self.stream(answers), delivery]);
                 Ok(hops)
             }
-            Capture::Binlog(_) => {
-                let (function, delivery) =
-                    tokio::try_join!(self.function(aws, answers), self.delivery(aws, answers))?;
-                Ok(vec![self.stream(answers), function, delivery])
+            Capture::Binlog(reader) => {
+                let own = async {
+                    match reader.is_own() {
+                        true => super::reader::hop(self.model, aws).await.map(Some),
+                        false => Ok(None),
+                    }
+                };
+                let (own, function, delivery) =
+                    tokio::try_join!(own, self.function(aws, answers), self.delivery(aws, answers))?;
+                Ok(own
+                    .into_iter()
+                    .chain([self.stream(answers), function, delivery])
+                    .collect())
             }
         }
     }
@@ -144,9 +153,7 @@ impl<'a> Source<'a> {
         }
         text.extend(error.iter().map(|error| format!("; {error}")));
         let next = match &self.source.capture {
-            Capture::Watermark { .. } => {
-                "mend the cause; the next call goes on from the watermark, so nothing is lost"
-            }
+            Capture::Watermark { .. } => "mend the cause; the next call goes on from the watermark, so nothing is lost",
             Capture::Binlog(_) => {
                 "mend the cause; Firehose calls a few times and then writes the records to the error prefix"
             }
