@@ -4,8 +4,8 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::ParameterType;
 use serde::{Deserialize, Serialize};
 
-use super::Aws;
 use super::failure::explain;
+use super::{Aws, parameters};
 use crate::model::names::Names;
 
 /// The last deploy that came to its end.
@@ -79,17 +79,8 @@ pub async fn delete(aws: &Aws, names: &Names) -> anyhow::Result<()> {
         names.backfill_parameters(),
         names.binlog_parameters(),
     ] {
-        let request = aws.ssm.get_parameters_by_path().path(path.trim_end_matches('/'));
-        let mut pages = request.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| explain(&format!("ssm:GetParametersByPath of {path}"), error))?;
-            found.extend(
-                page.parameters
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|parameter| parameter.name),
-            );
-        }
+        let parameters = parameters::below(aws, &path).await?;
+        found.extend(parameters.into_iter().filter_map(|parameter| parameter.name));
     }
     for name in found.into_iter().chain([names.manifest_parameter()]) {
         match aws.ssm.delete_parameter().name(&name).send().await {

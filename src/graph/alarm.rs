@@ -10,12 +10,15 @@ use super::NodeId;
 use super::landing::Shared;
 use super::mysql::reader;
 use crate::model::{Capture, Model, Source};
+use crate::spec::schedule::Schedule;
 
 /// Seconds after which what waits is late: a failed file comes again only after the visibility time-out.
 pub const LATE_SECONDS: u32 = 900;
-/// Longest period that an alarm looks at as one, in seconds:
+/// Longest period that an alarm looks at as one, in seconds, and longest time that it looks at in periods below an hour:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>.
 const LONGEST_PERIOD: u32 = 86_400;
+/// Longest time that an alarm looks at, in seconds: same page.
+const LONGEST_LOOK: u32 = 604_800;
 
 /// A metric, and what of it is looked at.
 #[derive(Debug, Clone)]
@@ -120,6 +123,9 @@ impl Metric {
 pub enum When {
     /// The metric is above this in a minute.
     Above(u32),
+    /// The metric is above zero in any minute of so many seconds, so that what fails now and then, and is well or not
+    /// there between, is one alarm. From a day on CloudWatch looks at hours, once an hour.
+    Within(u32),
     /// The metric is below this in a minute in which there is one.
     Below(u32),
     /// The metric was nothing, or not there, for so many seconds.
@@ -131,14 +137,19 @@ pub fn alarm(model: &Model, id: &str, part: &str, text: String, metric: Metric, 
     let names = &model.names;
     let (comparison, threshold, missing) = match when {
         When::Above(threshold) => ("GreaterThanThreshold", threshold, "notBreaching"),
+        When::Within(_) => ("GreaterThanThreshold", 0, "notBreaching"),
         When::Below(threshold) => ("LessThanThreshold", threshold, "notBreaching"),
         When::Absent(_) => ("LessThanThreshold", 1, "breaching"),
     };
     let (period, evaluations) = match when {
         When::Absent(seconds) if seconds <= LONGEST_PERIOD => (seconds, 1),
         When::Absent(seconds) => (3600, seconds / 3600),
-        _ => (60, 1),
+        When::Within(seconds) if seconds <= LONGEST_PERIOD => (60, seconds.div_ceil(60)),
+        When::Within(seconds) => (3600, seconds.min(LONGEST_LOOK).div_ceil(3600)),
+        When::Above(_) | When::Below(_) => (60, 1),
     };
+    // One of them is enough: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
+    let needed = matches!(when, When::Within(_)).then_some(1);
     json!({
         "logical_id": id,
         "name": names.resource(part),
@@ -150,11 +161,17 @@ pub fn alarm(model: &Model, id: &str, part: &str, text: String, metric: Metric, 
         "of": metric.of.as_ref().map(|(_, of)| of),
         "period": period,
         "evaluations": evaluations,
+        "needed": needed,
         "comparison": comparison,
         "threshold": threshold,
         "missing": missing,
         "after": null,
     })
+}
+
+/// An alarm on what each run of a schedule may do wrong: it ends after two runs that did not, not between two that did.
+pub fn of_runs(schedule: &Schedule) -> When {
+    When::Within(schedule.shortest_gap().saturating_mul(2))
 }
 
 /// The alarm for data that do not come any more, where the user wants one.

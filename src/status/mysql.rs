@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::metrics::{Answers, Asked, Questions, now};
 use super::{DEPLOY, Hop, count, span};
-use crate::aws::Aws;
 use crate::aws::failure::explain;
+use crate::aws::{Aws, parameters};
 use crate::graph::alarm::{LATE_SECONDS, Metric};
 use crate::graph::mysql::{extract, schedule, transform};
 use crate::model::{Capture, Model, MysqlSource, MysqlTable};
@@ -77,10 +77,19 @@ impl<'a> Source<'a> {
                 hops.extend([self.stream(answers), delivery]);
                 Ok(hops)
             }
-            Capture::Binlog(_) => {
-                let (function, delivery) =
-                    tokio::try_join!(self.function(aws, answers), self.delivery(aws, answers))?;
-                Ok(vec![self.stream(answers), function, delivery])
+            Capture::Binlog(reader) => {
+                let own = async {
+                    match reader.is_own() {
+                        true => super::reader::hop(self.model, aws).await.map(Some),
+                        false => Ok(None),
+                    }
+                };
+                let (own, function, delivery) =
+                    tokio::try_join!(own, self.function(aws, answers), self.delivery(aws, answers))?;
+                Ok(own
+                    .into_iter()
+                    .chain([self.stream(answers), function, delivery])
+                    .collect())
             }
         }
     }
@@ -144,9 +153,7 @@ impl<'a> Source<'a> {
         }
         text.extend(error.iter().map(|error| format!("; {error}")));
         let next = match &self.source.capture {
-            Capture::Watermark { .. } => {
-                "mend the cause; the next call goes on from the watermark, so nothing is lost"
-            }
+            Capture::Watermark { .. } => "mend the cause; the next call goes on from the watermark, so nothing is lost",
             Capture::Binlog(_) => {
                 "mend the cause; Firehose calls a few times and then writes the records to the error prefix"
             }
@@ -166,15 +173,9 @@ impl<'a> Source<'a> {
 
     async fn watermarks(&self, aws: &Aws) -> anyhow::Result<Vec<Hop>> {
         let prefix = self.model.names.watermark_parameters();
-        let request = aws.ssm.get_parameters_by_path().path(prefix.trim_end_matches('/'));
-        let pages: Vec<_> = request
-            .into_paginator()
-            .send()
-            .try_collect()
-            .await
-            .map_err(|error| explain(&format!("ssm:GetParametersByPath of {prefix}"), error))?;
-        let found = pages.iter().flat_map(|page| page.parameters());
+        let found = parameters::below(aws, &prefix).await?;
         let kept: BTreeMap<&str, (&str, i64)> = found
+            .iter()
             .filter_map(|kept| Some((kept.name()?, (kept.value()?, kept.last_modified_date()?.secs()))))
             .collect();
         let tables = self.source.tables.iter();

@@ -9,10 +9,14 @@ mod cloud;
 #[path = "../runtime_copy/function.rs"]
 mod function;
 mod large;
+#[path = "../shared/log.rs"]
+mod log;
 mod lost;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod service;
+#[path = "../shared/session.rs"]
+mod session;
 mod types;
 mod workload;
 #[allow(dead_code)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::access::Access;
-use crate::graph::alarm::{Metric, When, alarm, filter, watch};
+use crate::graph::alarm::{Metric, When, alarm, filter, of_runs, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust};
 use crate::graph::stack::Parameter;
@@ -65,12 +65,14 @@ fn values(model: &Model, source: &MysqlSource, access: &Access<'_>, shared: &Sha
         "artifact_bucket": shared.artifact_bucket,
         "network": access.network(),
         "variables": variables(model, source, access),
-        "watch": watch(&shared.alert_topic, vec![filter(model, ERROR_LINES, "ExtractLogs")], alarms(model)),
+        "watch": watch(&shared.alert_topic, vec![filter(model, ERROR_LINES, "ExtractLogs")], alarms(model, source)),
     })
 }
 
 /// What wakes somebody: a function that fails, and a row that it could not send.
-fn alarms(model: &Model) -> Vec<Value> {
+fn alarms(model: &Model, source: &MysqlSource) -> Vec<Value> {
+    // Without a schedule it runs when somebody asks.
+    let when = || source.schedule().map_or(When::Above(0), of_runs);
     vec![
         alarm(
             model,
@@ -78,7 +80,7 @@ fn alarms(model: &Model) -> Vec<Value> {
             "extract-errors",
             "The function that reads the database failed or timed out".to_owned(),
             Metric::function_errors(json!({ "Ref": "ExtractFunction" })),
-            When::Above(0),
+            when(),
         ),
         alarm(
             model,
@@ -86,7 +88,7 @@ fn alarms(model: &Model) -> Vec<Value> {
             "extract-rejections",
             "Something of the database could not be read or sent".to_owned(),
             Metric::error_lines(model, ERROR_LINES),
-            When::Above(0),
+            when(),
         ),
     ]
 }

@@ -11,6 +11,8 @@ pub mod extract;
 pub mod reader;
 pub mod schedule;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub mod transform;
 
 use anyhow::Context as _;

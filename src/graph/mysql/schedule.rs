@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::extract;
-use crate::graph::alarm::{Metric, When, alarm, watch};
+use crate::graph::alarm::{Metric, alarm, of_runs, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
 use crate::graph::snowflake::hash;
@@ -44,7 +44,7 @@ pub fn contribute(
         "schedule-errors",
         "The function that reads the database could not be called".to_owned(),
         Metric::schedule_errors(json!({ "Ref": "ScheduleGroup" })),
-        When::Above(0),
+        of_runs(schedule),
     );
     let values = json!({
         "watch": watch(&shared.alert_topic, vec![], vec![failures]),

@@ -27,4 +27,5 @@ mod service;
 mod snapshot;
 mod table_map;
 
+pub use checkpoint::State;
 pub use service::main;
