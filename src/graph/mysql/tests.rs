@@ -53,6 +53,8 @@ fn alarms_cover_the_hops_of_the_binary_log() {
         [
             "DeliveryFailures",
             "DeliveryFreshness",
+            "ExtractErrors",
+            "ExtractRejections",
             "ReaderLag",
             "ReaderPassing",
             "ReaderRejections",
