@@ -15,6 +15,7 @@ mod lost;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod service;
+#[allow(dead_code)]
 #[path = "../shared/session.rs"]
 mod session;
 mod types;
