@@ -28,13 +28,15 @@ dependencies() {
 
 # What each example renders, judged by cfn-lint and sqlfluff.
 judges() {
-    local example folder
+    local example environment folder
     for example in examples/*/pipeline.toml; do
-        folder="target/judged/$(basename "$(dirname "$example")")"
-        rm -rf "$folder"
-        target/debug/pipectl render --file "$example" --output "$folder" >/dev/null || return
-        echo "$example:"
-        "$python" tests/judges/judge.py "$folder" || return
+        for environment in $(grep -oP '^\[env\.\K[a-z]+' "$example" | sort -u); do
+            folder="target/judged/$(basename "$(dirname "$example")")-$environment"
+            rm -rf "$folder"
+            target/debug/pipectl render --file "$example" --env "$environment" --output "$folder" >/dev/null || return
+            echo "$example ($environment):"
+            "$python" tests/judges/judge.py "$folder" || return
+        done
     done
 }
 

@@ -15,7 +15,9 @@ use super::{UpOptions, environment, lock, package, process};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A connection that takes this long is asked for once more, as long as the cloud's process lives.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 const LOGS: [&str; 3] = ["cloud.log", "aws.log", "snowflake.log"];
 const SHOWN_LINES: usize = 12;
 /// Exit code of a cloud that finds another in its folder.
@@ -26,7 +28,9 @@ const ALREADY_RUNNING: i32 = 3;
 pub enum Status {
     /// It runs and answers.
     Up(Box<State>),
-    /// A state file of a cloud that has ended or does not answer.
+    /// It runs and has taken no connection for a minute.
+    Busy(Box<State>),
+    /// A state file of a cloud that has ended, or one of whose servers has.
     Stale,
     /// Nothing.
     Down,
@@ -44,6 +48,12 @@ pub async fn up(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<
     .await?;
     match status(directory).await? {
         Status::Up(state) => return fitting(*state, options),
+        Status::Busy(state) => bail!(
+            "the local cloud (process {}) runs, but has taken no connection for {} seconds\n  \
+             hint: try again when it has less to do, or: pipectl local down (its data is lost), then up again",
+            state.pid,
+            BUSY_TIMEOUT.as_secs()
+        ),
         Status::Stale => {
             // A state file of another form is that of another version.
             let other = State::process(directory).filter(|_| matches!(State::read(directory), Ok(None)));
@@ -72,7 +82,7 @@ pub async fn down(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Resul
     )
     .await?;
     match status(directory).await? {
-        Status::Up(state) => {
+        Status::Up(state) | Status::Busy(state) => {
             progress("Stopping the local cloud");
             process::stop(state.pid, directory).await?;
             state::remove(directory)?;
@@ -95,10 +105,21 @@ pub async fn status(directory: &Path) -> anyhow::Result<Status> {
             Status::Down
         });
     };
-    let up = process::is_cloud(state.pid, directory).await
-        && answers(&state.aws_url).await
-        && answers(&state.snowflake_url).await;
-    Ok(if up { Status::Up(Box::new(state)) } else { Status::Stale })
+    if !process::is_cloud(state.pid, directory).await {
+        return Ok(Status::Stale);
+    }
+    for url in [state.aws_url.clone(), state.snowflake_url.clone()] {
+        let begin = Instant::now();
+        loop {
+            match answer(&url).await {
+                Answer::Yes => break,
+                Answer::No => return Ok(Status::Stale),
+                Answer::Late if begin.elapsed() > BUSY_TIMEOUT => return Ok(Status::Busy(Box::new(state))),
+                Answer::Late => {}
+            }
+        }
+    }
+    Ok(Status::Up(Box::new(state)))
 }
 
 fn of_another_version() -> anyhow::Error {
@@ -198,8 +219,8 @@ async fn until_healthy(starting: &mut Starting, options: &UpOptions) -> anyhow::
             );
         }
         if let Some(state) = State::read(directory)?.filter(|state| Some(state.pid) == pid)
-            && answers(&state.aws_url).await
-            && answers(&state.snowflake_url).await
+            && matches!(answer(&state.aws_url).await, Answer::Yes)
+            && matches!(answer(&state.snowflake_url).await, Answer::Yes)
         {
             return Ok(state);
         }
@@ -215,14 +236,22 @@ async fn until_healthy(starting: &mut Starting, options: &UpOptions) -> anyhow::
 }
 
 /// Whether somebody listens at a URL of the state file.
-async fn answers(url: &str) -> bool {
+enum Answer {
+    Yes,
+    /// Its queue of connections is full.
+    Late,
+    No,
+}
+
+async fn answer(url: &str) -> Answer {
     let Some(address) = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) else {
-        return false;
+        return Answer::No;
     };
-    matches!(
-        tokio::time::timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await,
-        Ok(Ok(_))
-    )
+    match tokio::time::timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Answer::Yes,
+        Ok(Err(_)) => Answer::No,
+        Err(_) => Answer::Late,
+    }
 }
 
 fn tail_of_logs(directory: &Path) -> String {

@@ -110,6 +110,20 @@ async fn up_twice_is_one_cloud_and_down_ends_it() {
 }
 
 #[tokio::test]
+async fn a_busy_cloud_is_waited_for_and_keeps_its_data() {
+    // A queue of one connection, which nobody takes for some seconds.
+    let busy = SERVES
+        .replace(r#"("127.0.0.1", 0)"#, r#"("127.0.0.1", 0), backlog=0"#)
+        .replace("while True:", "time.sleep(5)\nfor listener in listeners:\n    listener.accept()\nwhile True:");
+    let machine = Machine::new(&format!("EXTRA = 'obeys'\n{busy}"));
+    let options = machine.options().await;
+    let first = up(&options, &quiet).await.unwrap();
+    assert_eq!(up(&options, &quiet).await.unwrap(), first);
+    assert_eq!(fs::read_to_string(options.directory.join("starts")).unwrap(), "x");
+    down(&options, &quiet).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_cloud_that_does_not_obey_is_killed() {
     let machine = Machine::new(&format!("EXTRA = 'stubborn'\n{SERVES}"));
     let options = machine.options().await;

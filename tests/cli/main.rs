@@ -16,6 +16,7 @@ mod stand_in;
 mod adopt;
 mod alerts;
 mod backfill;
+mod binlog;
 mod call_count;
 mod chinook;
 mod columns;

@@ -13,6 +13,7 @@ mod charset;
 mod checkpoint;
 mod event;
 mod gtid;
+mod heartbeat;
 mod inflow;
 mod json;
 mod layout;
@@ -26,4 +27,5 @@ mod service;
 mod snapshot;
 mod table_map;
 
+pub use checkpoint::State;
 pub use service::main;
