@@ -114,7 +114,10 @@ async fn a_busy_cloud_is_waited_for_and_keeps_its_data() {
     // A queue of one connection, which nobody takes for some seconds.
     let busy = SERVES
         .replace(r#"("127.0.0.1", 0)"#, r#"("127.0.0.1", 0), backlog=0"#)
-        .replace("while True:", "time.sleep(5)\nfor listener in listeners:\n    listener.accept()\nwhile True:");
+        .replace(
+            "while True:",
+            "time.sleep(5)\nfor listener in listeners:\n    listener.accept()\nwhile True:",
+        );
     let machine = Machine::new(&format!("EXTRA = 'obeys'\n{busy}"));
     let options = machine.options().await;
     let first = up(&options, &quiet).await.unwrap();
