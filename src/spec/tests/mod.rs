@@ -1,3 +1,4 @@
+mod binlog;
 mod environments;
 mod mutations;
 mod reports;
