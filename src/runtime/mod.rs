@@ -37,6 +37,7 @@ use deadline::Deadline;
 use log::Line;
 use settings::Settings;
 
+pub use binlog::{LocalBinlog, write_changes};
 pub use extract::{LocalTable, write_lines};
 pub use transform::answer_records;
 

@@ -69,6 +69,59 @@ pub async fn position(connection: &mut Connection) -> anyhow::Result<Position> {
     }
 }
 
+/// A file of the binlog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// The files of the binlog, the oldest first.
+pub async fn files(connection: &mut Connection) -> Result<Vec<File>, MysqlError> {
+    let rows = connection.table("SHOW BINARY LOGS", &[]).await?;
+    let file = |row: Vec<Option<String>>| {
+        let mut cells = row.into_iter().flatten();
+        let (name, bytes) = (cells.next()?, cells.next()?.parse().ok()?);
+        Some(File { name, bytes })
+    };
+    Ok(rows.into_iter().filter_map(file).collect())
+}
+
+/// The server's clock, seconds since 1970.
+pub async fn clock(connection: &mut Connection) -> anyhow::Result<u64> {
+    let text = connection.single("SELECT UNIX_TIMESTAMP()", &[]).await?;
+    text.unwrap_or_default().parse().context("the server's clock")
+}
+
+/// How many seconds the server keeps its binlog; `None` where it keeps all of it, or does not say.
+///
+/// RDS goes by a setting of its own, which the user sees with SELECT on `mysql.rds_configuration`
+/// (<https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/mysql-stored-proc-configuring.html>).
+pub async fn retention(connection: &mut Connection) -> Option<u64> {
+    let folder = connection.single("SELECT @@GLOBAL.basedir", &[]).await;
+    if folder.is_ok_and(|folder| folder.unwrap_or_default().contains("rdsdbbin")) {
+        let hours = "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'";
+        let hours = connection.table(hours, &[]).await.ok()?.into_iter().next()?;
+        // NULL: a file goes as soon as RDS itself does not need it.
+        let hours = hours
+            .into_iter()
+            .next()?
+            .map_or(Some(0), |hours| hours.parse::<u64>().ok())?;
+        return Some(hours * 3600);
+    }
+    // MySQL 8.0.29; MySQL 8.0 and MariaDB 10.6; before.
+    for statement in [
+        "SELECT IF(@@GLOBAL.binlog_expire_logs_auto_purge, @@GLOBAL.binlog_expire_logs_seconds, 0)",
+        "SELECT @@GLOBAL.binlog_expire_logs_seconds",
+        "SELECT CAST(@@GLOBAL.expire_logs_days * 86400 AS UNSIGNED)",
+    ] {
+        if let Ok(seconds) = connection.single(statement, &[]).await {
+            return seconds?.parse().ok().filter(|seconds| *seconds > 0);
+        }
+    }
+    None
+}
+
 /// The transactions executed; `None` where the server does not name them, or in a way that this program does not know.
 pub async fn executed(connection: &mut Connection) -> Result<Option<Executed>, MysqlError> {
     let mariadb = connection.is_mariadb();
