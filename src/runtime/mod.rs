@@ -16,6 +16,7 @@ mod fault;
 mod invocation;
 mod json_lines;
 mod kinesis;
+mod letters;
 mod log;
 pub mod mysql;
 pub mod parameter;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cloud::CURATED;
+use crate::drain::Drain;
 use crate::servers::Kind;
 use crate::service::{Service, until, world};
 
@@ -58,4 +59,54 @@ async fn events_of_several_packets() {
 #[tokio::test]
 async fn compressed_events_of_several_packets() {
     arrives(&["--binlog-transaction-compression=ON"]).await;
+}
+
+/// 200 MB in one transaction: many small rows, then some that are nearly as large as a record may be.
+#[tokio::test]
+async fn a_large_transaction_takes_no_more_memory() {
+    let world = world(Kind::MySql, &[]).await;
+    world
+        .server
+        .sql("CREATE TABLE shop.t (id INT PRIMARY KEY, v LONGTEXT CHARACTER SET latin1)");
+    let drain = Drain::start();
+    let settings = [
+        ("AWS_ENDPOINT_URL_KINESIS", drain.endpoint.as_str()),
+        ("PIPECTL_HEARTBEAT_SECONDS", "1"),
+    ];
+    let service = Service::start(&world, &["t"], &settings);
+    service.wait("reading");
+    let (small, large) = (60_000, 150);
+    let rows = |first: i32, count: i32, bytes: i32| {
+        format!(
+            "INSERT INTO t WITH RECURSIVE n (id) AS (SELECT {first} UNION ALL SELECT id + 1 FROM n WHERE id < {}) \
+             SELECT id, REPEAT('x', {bytes}) FROM n;",
+            first + count - 1
+        )
+    };
+    world.server.sql(&format!(
+        "USE shop; SET cte_max_recursion_depth = 100000; BEGIN; {} {} COMMIT",
+        rows(1, small, 1000),
+        rows(small + 1, large, 940_000)
+    ));
+    // The `t` of the empty snapshot is a record too.
+    let expected = 1 + (small + large) as usize;
+    for _ in 0..1800 {
+        if drain.records() >= expected {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(drain.records(), expected);
+    let peak = service.peak();
+    assert!(peak <= 64, "{peak} MiB");
+    let at_the_end = |line: &serde_json::Value| {
+        line["action"] == "heartbeat" && line["behind_bytes"] == 0 && line["lag_seconds"] == 0
+    };
+    for _ in 0..200 {
+        if service.log().iter().any(at_the_end) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the service does not reach the end: {:?}", service.log().last());
 }

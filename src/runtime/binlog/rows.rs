@@ -81,6 +81,8 @@ pub struct Field {
     pub name: String,
     /// `"name":`
     pub label: Vec<u8>,
+    /// The same behind a comma.
+    next: Vec<u8>,
     pub shape: Shape,
 }
 
@@ -101,9 +103,11 @@ impl Field {
         let mut label = Vec::new();
         text(&mut label, name.as_bytes());
         label.push(b':');
+        let next = [b",".as_slice(), label.as_slice()].concat();
         Self {
             name: name.to_owned(),
             label,
+            next,
             shape,
         }
     }
@@ -160,8 +164,12 @@ impl Layout {
         let out = &mut row.after;
         let mut documents = 0;
         for (index, field) in self.fields.iter().enumerate() {
-            out.push(if index == 0 { b'{' } else { b',' });
-            out.extend_from_slice(&field.label);
+            if index == 0 {
+                out.push(b'{');
+                out.extend_from_slice(&field.label);
+            } else {
+                out.extend_from_slice(&field.next);
+            }
             let start = out.len();
             let document = documents;
             documents += usize::from(matches!(field.shape, Shape::Json));

@@ -40,7 +40,7 @@ impl Sending<'_> {
     /// Adds the record that was made last.
     #[inline]
     pub async fn record(&mut self, record: &Record) -> anyhow::Result<()> {
-        self.push(&record.title, &record.seq, &record.spread, &record.line)
+        self.push(&record.title, record.seq(), &record.spread, &record.line)
             .await
     }
 

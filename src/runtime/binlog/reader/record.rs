@@ -1,5 +1,7 @@
 //! The record of a row: its line, and what sends it on its way.
 
+use std::ops::Range;
+
 use super::super::gtid::Gtid;
 use super::super::rows::Layout;
 use crate::runtime::extract::encode::{Encoded, clock, date, text};
@@ -18,12 +20,18 @@ pub struct Record {
     pub line: Vec<u8>,
     /// A hash of the key, by which the stream spreads records.
     pub spread: String,
-    pub seq: String,
+    /// Where in the line its `seq` is.
+    seq: Range<usize>,
     /// The table, `schema.table`.
     pub title: String,
 }
 
 impl Record {
+    /// The `seq` of the record made last.
+    pub fn seq(&self) -> &str {
+        std::str::from_utf8(&self.line[self.seq.clone()]).unwrap_or_default()
+    }
+
     /// None was made yet.
     pub fn new(generation: u32) -> Self {
         Self {
@@ -34,7 +42,7 @@ impl Record {
             ts: Vec::new(),
             line: Vec::new(),
             spread: String::new(),
-            seq: String::new(),
+            seq: 0..0,
             title: String::new(),
         }
     }
@@ -107,11 +115,11 @@ impl Record {
             line.push(b'}');
         }
         line.extend_from_slice(b"}\n");
-        use std::fmt::Write as _;
+        self.seq = seq;
         self.spread.clear();
-        let _ = write!(self.spread, "{spread:016x}");
-        self.seq.clear();
-        self.seq.push_str(std::str::from_utf8(&line[seq]).unwrap_or_default());
+        let nibbles = (0..16).rev().map(|place| (spread >> (4 * place) & 15) as u8);
+        let digits = nibbles.map(|nibble| char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
+        self.spread.extend(digits);
         if self.title.len() != layout.schema.len() + 1 + layout.table.len() || !self.title.ends_with(&layout.table) {
             self.title = layout.title();
         }
@@ -122,8 +130,10 @@ impl Record {
         let mut seq = self.start.clone();
         padded(&mut seq, self.row, 8);
         self.row += 1;
-        self.seq = String::from_utf8(seq).unwrap_or_default();
-        (self.line, self.spread) = emptied(schema, table, &self.seq, &self.gtid, &self.ts);
+        let seq = String::from_utf8(seq).unwrap_or_default();
+        (self.line, self.spread) = emptied(schema, table, &seq, &self.gtid, &self.ts);
+        let start = memchr::memmem::find(&self.line, seq.as_bytes()).unwrap_or_default();
+        self.seq = start..start + seq.len();
         self.title = format!("{schema}.{table}");
     }
 }
