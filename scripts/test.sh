@@ -28,13 +28,15 @@ dependencies() {
 
 # What each example renders, judged by cfn-lint and sqlfluff.
 judges() {
-    local example folder
+    local example environment folder
     for example in examples/*/pipeline.toml; do
-        folder="target/judged/$(basename "$(dirname "$example")")"
-        rm -rf "$folder"
-        target/debug/pipectl render --file "$example" --output "$folder" >/dev/null || return
-        echo "$example:"
-        "$python" tests/judges/judge.py "$folder" || return
+        for environment in $(grep -oP '^\[env\.\K[a-z]+' "$example" | sort -u); do
+            folder="target/judged/$(basename "$(dirname "$example")")-$environment"
+            rm -rf "$folder"
+            target/debug/pipectl render --file "$example" --env "$environment" --output "$folder" >/dev/null || return
+            echo "$example ($environment):"
+            "$python" tests/judges/judge.py "$folder" || return
+        done
     done
 }
 
@@ -58,8 +60,9 @@ pytest_ends() {
     return "$code"
 }
 
+# Half of a test on a cloud is waiting for the cloud's clocks: two at a time keep a core busy.
 cargo_test() {
-    cargo test --locked 2>&1 | tee "$results"
+    RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}" cargo test --locked 2>&1 | tee "$results"
 }
 
 step "setup" scripts/setup.sh

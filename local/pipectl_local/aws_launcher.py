@@ -15,7 +15,7 @@ import signal
 import sys
 from typing import Any
 
-from . import aws_database, aws_stand_ins, simulation
+from . import aws_database, aws_reader, aws_stand_ins, simulation
 from .process import die_with_parent, kill_group
 
 FORWARDED_PROTO = b"x-forwarded-proto"
@@ -56,6 +56,7 @@ async def serve(bind: str) -> None:
 def main() -> None:
     die_with_parent()
     asyncio.run(serve(f"127.0.0.1:{os.environ['GATEWAY_PORT']}"))
+    aws_reader.stop_all()
     aws_database.stop_all()
     # ministack's worker threads may still wait on Lambda processes; those are in this process group.
     sys.stdout.flush()

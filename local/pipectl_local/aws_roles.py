@@ -24,13 +24,17 @@ class Refused(Exception):
 
 def client(api: str, account: str, region: str, role: str, service: str, resource: str) -> Any:
     """A client of `api` that acts as `role`, assumed by `service` (scheduler.amazonaws.com) for `resource` (its ARN)."""
+    return _client(api, region, *credentials(account, region, role, service, resource))
+
+
+def credentials(account: str, region: str, role: str, service: str, resource: str) -> tuple[str, str, str | None]:
+    """Key, secret and token of a session of `role`, assumed by `service` for `resource` (its ARN)."""
     from ministack import app
 
-    key, secret, token = account, ROOT_SECRET, None
-    if app.AUTH:
-        _check_trust(account, region, role, service, resource)
-        key, secret, token = _role_session(account, role, service)
-    return _client(api, region, key, secret, token)
+    if not app.AUTH:
+        return account, ROOT_SECRET, None
+    _check_trust(account, region, role, service, resource)
+    return _role_session(account, role, service)
 
 
 def _client(api: str, region: str, key: str, secret: str, token: str | None) -> Any:

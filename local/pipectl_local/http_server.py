@@ -25,7 +25,7 @@ COMPRESS_BYTES = 4096
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
-    request_queue_size = 128
+    request_queue_size = 1024
 
     def __init__(self, port: int, cloud: "Cloud") -> None:
         super().__init__(("127.0.0.1", port), Handler)

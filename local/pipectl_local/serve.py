@@ -61,6 +61,11 @@ def serve(directory: Path, auth: bool, region: str, time_scale: float) -> int:
         shutil.rmtree(directory / "tmp", ignore_errors=True)
 
 
+def package() -> str:
+    """The folder that this package was unpacked to, which is named by its content."""
+    return Path(__file__).resolve().parent.parent.name
+
+
 def _serve(directory: Path, state: Path, aws: Aws, region: str, auth: bool, time_scale: float, stopping: threading.Event, began: float) -> int:
     # Imported while ministack starts.
     from . import jwt_auth
@@ -78,12 +83,13 @@ def _serve(directory: Path, state: Path, aws: Aws, region: str, auth: bool, time
     fakesnow_transforms()
     aws.wait()
     cloud.start()
-    write_private(state, json.dumps({
-        "version": 1, "pid": os.getpid(), "aws_url": aws.url, "snowflake_url": f"http://127.0.0.1:{server.server_address[1]}",
+    about = json.dumps({
+        "version": 1, "package": package(), "pid": os.getpid(), "aws_url": aws.url, "snowflake_url": f"http://127.0.0.1:{server.server_address[1]}",
         "account": ACCOUNT, "region": region, "auth": auth, "aws_access_key_id": ACCOUNT, "aws_secret_access_key": ROOT_SECRET,
         "snowflake_account": cloud.account.name, "snowflake_user": USER, "snowflake_role": ROLE, "snowflake_private_key_path": str(key_path),
         "time_scale": time_scale,
-    }, indent=1).encode())
+    }, indent=1).encode()
+    write_private(state, about)
     LOG.info("ready after %.2f s", time.monotonic() - began)
     code = 0
     while not stopping.wait(WATCH_SECONDS):
@@ -91,5 +97,8 @@ def _serve(directory: Path, state: Path, aws: Aws, region: str, auth: bool, time
             LOG.error("ministack ended; see aws.log")
             code = 1
             break
+        if not state.exists():
+            # Whoever removed it could start no other cloud here, and find this one no more.
+            write_private(state, about)
     cloud.stop()
     return code

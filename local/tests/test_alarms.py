@@ -41,6 +41,23 @@ def test_missing_data(needed: int, row: tuple[str, ...], current: str) -> None:
         assert decide(points, 3, needed, treat, current) == (current if expected == RETAIN else expected), treat
 
 
+# One of six, and points that come now and then: the same page's rules. While a breaching point is in the range it counts,
+# even one before the evaluation periods, as long as fewer points than those are there.
+@pytest.mark.parametrize(("points", "expected"), [
+    ("- - - - - - - X", "ALARM"),
+    ("- - X - - - - 0", "ALARM"),
+    ("X - - - - 0 - -", "ALARM"),
+    ("- - 0 - - - - -", "OK"),
+    ("- - - - - - - -", "OK"),
+    # Six points are there: the older ones do not count.
+    ("X 0 0 0 0 0 0 -", "OK"),
+    ("0 X 0 0 0 0 0 -", "ALARM"),
+])
+def test_one_of_many(points: str, expected: str) -> None:
+    for current in ("OK", "ALARM", "INSUFFICIENT_DATA"):
+        assert decide([POINTS[p] for p in points.split()], 6, 1, "notBreaching", current) == expected
+
+
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 @pytest.mark.parametrize(("expression", "expected"), [
     ("a + b", [11.0, None, 33.0]),

@@ -2,6 +2,7 @@
 """The SQL API as documented, the connector, roles of requests, and the process."""
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -11,6 +12,7 @@ import uuid
 
 import pytest
 from conftest import LOCAL, Cloud
+from test_lambda import wait_for
 from test_statements import fails
 
 
@@ -132,6 +134,11 @@ def test_start_stop_and_death(tmp_path):
         assert len(ours) == 2 and all(a.startswith("127.0.0.1:") for a in ours), ours
         second = subprocess.run([*made.process.args], cwd=LOCAL, capture_output=True, text=True, timeout=20)
         assert second.returncode == 3 and "another local cloud" in second.stderr and (tmp_path / "cloud.json").exists()
+        # A cloud that nobody finds could be neither used nor stopped, and its folder not be used for another one.
+        told = (tmp_path / "cloud.json").read_text()
+        assert json.loads(told)["package"] == LOCAL.name
+        (tmp_path / "cloud.json").unlink()
+        wait_for(lambda: (tmp_path / "cloud.json").exists() and (tmp_path / "cloud.json").read_text() == told)
         began = time.monotonic()
         made.stop()
         assert time.monotonic() - began < 5 and made.process.returncode == 0

@@ -4,8 +4,8 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::ParameterType;
 use serde::{Deserialize, Serialize};
 
-use super::Aws;
 use super::failure::explain;
+use super::{Aws, parameters};
 use crate::model::names::Names;
 
 /// The last deploy that came to its end.
@@ -70,22 +70,17 @@ pub async fn keep(aws: &Aws, names: &Names, definition: &str) -> anyhow::Result<
     }
 }
 
-/// Deletes what the functions kept, and then the manifest. Watermarks go, too, whatever rows stay: what was read and had
+/// Deletes what the functions kept, and then the manifest. Watermarks and positions go, too, whatever rows stay: what was read and had
 /// not arrived went with the stream, so another deploy reads the tables from their beginning, and merges.
 pub async fn delete(aws: &Aws, names: &Names) -> anyhow::Result<()> {
     let mut found = vec![names.last_mail_parameter()];
-    for path in [names.watermark_parameters(), names.backfill_parameters()] {
-        let request = aws.ssm.get_parameters_by_path().path(path.trim_end_matches('/'));
-        let mut pages = request.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| explain(&format!("ssm:GetParametersByPath of {path}"), error))?;
-            found.extend(
-                page.parameters
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|parameter| parameter.name),
-            );
-        }
+    for path in [
+        names.watermark_parameters(),
+        names.backfill_parameters(),
+        names.binlog_parameters(),
+    ] {
+        let parameters = parameters::below(aws, &path).await?;
+        found.extend(parameters.into_iter().filter_map(|parameter| parameter.name));
     }
     for name in found.into_iter().chain([names.manifest_parameter()]) {
         match aws.ssm.delete_parameter().name(&name).send().await {

@@ -12,6 +12,7 @@ pub mod import;
 pub mod lease;
 pub mod manifest;
 pub mod observe;
+pub mod parameters;
 pub mod recover;
 pub mod replacement;
 pub mod runtime;

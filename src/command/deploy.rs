@@ -89,10 +89,7 @@ async fn deploy(
     let started = Instant::now();
     let style = Style::of_stdout(global.no_color);
     let Observed { world, runtime } = or_interrupted(&stops, observe(&loaded, clouds)).await?;
-    tokio::select! {
-        () = stops.interrupted.cancelled() => return Err(Failure::Interrupted),
-        answer = confirm_expressions(&loaded, clouds, &world) => answer?,
-    }
+    or_interrupted(&stops, confirm_expressions(&loaded, clouds, &world)).await?;
     let plan = {
         let now = planned(&loaded, &world)?;
         if let Some(kept) = kept {

@@ -13,7 +13,7 @@ use super::{Format, Global};
 use crate::aws::changeset::foresee;
 use crate::aws::{drift, import, observe, runtime};
 use crate::graph::Body;
-use crate::graph::object::Kind;
+use crate::graph::object::{Kind, Object};
 use crate::graph::snowflake::star;
 use crate::plan::adopt;
 use crate::plan::make::{World, checks, plan};
@@ -98,14 +98,16 @@ pub async fn confirm_expressions(loaded: &Loaded, clouds: &Clouds, world: &World
     else {
         return Ok(());
     };
+    let of_star = |object: &&Object| matches!(object.kind, Kind::Task | Kind::Table);
+    let objects = loaded.graph.objects().map(|(_, object)| object).filter(of_star);
+    let wanted: BTreeMap<(Kind, &Name), &str> = objects
+        .map(|object| ((object.kind, &object.name), object.hash.as_str()))
+        .collect();
     let is_there = |kind: Kind, name: Name| {
-        let wanted = loaded.graph.objects().map(|(_, object)| object);
-        let wanted = wanted
-            .into_iter()
-            .find(|object| object.kind == kind && object.name == name);
+        let wanted = wanted.get(&(kind, &name)).copied();
         let live = world.objects.get(&(kind, name));
         let hash = live.and_then(|live| live.mark()).map(|(_, hash)| hash);
-        hash.is_some() && hash == wanted.map(|object| object.hash.as_str())
+        hash.is_some() && hash == wanted
     };
     let is_changed = |name: &str, table: &str| {
         let mut tasks = [star::dimension_task(name), star::fact_task(name)].into_iter();

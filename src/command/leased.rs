@@ -64,10 +64,13 @@ pub async fn leased<T>(
 }
 
 /// Does what changes nothing yet, under the lease: Ctrl-C ends it at once.
-pub async fn or_interrupted<T>(stops: &Stops, work: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
+pub async fn or_interrupted<T, E: Into<Failure>>(
+    stops: &Stops,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
     tokio::select! {
         () = stops.interrupted.cancelled() => Err(Failure::Interrupted),
-        answer = work => Ok(answer?),
+        answer = work => answer.map_err(Into::into),
     }
 }
 

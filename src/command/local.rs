@@ -68,10 +68,10 @@ pub async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure
                 show(global, &facts);
             }
             other => {
-                let state = if other == Status::Down {
-                    "down"
-                } else {
-                    "ended without being stopped"
+                let state = match other {
+                    Status::Busy(_) => "busy: takes no connection",
+                    Status::Down => "down",
+                    _ => "ended without being stopped",
                 };
                 show(global, &[("state", state.to_owned())]);
                 return Ok(ExitCode::from(1));
@@ -132,7 +132,7 @@ fn show(global: &Global, facts: &[(&'static str, String)]) {
 
 async fn running(options: &UpOptions) -> anyhow::Result<State> {
     match local::status(&options.directory).await? {
-        Status::Up(state) => Ok(*state),
+        Status::Up(state) | Status::Busy(state) => Ok(*state),
         Status::Stale | Status::Down => anyhow::bail!("the local cloud is not up\n  hint: pipectl local up"),
     }
 }

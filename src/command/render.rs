@@ -14,6 +14,9 @@ use super::{Format, Global};
 use crate::report::out::outln;
 use crate::report::render::{Sink, render};
 
+/// Bytes that go to the disk at once.
+const BUFFER: usize = 256 * 1024;
+
 /// Options of `render`.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -48,7 +51,7 @@ impl Sink for Folder<'_> {
         self.end()?;
         self.paths.push(path.to_owned());
         let file = File::create(self.folder.join(path)).with_context(|| self.writing())?;
-        self.file = Some(BufWriter::new(file));
+        self.file = Some(BufWriter::with_capacity(BUFFER, file));
         Ok(())
     }
 

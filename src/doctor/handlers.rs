@@ -398,6 +398,6 @@ fn of_database(kind: &str) -> Option<&'static [Row]> {
                 "rds:DescribeDBSubnetGroups",
             ],
         )],
-        _ => return None,
+        _ => return super::reader::handlers(kind),
     })
 }

@@ -3,6 +3,7 @@
 pub mod aws;
 mod handlers;
 pub mod policy;
+mod reader;
 pub mod snowflake;
 
 use serde::Serialize;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::handlers::{On, handlers};
+use super::reader;
 use crate::graph::Graph;
 use crate::graph::mysql::extract;
 use crate::model::names::Names;
@@ -208,7 +209,10 @@ fn passed_roles(kind: &str, resource: &Value, resources: &Value, names: &Names, 
             ],
         ),
         "AWS::Scheduler::Schedule" => ("PassScheduleRole", "scheduler", &["/Target/RoleArn"]),
-        _ => return,
+        _ => match reader::passed_roles(kind) {
+            Some(passed) => passed,
+            None => return,
+        },
     };
     for place in places {
         let given = resource["Properties"].pointer(place).unwrap_or(&Value::Null);
@@ -260,7 +264,20 @@ fn beyond(kind: &str, resource: &Value, names: &Names, list: &mut List) {
             let service = "rds.amazonaws.com".to_owned();
             list.condition("ServiceRoles", ("StringEquals", "iam:AWSServiceName", service));
         }
+        "AWS::EC2::LaunchTemplate" => {
+            // The image is a public parameter, which whoever starts a server looks up.
+            let image = text(&properties["LaunchTemplateData"]["ImageId"]);
+            let parameter = image.strip_prefix("resolve:ssm:").unwrap_or_default();
+            let arn = format!("arn:{}:ssm:{}::parameter{parameter}", names.partition(), names.region);
+            list.add("Images", &["ssm:GetParameters"], [arn]);
+        }
         _ => {}
+    }
+    if let Some((service, role)) = reader::service_role(kind) {
+        let role = names.role_arn(&format!("aws-service-role/{service}/{role}"));
+        list.add("ServiceRoles", &["iam:CreateServiceLinkedRole"], [role]);
+        let condition = ("StringEquals", "iam:AWSServiceName", service.to_owned());
+        list.condition("ServiceRoles", condition);
     }
 }
 
@@ -374,7 +391,7 @@ fn arns(kind: &str, properties: &Value, resources: &Value, on: On, stack: &str, 
             names.arn("rds", &format!("snapshot:{stack}-*")),
             names.arn("rds", "og:default:*"),
         ],
-        _ => Vec::new(),
+        _ => reader::arns(kind, properties, refers, names),
     }
 }
 
@@ -393,7 +410,7 @@ fn arns_of_kind(kind: &str, properties: &Value, stack: &str, names: &Names) -> V
         }
         // CloudFormation begins the name with the stack's.
         "AWS::RDS::DBParameterGroup" => vec![names.arn("rds", &format!("pg:{stack}-*"))],
-        _ => Vec::new(),
+        _ => reader::arns_of_kind(kind, properties, names),
     }
 }
 

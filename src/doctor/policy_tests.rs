@@ -109,6 +109,33 @@ fn the_mysql_example_needs_exact_actions_on_exact_resources() {
 }
 
 #[test]
+fn the_reader_of_a_binary_log_needs_exact_actions_on_exact_resources() {
+    let needs = needs_of("mysql-cdc", "dev");
+    let of = |sid: &str| {
+        needs
+            .iter()
+            .find(|need| need.sid == sid)
+            .unwrap_or_else(|| panic!("no {sid}"))
+    };
+    let role = "arn:aws:iam::111122223333:role/people-cdc-dev-reader";
+    assert_eq!(of("PassServerRole").resources, [role.to_owned()].into());
+    let group =
+        "arn:aws:autoscaling:eu-west-1:111122223333:autoScalingGroup:*:autoScalingGroupName/people-cdc-dev-reader";
+    assert_eq!(of("Groups").resources, [group.to_owned()].into());
+    assert_eq!(
+        of("Images").resources,
+        [
+            "arn:aws:ssm:eu-west-1::parameter/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+                .to_owned()
+        ]
+        .into()
+    );
+    assert!(needs.iter().all(|need| need.sid != "AskExtract"));
+    let parts = parts(&needs, 6144);
+    assert!(parts.iter().all(|part| part.to_string().len() <= 6144), "{parts:?}");
+}
+
+#[test]
 fn the_example_needs_exact_actions_on_exact_resources() {
     let needs = needs_of("files", "prod");
     are_exact(&needs, |need, arn| {

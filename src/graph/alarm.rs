@@ -8,13 +8,17 @@ use serde_json::{Value, json};
 
 use super::NodeId;
 use super::landing::Shared;
-use crate::model::{Model, Source};
+use super::mysql::reader;
+use crate::model::{Capture, Model, Source};
+use crate::spec::schedule::Schedule;
 
 /// Seconds after which what waits is late: a failed file comes again only after the visibility time-out.
 pub const LATE_SECONDS: u32 = 900;
-/// Longest period that an alarm looks at as one, in seconds:
+/// Longest period that an alarm looks at as one, in seconds, and longest time that it looks at in periods below an hour:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>.
 const LONGEST_PERIOD: u32 = 86_400;
+/// Longest time that an alarm looks at, in seconds: same page.
+const LONGEST_LOOK: u32 = 604_800;
 
 /// A metric, and what of it is looked at.
 #[derive(Debug, Clone)]
@@ -104,11 +108,24 @@ impl Metric {
     }
 }
 
+impl Metric {
+    /// The highest of the values that a [`gauge`] reads.
+    pub fn most_of_lines(model: &Model, name: &'static str) -> Self {
+        Metric {
+            statistic: "Maximum",
+            ..Self::error_lines(model, name)
+        }
+    }
+}
+
 /// When an alarm goes off.
 #[derive(Clone, Copy)]
 pub enum When {
     /// The metric is above this in a minute.
     Above(u32),
+    /// The metric is above zero in any minute of so many seconds, so that what fails now and then, and is well or not
+    /// there between, is one alarm. From a day on CloudWatch looks at hours, once an hour.
+    Within(u32),
     /// The metric is below this in a minute in which there is one.
     Below(u32),
     /// The metric was nothing, or not there, for so many seconds.
@@ -120,14 +137,19 @@ pub fn alarm(model: &Model, id: &str, part: &str, text: String, metric: Metric, 
     let names = &model.names;
     let (comparison, threshold, missing) = match when {
         When::Above(threshold) => ("GreaterThanThreshold", threshold, "notBreaching"),
+        When::Within(_) => ("GreaterThanThreshold", 0, "notBreaching"),
         When::Below(threshold) => ("LessThanThreshold", threshold, "notBreaching"),
         When::Absent(_) => ("LessThanThreshold", 1, "breaching"),
     };
     let (period, evaluations) = match when {
         When::Absent(seconds) if seconds <= LONGEST_PERIOD => (seconds, 1),
         When::Absent(seconds) => (3600, seconds / 3600),
-        _ => (60, 1),
+        When::Within(seconds) if seconds <= LONGEST_PERIOD => (60, seconds.div_ceil(60)),
+        When::Within(seconds) => (3600, seconds.min(LONGEST_LOOK).div_ceil(3600)),
+        When::Above(_) | When::Below(_) => (60, 1),
     };
+    // One of them is enough: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
+    let needed = matches!(when, When::Within(_)).then_some(1);
     json!({
         "logical_id": id,
         "name": names.resource(part),
@@ -139,10 +161,17 @@ pub fn alarm(model: &Model, id: &str, part: &str, text: String, metric: Metric, 
         "of": metric.of.as_ref().map(|(_, of)| of),
         "period": period,
         "evaluations": evaluations,
+        "needed": needed,
         "comparison": comparison,
         "threshold": threshold,
         "missing": missing,
+        "after": null,
     })
+}
+
+/// An alarm on what each run of a schedule may do wrong: it ends after two runs that did not, not between two that did.
+pub fn of_runs(schedule: &Schedule) -> When {
+    When::Within(schedule.shortest_gap().saturating_mul(2))
 }
 
 /// The alarm for data that do not come any more, where the user wants one.
@@ -172,12 +201,28 @@ fn namespace(model: &Model) -> String {
 
 /// Counts the error lines of a log group of the same template, under the name of the filter.
 pub fn filter(model: &Model, id: &str, logs: &str) -> Value {
+    let mut filter = gauge(model, id, logs, "{ $.level = \"ERROR\" }", "1");
+    filter["default"] = json!(0);
+    filter
+}
+
+/// Takes a value out of the lines of a log group of the same template that fit `pattern`, under the name of the filter:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html>.
+pub fn gauge(model: &Model, id: &str, logs: &str, pattern: &str, value: &str) -> Value {
     json!({
         "logical_id": id,
         "logs": logs,
-        "pattern": "{ $.level = \"ERROR\" }",
+        "pattern": pattern,
+        "value": value,
+        "default": null,
         "namespace": namespace(model),
     })
+}
+
+/// The alarm, made only after a resource of its template: one for absence goes off as soon as it is made.
+pub fn only_after(mut alarm: Value, logical_id: &str) -> Value {
+    alarm["after"] = json!(logical_id);
+    alarm
 }
 
 /// What the snippet `watch.yaml` makes filters and alarms of.
@@ -193,10 +238,20 @@ pub fn log_groups(model: &Model) -> BTreeMap<&'static str, String> {
         Source::Files(_) => {
             groups.insert("copy", function("copy"));
         }
-        Source::Mysql(_) => {
+        Source::Mysql(source) => {
             let delivery = model.names.resource("delivery");
-            groups.insert("extract", function("extract"));
-            groups.insert("schedule", function("extract"));
+            match &source.capture {
+                Capture::Watermark { .. } => {
+                    groups.insert("extract", function("extract"));
+                    groups.insert("schedule", function("extract"));
+                }
+                Capture::Binlog(reader) => {
+                    groups.insert("transform", function("transform"));
+                    if reader.is_own() {
+                        groups.insert(reader::PART, reader::log_group(model));
+                    }
+                }
+            }
             groups.insert("delivery", format!("/aws/kinesisfirehose/{delivery}"));
         }
     }

@@ -292,6 +292,31 @@ fn absence_beyond_a_day_counts_hours() {
     assert_eq!(absence["TreatMissingData"], "breaching");
 }
 
+/// What each reading does wrong is one alarm, and one mail, however far apart the readings are.
+#[test]
+fn a_schedule_that_fails_every_time_is_one_alarm() {
+    for (schedule, period, periods) in [
+        ("1 minute", 60, 2),
+        ("5 minutes", 60, 10),
+        ("12 hours", 60, 1440),
+        ("13 hours", 3600, 26),
+        ("USING CRON 0 9 * * MON-FRI UTC", 3600, 48),
+        // CloudWatch looks at seven days at most.
+        ("192 hours", 3600, 168),
+    ] {
+        let text = MYSQL.replacen("\"5 minutes\"", &format!("\"{schedule}\""), 1);
+        let alarms = resources(&graph(&text), "AWS::CloudWatch::Alarm");
+        for name in ["ExtractErrors", "ExtractRejections", "ScheduleErrors"] {
+            let alarm = &alarms[name];
+            assert_eq!(alarm["Period"], period, "{schedule}: {alarm}");
+            assert_eq!(alarm["EvaluationPeriods"], periods, "{schedule}: {alarm}");
+            assert_eq!(alarm["DatapointsToAlarm"], 1, "{schedule}: {alarm}");
+            assert_eq!(alarm["Threshold"], 0);
+        }
+        assert!(alarms["DeliveryFailures"].get("DatapointsToAlarm").is_none());
+    }
+}
+
 /// It goes off as soon as it is made, and nobody would hear of it.
 #[test]
 fn absence_is_watched_after_somebody_hears_of_it() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::net::TcpStream;
 
 use super::process::Starting;
@@ -15,7 +15,9 @@ use super::{UpOptions, environment, lock, package, process};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A connection that takes this long is asked for once more, as long as the cloud's process lives.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 const LOGS: [&str; 3] = ["cloud.log", "aws.log", "snowflake.log"];
 const SHOWN_LINES: usize = 12;
 /// Exit code of a cloud that finds another in its folder.
@@ -26,7 +28,9 @@ const ALREADY_RUNNING: i32 = 3;
 pub enum Status {
     /// It runs and answers.
     Up(Box<State>),
-    /// A state file of a cloud that has ended or does not answer.
+    /// It runs and has taken no connection for a minute.
+    Busy(Box<State>),
+    /// A state file of a cloud that has ended, or one of whose servers has.
     Stale,
     /// Nothing.
     Down,
@@ -44,7 +48,22 @@ pub async fn up(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<
     .await?;
     match status(directory).await? {
         Status::Up(state) => return fitting(*state, options),
-        Status::Stale => clear_away(directory, progress).await?,
+        Status::Busy(state) => bail!(
+            "the local cloud (process {}) runs, but has taken no connection for {} seconds\n  \
+             hint: try again when it has less to do, or: pipectl local down (its data is lost), then up again",
+            state.pid,
+            BUSY_TIMEOUT.as_secs()
+        ),
+        Status::Stale => {
+            // A state file of another form is that of another version.
+            let other = State::process(directory).filter(|_| matches!(State::read(directory), Ok(None)));
+            if let Some(pid) = other
+                && process::is_cloud(pid, directory).await
+            {
+                return Err(of_another_version());
+            }
+            clear_away(directory, progress).await?;
+        }
         Status::Down => {}
     }
     start(options, progress).await
@@ -63,7 +82,7 @@ pub async fn down(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Resul
     )
     .await?;
     match status(directory).await? {
-        Status::Up(state) => {
+        Status::Up(state) | Status::Busy(state) => {
             progress("Stopping the local cloud");
             process::stop(state.pid, directory).await?;
             state::remove(directory)?;
@@ -86,13 +105,33 @@ pub async fn status(directory: &Path) -> anyhow::Result<Status> {
             Status::Down
         });
     };
-    let up = process::is_cloud(state.pid, directory).await
-        && answers(&state.aws_url).await
-        && answers(&state.snowflake_url).await;
-    Ok(if up { Status::Up(Box::new(state)) } else { Status::Stale })
+    if !process::is_cloud(state.pid, directory).await {
+        return Ok(Status::Stale);
+    }
+    for url in [state.aws_url.clone(), state.snowflake_url.clone()] {
+        let begin = Instant::now();
+        loop {
+            match answer(&url).await {
+                Answer::Yes => break,
+                Answer::No => return Ok(Status::Stale),
+                Answer::Late if begin.elapsed() > BUSY_TIMEOUT => return Ok(Status::Busy(Box::new(state))),
+                Answer::Late => {}
+            }
+        }
+    }
+    Ok(Status::Up(Box::new(state)))
+}
+
+fn of_another_version() -> anyhow::Error {
+    anyhow!(
+        "the local cloud that runs was started by another version of pipectl\n  hint: pipectl local down (its data is lost), then up again"
+    )
 }
 
 fn fitting(state: State, options: &UpOptions) -> anyhow::Result<State> {
+    if state.package != package::name() {
+        return Err(of_another_version());
+    }
     let word = |auth: bool| if auth { "with" } else { "without" };
     if let Some(auth) = options.auth.filter(|auth| *auth != state.auth) {
         bail!(
@@ -112,10 +151,10 @@ fn fitting(state: State, options: &UpOptions) -> anyhow::Result<State> {
 
 async fn clear_away(directory: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<()> {
     progress("Clearing away a local cloud that does not answer");
-    if let Some(state) = State::read(directory)?
-        && process::is_cloud(state.pid, directory).await
+    if let Some(pid) = State::process(directory)
+        && process::is_cloud(pid, directory).await
     {
-        process::stop(state.pid, directory).await?;
+        process::stop(pid, directory).await?;
     }
     state::remove(directory)
 }
@@ -142,21 +181,26 @@ async fn start(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<S
         command.args(["--region", region]);
     }
     let mut starting = process::start_detached(command, directory)?;
-    match until_healthy(&mut starting, directory).await {
+    match until_healthy(&mut starting, options).await {
         Ok(state) => {
             starting.let_run();
             Ok(state)
         }
         Err(error) => {
+            let pid = starting.pid();
             drop(starting);
-            state::remove(directory)?;
+            // That of another cloud stays: it is found by it.
+            if State::process(directory) == pid {
+                state::remove(directory)?;
+            }
             Err(error)
         }
     }
 }
 
 /// Waits until the cloud that was just started has written its state file and answers.
-async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Result<State> {
+async fn until_healthy(starting: &mut Starting, options: &UpOptions) -> anyhow::Result<State> {
+    let directory = options.directory.as_path();
     let begin = Instant::now();
     let pid = starting.pid();
     loop {
@@ -164,7 +208,7 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
             // One whose start was cut off goes on starting by itself, and this one gave way to it.
             if status.code() == Some(ALREADY_RUNNING) && begin.elapsed() < START_TIMEOUT {
                 if let Status::Up(state) = Box::pin(self::status(directory)).await? {
-                    return Ok(*state);
+                    return fitting(*state, options);
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
@@ -175,8 +219,8 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
             );
         }
         if let Some(state) = State::read(directory)?.filter(|state| Some(state.pid) == pid)
-            && answers(&state.aws_url).await
-            && answers(&state.snowflake_url).await
+            && matches!(answer(&state.aws_url).await, Answer::Yes)
+            && matches!(answer(&state.snowflake_url).await, Answer::Yes)
         {
             return Ok(state);
         }
@@ -192,14 +236,22 @@ async fn until_healthy(starting: &mut Starting, directory: &Path) -> anyhow::Res
 }
 
 /// Whether somebody listens at a URL of the state file.
-async fn answers(url: &str) -> bool {
+enum Answer {
+    Yes,
+    /// Its queue of connections is full.
+    Late,
+    No,
+}
+
+async fn answer(url: &str) -> Answer {
     let Some(address) = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) else {
-        return false;
+        return Answer::No;
     };
-    matches!(
-        tokio::time::timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await,
-        Ok(Ok(_))
-    )
+    match tokio::time::timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Answer::Yes,
+        Ok(Err(_)) => Answer::No,
+        Err(_) => Answer::Late,
+    }
 }
 
 fn tail_of_logs(directory: &Path) -> String {

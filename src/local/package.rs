@@ -27,23 +27,28 @@ pub(super) fn short_hash(parts: &[&[u8]]) -> String {
         .collect()
 }
 
-/// Unpacks the package under `cache`, in a folder named by its content, and gives the folder for `PYTHONPATH`.
-///
-/// An older pipectl keeps running its own version beside this one, and nothing is ever overwritten.
-pub(super) fn unpack(cache: &Path) -> anyhow::Result<PathBuf> {
+/// Name of the folder that the package is unpacked to: that of its content.
+pub(super) fn name() -> String {
     let files = files(&PACKAGE);
     let parts: Vec<&[u8]> = files
         .iter()
         .flat_map(|file| [file.path().as_os_str().as_encoded_bytes(), file.contents()])
         .collect();
-    let target = cache.join(format!("package-{}", short_hash(&parts)));
+    format!("package-{}", short_hash(&parts))
+}
+
+/// Unpacks the package under `cache`, in a folder named by its content, and gives the folder for `PYTHONPATH`.
+///
+/// An older pipectl keeps running its own version beside this one, and nothing is ever overwritten.
+pub(super) fn unpack(cache: &Path) -> anyhow::Result<PathBuf> {
+    let target = cache.join(name());
     if target.is_dir() {
         return Ok(target);
     }
     let unwritable = || format!("the local cloud's package cannot be unpacked to {}", target.display());
     // Renaming makes it appear whole; whoever comes second finds the same content there.
     let staging = cache.join(format!(".unpacking-{}", uuid::Uuid::new_v4()));
-    for file in &files {
+    for file in files(&PACKAGE) {
         let path = staging.join("pipectl_local").join(file.path());
         fs::create_dir_all(path.parent().unwrap_or(&staging)).with_context(unwritable)?;
         fs::write(&path, file.contents()).with_context(unwritable)?;

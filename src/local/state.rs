@@ -15,6 +15,9 @@ const VERSION: u32 = 1;
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct State {
     version: u32,
+    /// Name of the package that it runs, which is that of its content; empty for one that does not tell.
+    #[serde(default)]
+    pub(super) package: String,
     /// Process that leads it, and its process group.
     pub pid: u32,
     /// Address of the AWS part.
@@ -41,6 +44,12 @@ pub struct State {
     pub snowflake_private_key_path: PathBuf,
 }
 
+/// What every version of a state file has.
+#[derive(Deserialize)]
+struct Named {
+    pid: u32,
+}
+
 impl State {
     /// Reads the state file of a folder. `None` when there is none, or when it is not one of this version: then whatever
     /// wrote it is not a cloud that this pipectl can use.
@@ -54,6 +63,13 @@ impl State {
         Ok(serde_json::from_str(&text)
             .ok()
             .filter(|state: &Self| state.version == VERSION && state.pid > 1))
+    }
+
+    /// The process that a state file names, whichever pipectl wrote it.
+    pub(super) fn process(directory: &Path) -> Option<u32> {
+        let text = std::fs::read_to_string(file(directory)).ok()?;
+        let named: Named = serde_json::from_str(&text).ok()?;
+        Some(named.pid).filter(|pid| *pid > 1)
     }
 
     /// The variables that make any AWS client, and Snowflake's own tools, use this cloud.

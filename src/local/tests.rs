@@ -22,7 +22,8 @@ assert not [name for name in os.environ if name.startswith(("AWS_", "SNOWFLAKE_"
 assert os.getsid(0) == os.getpid()
 listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 url = ["http://127.0.0.1:%d" % listener.getsockname()[1] for listener in listeners]
-state = {"version": 1, "pid": os.getpid(), "aws_url": url[0], "snowflake_url": url[1], "account": "000000000000", "region": "us-east-1",
+package = os.path.basename(os.environ["PYTHONPATH"])
+state = {"version": 1, "package": package, "pid": os.getpid(), "aws_url": url[0], "snowflake_url": url[1], "account": "000000000000", "region": "us-east-1",
     "auth": "--auth" in sys.argv, "aws_access_key_id": "k", "aws_secret_access_key": "hunter2", "snowflake_account": "LOCAL",
     "snowflake_user": "PIPECTL", "snowflake_role": "ACCOUNTADMIN", "snowflake_private_key_path": directory + "/snowflake_key.p8"}
 open(directory + "/starts", "a").write("x")
@@ -109,6 +110,23 @@ async fn up_twice_is_one_cloud_and_down_ends_it() {
 }
 
 #[tokio::test]
+async fn a_busy_cloud_is_waited_for_and_keeps_its_data() {
+    // A queue of one connection, which nobody takes for some seconds.
+    let busy = SERVES
+        .replace(r#"("127.0.0.1", 0)"#, r#"("127.0.0.1", 0), backlog=0"#)
+        .replace(
+            "while True:",
+            "time.sleep(5)\nfor listener in listeners:\n    listener.accept()\nwhile True:",
+        );
+    let machine = Machine::new(&format!("EXTRA = 'obeys'\n{busy}"));
+    let options = machine.options().await;
+    let first = up(&options, &quiet).await.unwrap();
+    assert_eq!(up(&options, &quiet).await.unwrap(), first);
+    assert_eq!(fs::read_to_string(options.directory.join("starts")).unwrap(), "x");
+    down(&options, &quiet).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_cloud_that_does_not_obey_is_killed() {
     let machine = Machine::new(&format!("EXTRA = 'stubborn'\n{SERVES}"));
     let options = machine.options().await;
@@ -138,6 +156,45 @@ async fn another_way_of_enforcing_iam_is_refused() {
         "{error}"
     );
     down(&options, &quiet).await.unwrap();
+}
+
+/// It would do other things than this pipectl expects, and its data is not thrown away unasked.
+#[tokio::test]
+async fn a_cloud_of_another_version_is_refused_and_can_be_stopped() {
+    for (from, to) in [
+        ("\"package\": package", "\"package\": \"package-of-yesterday\""),
+        ("\"package\": package, ", ""),
+        ("\"version\": 1", "\"version\": 2"),
+    ] {
+        let other = Machine::serving();
+        let script = other.folder.path().join("pipectl_local_stand_in.py");
+        let options = other.options().await;
+        let own = fs::read_to_string(&script).unwrap();
+        let theirs = own.replace(from, to);
+        assert_ne!(own, theirs);
+        fs::write(&script, theirs).unwrap();
+        // Their pipectl has started it.
+        fs::create_dir_all(&options.directory).unwrap();
+        let mut command = process::command(&other.folder.path().join("python-stand-in"));
+        command.env("PYTHONPATH", options.cache.join(package::name()));
+        command
+            .args(["-m", "pipectl_local", "serve", "--dir"])
+            .arg(&options.directory);
+        process::start_detached(command, &options.directory).unwrap().let_run();
+        while !options.directory.join("cloud.json").exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let error = up(&options, &quiet).await.unwrap_err().to_string();
+        assert!(
+            error.contains("another version of pipectl") && error.contains("pipectl local down"),
+            "{to}: {error}"
+        );
+        let pid = State::process(&options.directory).expect("its state file stays");
+        assert!(process::is_cloud(pid, &options.directory).await, "it still runs");
+        down(&options, &quiet).await.unwrap();
+        assert!(!process::is_cloud(pid, &options.directory).await);
+        assert_eq!(status(&options.directory).await.unwrap(), Status::Down);
+    }
 }
 
 #[tokio::test]

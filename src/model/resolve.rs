@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snowflake::ident::{Ident, Name};
 use crate::spec::jsonpath::{JsonPath, Root, Step};
-use crate::spec::mysql::Overlap;
+use crate::spec::mysql::{Capture, Overlap};
 use crate::spec::schedule::Schedule;
 use crate::spec::secret::SecretReference;
 use crate::spec::source::Source as SourceSpec;
@@ -50,11 +50,15 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         );
         problems.push(fault.hint("add a table [snowflake]; it may be empty for the environment `local`"));
     }
+    let capture = match &spec.source {
+        SourceSpec::Mysql(source) => source.capture,
+        SourceSpec::Files(_) => Capture::default(),
+    };
     let tables: Vec<Table> = spec
         .tables
         .iter()
         .enumerate()
-        .filter_map(|(index, table)| resolve_table(table, index, &mut problems))
+        .filter_map(|(index, table)| resolve_table(table, index, capture, &mut problems))
         .collect();
     let schedule = spec
         .snowflake
@@ -132,13 +136,14 @@ fn architecture(spec: &Spec, environment: &str) -> &'static str {
 }
 
 fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault>) -> Option<Source> {
+    let architecture = architecture(spec, &names.environment);
     match &spec.source {
         SourceSpec::Files(files) => Some(Source::Files(FilesSource {
             bucket: files.bucket.clone().unwrap_or_else(|| names.bucket("raw")),
             adopt: files.adopt,
             max_attempts: files.max_attempts,
         })),
-        SourceSpec::Mysql(spec) => mysql::source(spec, names, tables, problems).map(Source::Mysql),
+        SourceSpec::Mysql(spec) => mysql::source(spec, names, architecture, tables, problems).map(Source::Mysql),
     }
 }
 
@@ -214,7 +219,7 @@ fn same_feed_name(tables: &[TableSpec]) -> Vec<Fault> {
     faults
 }
 
-fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> Option<Table> {
+fn resolve_table(spec: &TableSpec, index: usize, capture: Capture, problems: &mut Vec<Fault>) -> Option<Table> {
     let at = Path::root().key("table").index(index);
     let flatten = match spec.flatten.as_deref().map(str::parse::<JsonPath>).transpose() {
         Ok(flatten) => flatten,
@@ -224,7 +229,7 @@ fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> O
         }
     };
     let origin = match &spec.from {
-        Some(from) => Origin::Mysql(mysql::table(spec, from, &at, problems)?),
+        Some(from) => Origin::Mysql(mysql::table(spec, from, capture, &at, problems)?),
         None => Origin::File { flatten },
     };
     let of_item = !matches!(origin, Origin::File { flatten: None });

@@ -21,23 +21,8 @@ pub struct Line {
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ms: Option<u64>,
-    #[serde(flatten)]
-    lag: Option<Lag>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-}
-
-/// How far a reader is behind its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Lag {
-    /// 0 when it has everything.
-    pub lag_seconds: u64,
-    /// Bytes that it does not have; absent when they are not there any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub behind_bytes: Option<u64>,
-    /// How long the source keeps what is next; absent where it keeps all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retention_left_seconds: Option<u64>,
 }
 
 impl Line {
@@ -96,12 +81,6 @@ impl Line {
     /// How long it took.
     pub fn took(mut self, time: std::time::Duration) -> Self {
         self.ms = Some(time.as_millis().try_into().unwrap_or(u64::MAX));
-        self
-    }
-
-    /// How far behind it is.
-    pub fn lag(mut self, lag: Lag) -> Self {
-        self.lag = Some(lag);
         self
     }
 

@@ -8,7 +8,7 @@
 
 pub(crate) mod alert;
 mod aws;
-mod binlog;
+pub mod binlog;
 mod copy;
 mod deadline;
 pub mod extract;

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+const HOUR: u32 = 3600;
+const DAY: u32 = 86_400;
+
 /// A unit of an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unit {
@@ -69,6 +72,14 @@ impl Unit {
         }
     }
 
+    fn seconds(self) -> u32 {
+        match self {
+            Self::Seconds => 1,
+            Self::Minutes => 60,
+            Self::Hours => HOUR,
+        }
+    }
+
     fn singular(self) -> &'static str {
         match self {
             Self::Seconds => "SECOND",
@@ -76,6 +87,56 @@ impl Unit {
             Self::Hours => "HOUR",
         }
     }
+}
+
+impl Schedule {
+    /// Seconds between two runs, where they are closest. Of days, those of a `USING CRON` that runs once on each of them
+    /// are a day apart, whichever of the week or month they are.
+    pub fn shortest_gap(&self) -> u32 {
+        match self {
+            Self::Every { amount, unit } => amount.saturating_mul(unit.seconds()),
+            Self::Cron {
+                fields: [minute, hour, ..],
+                ..
+            } => {
+                let (minutes, hours) = (values(minute, 60), values(hour, 24));
+                let of_day = hours
+                    .iter()
+                    .flat_map(|hour| minutes.iter().map(move |minute| hour * 60 + minute));
+                let runs: Vec<u32> = of_day.collect();
+                let gaps = runs.windows(2).map(|pair| (pair[1] - pair[0]) * 60);
+                // The last of a day and the first of the next.
+                let over_night = runs
+                    .first()
+                    .zip(runs.last())
+                    .map(|(first, last)| DAY - (last - first) * 60);
+                gaps.chain(over_night).min().unwrap_or(DAY)
+            }
+        }
+    }
+}
+
+/// The numbers below `end` that a field of a cron expression stands for, in order.
+fn values(field: &str, end: u32) -> Vec<u32> {
+    let is_in = |item: &str, value: u32| {
+        let (range, step) = item.split_once('/').unwrap_or((item, "1"));
+        let (from, to) = match range.split_once('-') {
+            Some((from, to)) => (from.parse().ok(), to.parse().ok()),
+            None if range == "*" => (Some(0), Some(end - 1)),
+            // `5/15` goes on from 5: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+            None => (
+                range.parse().ok(),
+                item.contains('/').then_some(end - 1).or_else(|| range.parse().ok()),
+            ),
+        };
+        let (Some(from), Some(to), Ok(step @ 1..)) = (from, to, step.parse::<u32>()) else {
+            return false;
+        };
+        (from..=to).contains(&value) && (value - from).is_multiple_of(step)
+    };
+    (0..end)
+        .filter(|value| field.split(',').any(|item| is_in(item, *value)))
+        .collect()
 }
 
 impl FromStr for Schedule {
@@ -213,6 +274,25 @@ mod tests {
     }
 
     #[test]
+    fn the_shortest_gap_of_a_schedule() {
+        for (text, seconds) in [
+            ("10 seconds", 10),
+            ("5 minutes", 300),
+            ("192 hours", 691_200),
+            ("USING CRON * * * * * UTC", 60),
+            ("USING CRON */5 8-18 * * MON-FRI Europe/Berlin", 300),
+            ("USING CRON 50/5 * * * * UTC", 300),
+            ("USING CRON 0,20 * * * * UTC", 1200),
+            ("USING CRON 0 9-17/2 * * * UTC", 7200),
+            ("USING CRON 55 0,23 * * * UTC", 3600),
+            ("USING CRON 0 9 * * * UTC", 86_400),
+            ("USING CRON 0 9 1 * * UTC", 86_400),
+        ] {
+            assert_eq!(text.parse::<Schedule>().unwrap().shortest_gap(), seconds, "{text}");
+        }
+    }
+
+    #[test]
     fn what_snowflake_refuses_is_refused() {
         for text in [
             "9 seconds",
@@ -235,6 +315,7 @@ mod tests {
         #[test]
         fn any_text_gives_a_schedule_that_survives_its_spelling_or_an_error(text in "\\PC*|[0-9]{1,4} (seconds|minutes|hours)|USING CRON [0-9*/,L -]{0,12} UTC") {
             if let Ok(schedule) = text.parse::<Schedule>() {
+                prop_assert!(schedule.shortest_gap() >= 10);
                 prop_assert_eq!(schedule.to_string().parse::<Schedule>(), Ok(schedule));
             }
         }

@@ -4,6 +4,7 @@ mod aws;
 pub mod metrics;
 mod mysql;
 pub mod queue;
+mod reader;
 pub mod sender;
 mod snowflake;
 

@@ -118,7 +118,7 @@ impl World {
                 ))
             });
         }
-        let failures = "select distinct TASK_NAME, ERROR_MESSAGE from CHINOOK_STAR_LOCAL.MUSIC_RAW.LOAD_FAILURES";
+        let failures = "select distinct TASK_NAME, ERROR_MESSAGE from CHINOOK_STAR_LOCAL.MUSIC_RAW.LOAD_FAILURES where FAILED_AT is not null";
         let unforeseen: Vec<_> = self
             .cloud
             .sql(failures)

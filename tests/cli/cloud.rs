@@ -22,8 +22,8 @@ pub const CURATED: &str = "chinook-invoices-local-curated-000000000000-us-east-1
 pub const DATABASE: &str = "CHINOOK_INVOICES_LOCAL";
 /// How long anything may take that does happen: generous, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Two clouds are what a small machine carries.
-const CLOUDS_AT_ONCE: usize = 2;
+/// Half of a cloud's life is waiting for its clocks, so two keep a core busy.
+const CLOUDS_OF_A_CORE: usize = 2;
 
 static CLOUDS: Mutex<usize> = Mutex::new(0);
 static CLOUD_ENDED: Condvar = Condvar::new();
@@ -349,8 +349,9 @@ struct Place;
 
 impl Place {
     fn take() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut taken = CLOUDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        while *taken >= CLOUDS_AT_ONCE {
+        while *taken >= cores * CLOUDS_OF_A_CORE {
             taken = CLOUD_ENDED.wait(taken).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         *taken += 1;

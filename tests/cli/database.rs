@@ -1,11 +1,12 @@
 //! The database of a MySQL pipeline on the local cloud, as any client of MySQL has it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
+use crate::session::Session;
 
 /// The pipeline's database, as any client reaches it: by `pipectl local env` and its secret.
 pub struct Database {
@@ -102,39 +103,6 @@ impl Database {
 
     /// A session that stays open.
     pub fn session(&self) -> Session {
-        let mut process = self
-            .client()
-            .arg("--unbuffered")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Session { process, input, output }
-    }
-}
-
-/// A session that stays open.
-pub struct Session {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Session {
-    /// Runs a statement and waits until it is done.
-    pub fn run(&mut self, statement: &str) {
-        writeln!(self.input, "{statement};\nSELECT 'done';").unwrap();
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        assert_eq!(line, "done\n", "{statement}");
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        Session::of(self.client())
     }
 }

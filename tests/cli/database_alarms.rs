@@ -21,7 +21,7 @@ fn every_alarm_goes_off_and_ends() {
     let cloud = Cloud::up_for(Iam::Enforced, "mysql-star");
     let alerts = ALERTS.replace("\n\n[source]", "\nabsent_after = \"5 minutes\"\n\n[source]");
     cloud.edit("[source]", &alerts);
-    cloud.edit("schedule = \"5 minutes\"", "schedule = \"1 minute\"");
+    cloud.edit("schedule = \"5 minutes\"", "schedule = \"3 minutes\"");
     cloud.run("deploy --yes").exits(0);
     let world = World {
         policies: policies(&cloud),
@@ -80,6 +80,7 @@ impl World {
         ] {
             self.told(&format!("RECOVERED {hop}"), &[]);
         }
+        self.was_one_alarm("extract-errors");
         self.arrives("first");
     }
 
@@ -114,6 +115,8 @@ impl World {
         whole(&mail, "task VIDEO_EVENTS_LOCAL");
         self.cloud.run("deploy --yes").exits(0);
         self.arrives("third");
+        let again = "RECOVERED task VIDEO_EVENTS_LOCAL.VIDEO_RAW.LOAD_VIDEO_EVENT";
+        self.told(again, &["What failed before runs again"]);
     }
 
     /// The graph is suspended, and rows come.
@@ -152,6 +155,15 @@ impl World {
         limit(900);
         self.insert("fourth");
         self.arrives("fourth");
+    }
+
+    /// It did not end between two readings that failed.
+    fn was_one_alarm(&self, hop: &str) {
+        let asked = json!({ "AlarmName": format!("video-events-local-{hop}"), "HistoryItemType": "StateUpdate" });
+        let history = self.cloud.aws("cloudwatch", "describe_alarm_history", asked);
+        let summaries = history["AlarmHistoryItems"].as_array().unwrap().iter();
+        let on = summaries.filter(|item| item["HistorySummary"].as_str().unwrap().ends_with("to ALARM"));
+        assert_eq!(on.count(), 1, "{history}");
     }
 
     /// Waits for a mail of this hop that has these words, too.

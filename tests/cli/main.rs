@@ -9,11 +9,14 @@ mod policies;
 mod run;
 #[path = "../shared/runtime.rs"]
 mod runtime;
+#[path = "../shared/session.rs"]
+mod session;
 mod stand_in;
 
 mod adopt;
 mod alerts;
 mod backfill;
+mod binlog;
 mod call_count;
 mod chinook;
 mod columns;

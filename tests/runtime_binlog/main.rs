@@ -10,10 +10,14 @@ mod drain;
 #[path = "../runtime_copy/function.rs"]
 mod function;
 mod large;
+#[path = "../shared/log.rs"]
+mod log;
 mod lost;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod service;
+#[path = "../shared/session.rs"]
+mod session;
 mod types;
 mod workload;
 #[allow(dead_code)]

@@ -1,14 +1,13 @@
 //! The service's process, a server that logs rows, and what the records amount to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::cloud::{CURATED, ROOT};
+use crate::log::Logged;
 use crate::servers::{Kind, Server, USER};
 use crate::world::World;
 
@@ -31,8 +30,7 @@ pub async fn world(kind: Kind, options: &[&str]) -> World {
 
 /// The running service.
 pub struct Service {
-    process: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
+    process: Logged,
 }
 
 impl Service {
@@ -41,7 +39,8 @@ impl Service {
             .iter()
             .map(|table| json!({"schema": "shop", "table": table}))
             .collect();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pipectl-runtime"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pipectl-runtime"));
+        process
             .arg("binlog")
             .env_clear()
             .envs([
@@ -56,20 +55,10 @@ impl Service {
                 ("PIPECTL_CURATED_BUCKET", CURATED),
             ])
             .env("PIPECTL_TABLES", Value::from(tables).to_string())
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (kept, out) = (Arc::clone(&lines), BufReader::new(process.stdout.take().unwrap()));
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                kept.lock()
-                    .unwrap()
-                    .push(serde_json::from_str(&line.unwrap()).expect("a log line is JSON"));
-            }
-        });
-        Self { process, lines }
+            .envs(settings.iter().copied());
+        Self {
+            process: Logged::start(&mut process),
+        }
     }
 
     /// Waits for a line of the log with this action.
@@ -85,20 +74,11 @@ impl Service {
 
     /// The most memory the process ever had, in MiB.
     pub fn peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+        self.process.peak()
     }
 
     pub fn log(&self) -> Vec<Value> {
-        self.lines.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.log()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::cloud::{CURATED, Cloud, RAW, ROOT};
+use crate::log::Logged;
 
 pub struct Function {
-    process: Child,
+    process: Logged,
     events: Sender<(String, SystemTime)>,
     answers: Receiver<(bool, String)>,
-    lines: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Function {
@@ -50,7 +50,8 @@ impl Function {
                 std::thread::spawn(move || serve(&stream.unwrap(), &waiting, &answered));
             }
         });
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pipectl-runtime"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pipectl-runtime"));
+        process
             .env_clear()
             .envs([
                 ("_HANDLER", handler),
@@ -61,24 +62,11 @@ impl Function {
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
                 ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
             ])
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (kept, out) = (Arc::clone(&lines), BufReader::new(process.stdout.take().unwrap()));
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                kept.lock()
-                    .unwrap()
-                    .push(serde_json::from_str(&line.unwrap()).expect("a log line is JSON"));
-            }
-        });
+            .envs(settings.iter().copied());
         Self {
-            process,
+            process: Logged::start(&mut process),
             events,
             answers,
-            lines,
         }
     }
 
@@ -125,7 +113,7 @@ impl Function {
     pub fn log(&self) -> Vec<Value> {
         // The lines are written before the answer, but come by another way.
         std::thread::sleep(Duration::from_millis(150));
-        std::mem::take(&mut self.lines.lock().unwrap())
+        self.process.take()
     }
 
     pub fn actions(&self) -> Vec<String> {
@@ -140,16 +128,7 @@ impl Function {
 
     /// The most memory the process ever had, in MiB.
     pub fn peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-    }
-}
-
-impl Drop for Function {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.peak()
     }
 }
 

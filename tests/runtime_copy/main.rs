@@ -4,6 +4,9 @@
 
 mod cloud;
 mod function;
+#[allow(dead_code)]
+#[path = "../shared/log.rs"]
+mod log;
 mod transform;
 
 use std::io::Write;

@@ -9,10 +9,15 @@ mod compare;
 #[allow(dead_code)]
 #[path = "../runtime_copy/function.rs"]
 mod function;
+#[allow(dead_code)]
+#[path = "../shared/log.rs"]
+mod log;
 mod login;
 mod million;
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../shared/session.rs"]
+mod session;
 mod throttled;
 mod types;
 mod watermark;

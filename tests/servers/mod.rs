@@ -6,10 +6,12 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use crate::session::Session;
 
 /// The user that the tests' programs log in as, who may only read.
 pub const USER: &str = "reader";
@@ -142,54 +144,13 @@ impl Server {
 
     /// A session that stays open, for transactions that commit late.
     pub fn session(&self) -> Session {
-        let mut process = self
-            .client()
-            .arg("--unbuffered")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let input = process.stdin.take();
-        Session { process, input }
+        Session::of(self.client())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// An open session.
-pub struct Session {
-    process: Child,
-    input: Option<ChildStdin>,
-}
-
-impl Session {
-    /// Runs statements and waits until they are done.
-    pub fn run(&mut self, statements: &str) {
-        use std::io::Read as _;
-        let input = self.input.as_mut().unwrap();
-        writeln!(input, "{statements};\nSELECT 'done';").unwrap();
-        input.flush().unwrap();
-        let mut told = Vec::new();
-        let mut byte = [0];
-        while !told.ends_with(b"done\n") {
-            assert_eq!(
-                self.process.stdout.as_mut().unwrap().read(&mut byte).unwrap(),
-                1,
-                "{statements}"
-            );
-            told.push(byte[0]);
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        drop(self.input.take());
         let _ = self.process.wait();
     }
 }

@@ -1,4 +1,5 @@
-//! The task graph: a root that looks for rows, tasks that merge them, a finalizer that keeps what failed.
+//! The task graph: a root that looks for rows, tasks that merge them, a finalizer that keeps what failed and tells when it
+//! is well again.
 //!
 //! Snowflake takes at most 100 children of a task and 1,000 tasks in a graph
 //! (<https://docs.snowflake.com/en/user-guide/tasks-graphs>), also while one graph turns into another. So a task has half
@@ -199,8 +200,20 @@ fn failures_table(context: &Context, name: &Name) -> anyhow::Result<Object> {
         column("FAILED_AT", "TIMESTAMP_LTZ(9)", false, "When"),
         column("ERROR_CODE", TEXT, false, "Snowflake's code"),
         column("ERROR_MESSAGE", TEXT, false, "Snowflake's message"),
+        column(
+            "RECOVERED_AT",
+            "TIMESTAMP_LTZ(9)",
+            false,
+            "When it was well again, in a row of its own",
+        ),
     ];
-    table(context, name, "Task runs that failed", columns, &[])
+    table(
+        context,
+        name,
+        "Task runs that failed, and the first that did not",
+        columns,
+        &[],
+    )
 }
 
 /// What all tasks of the graph have in common.
@@ -371,9 +384,10 @@ impl Tasks<'_> {
         let mut values = self.watch_values();
         values.extend(values! {
             "failures": raw(&self.failures),
+            "schema_text": format!("{}.", self.context.target.raw_schema),
             "watch_name": late(&self.context.target.schedule).map(|_| WATCH),
         });
-        let task = self.member("task_report", &name, "Keeps what failed", values)?;
+        let task = self.member("task_report", &name, "Keeps what failed and tells its end", values)?;
         Ok(insert(task, needs, graph))
     }
 

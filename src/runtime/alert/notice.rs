@@ -125,10 +125,13 @@ fn of_alarm(alarm: Alarm, prefix: &str) -> Option<Notice> {
 fn of_snowflake(message: Snowflake) -> Notice {
     let state = match message.message_type.as_str() {
         "TASK_GRAPH_LATE" => State::Alarm,
-        "TASK_GRAPH_RUNS" => State::Recovered,
+        "TASK_GRAPH_RUNS" | "TASKS_RUN" => State::Recovered,
         _ => State::Failed,
     };
     let (hop, what) = match (message.pipe_name, message.task_name) {
+        (None, Some(tasks)) if message.message_type == "TASKS_RUN" => {
+            (format!("task {tasks}"), message.text.unwrap_or_default())
+        }
         (None, Some(root)) if state != State::Failed => {
             (format!("task graph {root}"), message.text.unwrap_or_default())
         }
@@ -318,6 +321,26 @@ mod tests {
         );
         let told = grouped(vec![again, late]);
         assert_eq!((told.len(), told[0].state, told[0].times), (1, State::Recovered, 2));
+    }
+
+    #[test]
+    fn a_task_that_is_well_again_is_told_beside_its_failure() {
+        // As snowflake/task_report.sql writes it.
+        let body = json!({ "messageType": "TASKS_RUN", "taskName": "D.S.LOAD_A, D.S.LOAD_B",
+            "timestamp": "2026-11-21 09:15:00 UTC", "text": "What failed before runs again" });
+        let again = read(&body.to_string(), "").unwrap();
+        assert_eq!(
+            (again.state, again.hop.as_str()),
+            (State::Recovered, "task D.S.LOAD_A, D.S.LOAD_B")
+        );
+        assert_eq!(again.what, "What failed before runs again");
+        let failed = json!({ "messageType": "USER_TASK_FAILED", "taskName": "D.S.LOAD_A", "timestamp": "2026-11-21T09:14:00.000Z" });
+        let failed = read(&failed.to_string(), "").unwrap();
+        let told = grouped(vec![again, failed]);
+        assert_eq!(
+            told.iter().map(|notice| notice.state).collect::<Vec<_>>(),
+            [State::Failed, State::Recovered]
+        );
     }
 
     #[test]

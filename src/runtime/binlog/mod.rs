@@ -30,5 +30,6 @@ mod table_map;
 mod temporal;
 mod values;
 
+pub use checkpoint::State;
 pub use lines::{LocalBinlog, write_changes};
 pub use service::main;

@@ -109,8 +109,6 @@ pub struct Reader {
     gtid: Option<Gtid>,
     /// When the transaction was committed, microseconds since 1970.
     committed: Option<u64>,
-    /// When the last event that says so was logged, seconds since 1970.
-    logged: u32,
     /// Whether a COMMIT is to come.
     open: bool,
     /// Whether a transaction began that is not complete.
@@ -143,7 +141,6 @@ impl Reader {
             second: false,
             gtid: None,
             committed: None,
-            logged: 0,
             open: false,
             within: false,
             record: Record::new(generation),
@@ -161,11 +158,6 @@ impl Reader {
     /// The transaction read last, where it has a name.
     pub fn gtid(&self) -> Option<&Gtid> {
         self.gtid.as_ref()
-    }
-
-    /// When the transaction read last was committed, seconds since 1970.
-    pub fn at(&self) -> u64 {
-        self.committed.map_or(u64::from(self.logged), |at| at / 1_000_000)
     }
 
     /// Takes a part as it came. `next` then gives what is in it.
@@ -206,9 +198,6 @@ impl Reader {
             u64::MAX
         };
         self.check(part.bytes);
-        if header.at != 0 {
-            self.logged = header.at;
-        }
         if header.end != 0 {
             self.end = unwrapped(self.end, header.end);
         }

@@ -9,8 +9,6 @@ use crate::runtime::extract::sink::{Aside, Sink};
 pub struct Mark {
     pub position: Position,
     pub executed: Option<String>,
-    /// When its last transaction was committed, seconds since 1970.
-    pub at: u64,
 }
 
 /// Records on their way.
@@ -20,8 +18,8 @@ pub struct Sending<'a> {
     pub record_max: usize,
     /// The transactions read, where the server names them.
     pub executed: Option<Executed>,
-    /// Behind the last transaction that is complete, and when that was committed.
-    pub complete: Option<(Position, u64)>,
+    /// Behind the last transaction that is complete.
+    pub complete: Option<Position>,
 }
 
 impl Sending<'_> {
@@ -49,16 +47,14 @@ impl Sending<'_> {
         if let (Some(executed), Some(gtid)) = (self.executed.as_mut(), reader.gtid()) {
             executed.add(gtid);
         }
-        self.complete = Some((reader.position(), reader.at()));
+        self.complete = Some(reader.position());
     }
 
     /// How far everything is done when what was added is acknowledged.
     pub fn mark(&self) -> Option<Mark> {
-        let (position, at) = self.complete.clone()?;
         Some(Mark {
-            position,
+            position: self.complete.clone()?,
             executed: self.executed.as_ref().map(ToString::to_string),
-            at,
         })
     }
 

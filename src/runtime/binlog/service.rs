@@ -10,11 +10,10 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use super::checkpoint::{Checkpoint, State};
+use super::checkpoint::{Checkpoint, State, generation};
 use super::gtid::Executed;
-use super::heartbeat::{self, Progress};
+use super::heartbeat::Heart;
 use super::lease::Lease;
-use super::reader::Position;
 use super::sending::Sending;
 use super::server;
 use crate::runtime::aws;
@@ -32,8 +31,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const RECORD_MAX: u64 = 1000 << 10;
 /// A VARIANT holds 16 MiB (<https://docs.snowflake.com/en/sql-reference/data-types-semistructured>).
 const LOADABLE_MAX: u64 = 16 << 20;
-/// Seconds from one heartbeat line to the next.
-const HEARTBEAT: u64 = 60;
 /// Rows of a snapshot's chunk.
 const CHUNK_ROWS: u64 = 2000;
 
@@ -58,7 +55,6 @@ struct Service {
     server_id: Option<u32>,
     tables: Vec<Wanted>,
     checkpoint: Checkpoint,
-    progress: Progress,
 }
 
 /// Runs until the lease is lost or the process is told to end.
@@ -89,15 +85,17 @@ pub async fn main(settings: Settings) -> anyhow::Result<()> {
         server_id,
         tables,
         checkpoint: Checkpoint::new(ssm.clone(), &prefix),
-        progress: Progress::default(),
     };
-    let every = Duration::from_secs(settings.number("PIPECTL_HEARTBEAT_SECONDS", HEARTBEAT)?.max(1));
     let mut lease = Lease::take(&ssm, &prefix).await?;
+    let heart = Heart {
+        database: &service.database,
+        checkpoint: &service.checkpoint,
+    };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         never = service.run() => match never {},
-        never = heartbeat::keep(&service.database, &service.checkpoint.name, &service.progress, every) => match never {},
         lost = lease.keep() => return Err(lost),
+        still = heart.beat() => return Err(still),
         _ = terminate.recv() => {}
     }
     lease.release().await;
@@ -131,10 +129,11 @@ impl Service {
     async fn session(&self) -> anyhow::Result<Again> {
         let mut connection = self.database.connect().await?;
         server::check(&mut connection).await?;
+        server::advise(&mut connection).await?;
         let identity = server::identity(&mut connection).await?;
         let mut state = match self.checkpoint.read().await? {
             Some(state) => state,
-            None => self.begin(&mut connection, &identity, 1).await?,
+            None => self.begin(&mut connection, &identity, generation(None)).await?,
         };
         let mut start = None;
         if state.server != identity {
@@ -143,11 +142,6 @@ impl Service {
         let start = match start {
             Some(start) => start,
             None => {
-                let position = Position {
-                    file: state.file.clone(),
-                    offset: state.position,
-                };
-                self.progress.reached(position, state.at / 1_000_000);
                 self.snapshots(&mut connection, &mut state).await?;
                 match u32::try_from(state.position) {
                     Ok(offset) => Start::Position {
@@ -209,7 +203,9 @@ impl Service {
             .key(&self.checkpoint.name)
             .detail(detail)
             .write();
-        let mut new = self.begin(connection, identity, state.generation + 1).await?;
+        let mut new = self
+            .begin(connection, identity, generation(Some(state.generation)))
+            .await?;
         new.stopped.clone_from(&state.stopped);
         self.checkpoint.write(&mut new).await?;
         Ok(Again)
@@ -234,9 +230,8 @@ impl Service {
         match (executed, here, complete) {
             (Some(executed), Some(_), true) => {
                 // Noted before anything is sent, so that no two servers share one.
-                state.generation += 1;
+                state.generation = generation(Some(state.generation));
                 self.checkpoint.write(state).await?;
-                self.progress.forget();
                 identity.clone_into(&mut state.server);
                 Ok(Some(match &executed {
                     Executed::MySql(_) => Start::MySqlGtids(executed.encoded()),

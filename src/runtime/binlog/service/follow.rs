@@ -19,6 +19,8 @@ use crate::runtime::mysql::{Connection, Start};
 
 /// What is not full is sent when nothing has come for this long.
 const QUIET: Duration = Duration::from_millis(100);
+/// Between two looks for tables that were not there.
+const LOOKED: Duration = Duration::from_secs(5);
 /// Between two writings of the checkpoint.
 const NOTED: Duration = Duration::from_secs(3);
 
@@ -70,8 +72,12 @@ impl Service {
             sending,
             again: false,
         };
-        let mut noted = Instant::now();
+        let (mut noted, mut looked) = (Instant::now(), Instant::now());
         loop {
+            if looked.elapsed() >= LOOKED {
+                following.again |= self.has_come(following.connection, following.state).await?;
+                looked = Instant::now();
+            }
             if following.again || noted.elapsed() >= NOTED {
                 following.note(!dump.is_ready()).await?;
                 noted = Instant::now();
@@ -166,9 +172,7 @@ impl Following<'_> {
         state.file.clone_from(&mark.position.file);
         state.position = mark.position.offset;
         state.gtid = mark.executed;
-        service.checkpoint.write(state).await?;
-        service.progress.reached(mark.position, mark.at);
-        Ok(())
+        service.checkpoint.write(state).await
     }
 
     /// Passes a table over from now on.

@@ -45,11 +45,29 @@ impl Service {
         Ok(())
     }
 
+    /// Whether a table is there now that was not when snapshots were taken.
+    pub(super) async fn has_come(&self, connection: &mut Connection, state: &State) -> anyhow::Result<bool> {
+        let is_read = |name: &String| state.tables.contains(name) || state.stopped.contains_key(name);
+        for wanted in self.tables.iter().filter(|table| !is_read(&title(table))) {
+            if Table::describe(connection, &wanted.schema, &wanted.table)
+                .await?
+                .is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn read_table(&self, connection: &mut Connection, state: &mut State, wanted: &Wanted) -> anyhow::Result<()> {
         let (title, started) = (title(wanted), Instant::now());
         let table = Table::describe(connection, &wanted.schema, &wanted.table).await?;
-        let table =
-            table.ok_or_else(|| Stop("it does not exist, or the user may not read it: GRANT SELECT".to_owned()))?;
+        let Some(table) = table else {
+            let detail =
+                "it does not exist, or the user may not read it (GRANT SELECT); it is read as soon as it is there";
+            Line::warn("table absent").key(&title).detail(detail).write();
+            return Ok(());
+        };
         if table.key.is_empty() {
             bail!(Stop(
                 "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key".to_owned()

@@ -1,0 +1,204 @@
+//! The binary log end to end: every change of a real server of this machine arrives, deletes too, whatever happens to the reader.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cloud::{Cloud, Iam, wait};
+use crate::database::Database;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const PIPELINE: &str = "people-cdc";
+const BUCKET: &str = "people-cdc-local-curated-000000000000-us-east-1";
+const PERSONS: &str = "SELECT PersonID, FullName, City FROM CDC_schema.Persons ORDER BY PersonID";
+
+/// With IAM enforced, so that the reader has the rights that it is given and no others.
+#[test]
+fn every_change_arrives_whatever_happens_to_the_reader() {
+    let cloud = Cloud::up_for(Iam::Enforced, "mysql-cdc");
+    cloud.run("deploy --yes").exits(0);
+    cloud.run("diff").exits(0).prints("no change");
+    // The tables come after the reader, which waits for them.
+    let database = Database::of_pipeline(&cloud, PIPELINE);
+    database.run(
+        "CREATE TABLE CDC_schema.Persons (PersonID INT PRIMARY KEY, FullName VARCHAR(255), City VARCHAR(255));
+         CREATE TABLE CDC_schema.Orders (OrderID BIGINT PRIMARY KEY, PersonID INT, Price DECIMAL(12,2), OrderedAt DATETIME(6));
+         CREATE TABLE CDC_schema.OrderItems (OrderID BIGINT, Line INT, Article VARCHAR(100), Properties JSON, PRIMARY KEY (OrderID, Line));
+         INSERT INTO CDC_schema.Persons VALUES (0, 'Herman Zimmerman', 'Oklahoma City'), (1, 'Conan O''Brien', NULL), (2, 'Zoë \"Z\" Ünal', 'Köln')",
+    );
+    arrives(&cloud, &database);
+    database.run(
+        "UPDATE CDC_schema.Persons SET City = 'Boston' WHERE PersonID = 1; DELETE FROM CDC_schema.Persons WHERE PersonID = 0;
+         UPDATE CDC_schema.Persons SET PersonID = 7 WHERE PersonID = 2; INSERT INTO CDC_schema.Persons VALUES (3, 'late', '')",
+    );
+    arrives(&cloud, &database);
+    killed_reader_goes_on(&cloud, &database);
+    status_shows_the_reader(&cloud);
+    cloud.run("deploy --yes").exits(0).prints("no change");
+    another_table_restarts_the_reader(&cloud, &database);
+    assert_eq!(cloud.keys(BUCKET, "errors/"), Vec::<String>::new());
+    let reader = process(&cloud).unwrap();
+    cloud.run("destroy --yes --delete-data").exits(0);
+    let left = cloud.aws("cloudformation", "describe_stacks", json!({}));
+    assert_eq!(left["Stacks"], json!([]));
+    assert_eq!(parameters(&cloud), Vec::<String>::new());
+    assert!(!runs(&reader), "the reader still runs");
+}
+
+fn killed_reader_goes_on(cloud: &Cloud, database: &Database) {
+    let reader = process(cloud).unwrap();
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &reader])
+            .status()
+            .unwrap()
+            .success()
+    );
+    database.run("INSERT INTO CDC_schema.Persons VALUES (4, 'while it was away', NULL); DELETE FROM CDC_schema.Persons WHERE PersonID = 7");
+    arrives(cloud, database);
+    assert_ne!(process(cloud).unwrap(), reader);
+}
+
+fn status_shows_the_reader(cloud: &Cloud) {
+    wait("a heartbeat of the reader", PATIENCE, || {
+        let told = cloud.run("status --format json").json();
+        let hop = told["hops"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|hop| hop["kind"] == "reader");
+        let hop = hop.unwrap_or_else(|| panic!("no reader: {told:#}")).clone();
+        let detail = &hop["detail"];
+        match detail["heartbeat_seconds_ago"].is_u64() && detail["lag_bytes"] == 0 {
+            true => {
+                assert_eq!(
+                    (&hop["healthy"], &detail["passed_over"]),
+                    (&json!(true), &json!({})),
+                    "{hop:#}"
+                );
+                assert!(detail["file"].is_string() && detail["position"].is_u64(), "{hop:#}");
+                Ok(())
+            }
+            false => Err(hop.to_string()),
+        }
+    });
+}
+
+/// Other settings start the reader anew, and what it has read it does not read again.
+fn another_table_restarts_the_reader(cloud: &Cloud, database: &Database) {
+    database.run(
+        "CREATE TABLE CDC_schema.City (Name VARCHAR(50) PRIMARY KEY); INSERT INTO CDC_schema.City VALUES ('Köln')",
+    );
+    let before = process(cloud).unwrap();
+    let table = r#"[[table]]
+name = "city"
+from = "CDC_schema.City"
+columns = [{ name = "name", type = "VARCHAR(50)", path = "@.Name", key = true }]
+
+[env.dev]"#;
+    cloud.edit("[env.dev]", table);
+    cloud.run("diff").exits(2).prints("people-cdc-local-reader");
+    cloud.run("deploy --yes").exits(0);
+    wait("the new table to arrive", PATIENCE, || {
+        let found = records(cloud, "CITY");
+        let expected = json!({ "Name": "Köln" });
+        match found
+            .iter()
+            .any(|record| record["op"] == "i" && record["after"] == expected)
+        {
+            true => Ok(()),
+            false => Err(format!("{found:?}")),
+        }
+    });
+    assert_ne!(process(cloud).unwrap(), before);
+    database.run("INSERT INTO CDC_schema.Persons VALUES (5, 'after the restart', 'x')");
+    arrives(cloud, database);
+}
+
+/// Waits until the records, the highest `seq` of each key taken, are the rows of the database.
+fn arrives(cloud: &Cloud, database: &Database) {
+    let expected: Vec<String> = database.run(PERSONS).lines().map(str::to_owned).collect();
+    wait(&format!("the records to come to {expected:?}"), PATIENCE, || {
+        let found = rows(&records(cloud, "PERSONS"));
+        if found == expected {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    });
+    let keys = cloud.keys(BUCKET, "data/");
+    assert!(
+        keys.iter().any(|key| key.starts_with("data/CDC_schema.Persons/")),
+        "{keys:?}"
+    );
+}
+
+/// The records of a table as they were loaded.
+fn records(cloud: &Cloud, table: &str) -> Vec<Value> {
+    let rows = cloud.sql(&format!(
+        "select RECORD from PEOPLE_CDC_LOCAL.PEOPLE_RAW.RAW_CDC_SCHEMA_{table}"
+    ));
+    rows.iter().map(|row| serde_json::from_str(&row[0]).unwrap()).collect()
+}
+
+/// What records come to, as the contract of `seq` has it: <docs/binlog.md>.
+fn rows(records: &[Value]) -> Vec<String> {
+    let text = |record: &Value, key: &str| record[key].as_str().unwrap_or_default().to_owned();
+    let emptied = records
+        .iter()
+        .filter(|record| record["op"] == "t")
+        .map(|record| text(record, "seq"))
+        .max();
+    let mut last: BTreeMap<i64, &Value> = BTreeMap::new();
+    for record in records.iter().filter(|record| record["op"] != "t") {
+        let key = record["key"]["PersonID"].as_i64().unwrap();
+        let kept = last.entry(key).or_insert(record);
+        if text(record, "seq") > text(kept, "seq") {
+            *kept = record;
+        }
+    }
+    let is_there = |record: &&&Value| record["op"] != "d" && Some(text(record, "seq")) >= emptied;
+    let cell = |row: &Value, name: &str| match &row[name] {
+        Value::String(text) => text.clone(),
+        Value::Null => "NULL".to_owned(),
+        other => other.to_string(),
+    };
+    last.values()
+        .filter(is_there)
+        .map(|record| {
+            ["PersonID", "FullName", "City"]
+                .map(|name| cell(&record["after"], name))
+                .join("\t")
+        })
+        .collect()
+}
+
+/// The process that reads: who holds the lease.
+fn process(cloud: &Cloud) -> Option<String> {
+    let name = json!({ "Name": format!("/pipectl/{PIPELINE}/local/binlog/lease") });
+    let answer = cloud.try_aws("ssm", "get_parameter", name).ok()?;
+    let holder: Value = serde_json::from_str(answer["Parameter"]["Value"].as_str()?).ok()?;
+    Some(holder["process"].to_string())
+}
+
+fn parameters(cloud: &Cloud) -> Vec<String> {
+    let asked = json!({ "Path": format!("/pipectl/{PIPELINE}/local"), "Recursive": true });
+    let found = cloud.aws("ssm", "get_parameters_by_path", asked)["Parameters"].clone();
+    let names = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parameter| parameter["Name"].to_string());
+    names.collect()
+}
+
+fn runs(process: &str) -> bool {
+    Command::new("kill")
+        .args(["-0", process])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
