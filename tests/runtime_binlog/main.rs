@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 #[path = "../runtime_copy/cloud.rs"]
 mod cloud;
+mod drain;
 #[allow(dead_code)]
 #[path = "../runtime_copy/function.rs"]
 mod function;
