@@ -118,19 +118,30 @@ fn text(report: &TableReport, ignore_extra: bool, style: &Style) -> String {
     count(
         report.extra,
         match ignore_extra {
+            true if report.is_captured => "only in the warehouse (ignored)",
+            false if report.is_captured => {
+                "only in the warehouse: a delete that did not arrive, or rows from elsewhere"
+            }
             true => "only in the warehouse (ignored: deleted in the source, which a watermark does not see)",
             false => "only in the warehouse: deleted in the source, which a watermark does not see, or from elsewhere",
         },
     );
     count(
         report.unlisted_parts,
-        "more parts differ that are too large to be listed; backfill first, then compare again",
+        match report.is_captured {
+            true => "more parts differ that are too large to be listed",
+            false => "more parts differ that are too large to be listed; backfill first, then compare again",
+        },
     );
     count(
         report.unread,
         "not read yet: newer than the watermark, so no differences",
     );
-    if report.watermark.is_null() {
+    count(
+        report.deleted.unwrap_or_default(),
+        "deleted in the source and kept with _DELETED, not compared",
+    );
+    if report.watermark.is_null() && !report.is_captured {
         lines.push("  the pipeline has not read this table yet: no watermark is kept".to_owned());
     }
     for column in &report.partly {
@@ -150,7 +161,12 @@ fn text(report: &TableReport, ignore_extra: bool, style: &Style) -> String {
             text.push_str(&format!("  … {} of {all} rows; --limit lists more\n", rows.len()));
         }
     }
-    if report.missing + report.different > 0 {
+    if report.is_captured && !report.equal {
+        text.push_str(
+            "  next: pipectl status tells whether the reader goes on; to have every table read anew, delete its position \
+             (docs/binlog.md) and start it again\n",
+        );
+    } else if report.missing + report.different > 0 {
         text.push_str(&format!(
             "  next: pipectl backfill {} writes rows of the source again; --from and --to limit it to a range of the key\n",
             report.source

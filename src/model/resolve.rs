@@ -16,8 +16,8 @@ use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
 use super::{
-    Alerts, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql,
-    star,
+    Alerts, Cdc, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target,
+    mysql, star,
 };
 
 /// The environment that needs no account.
@@ -248,6 +248,10 @@ fn resolve_table(spec: &TableSpec, index: usize, capture: Capture, problems: &mu
         feed: feed(spec).name,
         origin,
         adopt: spec.adopt,
+        cdc: (capture == Capture::Binlog && spec.from.is_some()).then_some(Cdc {
+            deletes: spec.deletes,
+            history: spec.history,
+        }),
         columns,
     })
 }
@@ -323,5 +327,6 @@ fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTa
         ),
         own_warehouse: spec.warehouse.is_none() || local,
         schedule,
+        load: spec.load,
     }
 }

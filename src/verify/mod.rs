@@ -96,6 +96,10 @@ pub struct TableReport {
     pub partly: Vec<Partly>,
     /// The watermark up to which the source was read, as it is kept.
     pub watermark: Value,
+    /// Whether changes come from the binary log, deletes among them.
+    pub is_captured: bool,
+    /// Rows of the warehouse that are flagged as deleted; they are not compared.
+    pub deleted: Option<u64>,
 }
 
 /// A row that is not the same on both sides.
@@ -135,12 +139,11 @@ pub struct Partly {
 /// The tables that `names` name, by their name or that of the source table; all when there are none.
 pub fn tables<'a>(model: &'a Model, names: &[String]) -> anyhow::Result<Vec<&'a crate::model::Table>> {
     if let Source::Mysql(source) = &model.source
-        && source.reader().is_some()
+        && source.database.is_none()
     {
         anyhow::bail!(
-            "the tables of this pipeline come from the binary log, and no function reads them row by row\n  hint: delete the \
-             parameter {} and start the reader anew to have every table read anew; nothing is lost or doubled by it",
-            model.names.binlog_position_parameter()
+            "the pipeline does not know the database: a program of your own reads it\n  hint: compare the tables by hand, or \
+             remove `format = \"python-dict\"`"
         );
     }
     let of_mysql = |table: &&crate::model::Table| matches!(table.origin, Origin::Mysql(_));

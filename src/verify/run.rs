@@ -65,6 +65,7 @@ struct Run<'a> {
     function: Function<'a>,
     origin: &'a MysqlTable,
     name: Name,
+    is_flagged: bool,
     prepared: Prepared,
     frontier: Frontier,
     bar: &'a Bar,
@@ -84,14 +85,15 @@ impl Verify<'_> {
             function,
             origin,
             name: self.target.schema.child(&table.name),
+            is_flagged: table.is_flagged(),
             prepared,
             frontier: self.frontier(origin, &read, &described),
             bar,
         };
-        let warehouse_rows = run.ask(run.warehouse().count()).await?;
-        let rows = |text: Option<&str>| text.unwrap_or_default().parse::<u64>().unwrap_or_default();
+        let counts = run.ask(run.warehouse().count()).await?;
+        let count = |name: &str| counts.iter().next()?.get(name)?.parse::<u64>().ok();
         let source_rows = described["rows"].as_u64().unwrap_or_default();
-        let warehouse_rows = rows(warehouse_rows.scalar());
+        let warehouse_rows = count("PRESENT").unwrap_or_default();
         bar.start(source_rows.max(warehouse_rows));
         let (leaves, unlisted) = run.differing(source_rows.max(warehouse_rows)).await?;
         let found = run.settle(leaves).await?;
@@ -103,6 +105,8 @@ impl Verify<'_> {
             unlisted_parts: unlisted,
             partly: run.prepared.partly,
             watermark: read,
+            is_captured: table.cdc.is_some(),
+            deleted: count("DELETED"),
             ..TableReport::default()
         };
         for (_, found) in found {
@@ -118,8 +122,11 @@ impl Verify<'_> {
         Ok(report)
     }
 
-    /// The watermark that is kept of a source table; null when it was never read.
+    /// The watermark that is kept of a source table; null when it was never read, or has none.
     async fn watermark(&self, origin: &MysqlTable) -> anyhow::Result<Value> {
+        if origin.watermark.is_none() {
+            return Ok(Value::Null);
+        }
         let name = parameter_name(&self.model.names.watermark_parameters(), &origin.name.to_string());
         let Some(state) = parameter::read(&self.aws.ssm, &name).await? else {
             return Ok(Value::Null);
@@ -156,7 +163,11 @@ impl Verify<'_> {
             }
             _ => None,
         };
-        Frontier { read, settled }
+        Frontier {
+            read,
+            settled,
+            sees_deletes: origin.watermark.is_none(),
+        }
     }
 }
 
@@ -355,7 +366,12 @@ impl Run<'_> {
         };
         let mut event = event;
         event["columns"] = json!(self.names());
-        event["watermark"] = json!(self.origin.watermark.as_ref().map(|watermark| &watermark.columns));
+        event["watermark"] = json!(
+            self.origin
+                .watermark
+                .as_ref()
+                .map_or(&[][..], |watermark| &watermark.columns)
+        );
         event["each"] = json!(true);
         // The warehouse first: what arrives between the two looks is then read twice and not missed.
         let warehouse = self.ask(sql).await?;
@@ -400,6 +416,7 @@ impl Run<'_> {
     fn warehouse(&self) -> Warehouse<'_> {
         Warehouse {
             table: &self.name,
+            is_flagged: self.is_flagged,
             key: &self.prepared.key,
             columns: &self.prepared.columns,
         }

@@ -10,6 +10,8 @@ use crate::snowflake::ident::{Name, literal};
 /// A table of the warehouse, as it is compared.
 pub struct Warehouse<'a> {
     pub table: &'a Name,
+    /// Whether deleted rows stay in it, with a flag; they are not compared.
+    pub is_flagged: bool,
     pub key: &'a [KeyColumn],
     pub columns: &'a [Compared],
 }
@@ -18,9 +20,21 @@ pub struct Warehouse<'a> {
 const ROW_HASH: &str = "SPLIT_PART(_ROW, '-', 1)";
 
 impl Warehouse<'_> {
-    /// The statement that counts all rows.
+    /// The statement that counts all rows (`PRESENT`), and those that are flagged as deleted (`DELETED`).
     pub fn count(&self) -> String {
-        format!("SELECT COUNT(*) FROM {}", self.table)
+        let counts = match self.is_flagged {
+            true => "COUNT_IF(NOT _DELETED) AS PRESENT, COUNT_IF(_DELETED) AS DELETED",
+            false => "COUNT(*) AS PRESENT, NULL AS DELETED",
+        };
+        format!("SELECT {counts} FROM {}", self.table)
+    }
+
+    /// The rows that are compared, of those that meet a condition.
+    fn present(&self, condition: &str) -> String {
+        match self.is_flagged {
+            true => format!("NOT _DELETED AND {condition}"),
+            false => condition.to_owned(),
+        }
     }
 
     /// Sums of each range, by its position; a range without rows is not in the answer.
@@ -63,10 +77,11 @@ impl Warehouse<'_> {
             outer.push(format!("COUNT(_C{number}), {sums}"));
         }
         format!(
-            "SELECT {} FROM (SELECT {} FROM {} WHERE {condition}) WHERE _PART IS NOT NULL GROUP BY _PART",
+            "SELECT {} FROM (SELECT {} FROM {} WHERE {}) WHERE _PART IS NOT NULL GROUP BY _PART",
             outer.join(", "),
             inner.join(", "),
-            self.table
+            self.table,
+            self.present(condition)
         )
     }
 
@@ -101,9 +116,10 @@ impl Warehouse<'_> {
             .map(|(number, sql)| format!("{sql} AS _C{number}"))
             .collect();
         format!(
-            "SELECT {} FROM {} WHERE {condition} LIMIT {limit}",
+            "SELECT {} FROM {} WHERE {} LIMIT {limit}",
             all.join(", "),
-            self.table
+            self.table,
+            self.present(condition)
         )
     }
 
@@ -170,6 +186,7 @@ mod tests {
         let table = Name::from_text("D.S.T").unwrap();
         let warehouse = Warehouse {
             table: &table,
+            is_flagged: false,
             key: &[key("a", "NUMBER(38,0)"), key("b", "DATE")],
             columns: &[],
         };
@@ -185,6 +202,14 @@ mod tests {
         assert_eq!(
             warehouse.bucket_rows(&["0a".to_owned()], 5),
             "SELECT A AS _C0, B AS _C1 FROM D.S.T WHERE LEFT(MD5(COALESCE(MD5(A), '~') || COALESCE(MD5(B), '~')), 2) IN ('0a') LIMIT 5"
+        );
+        let flagged = Warehouse {
+            is_flagged: true,
+            ..warehouse
+        };
+        assert_eq!(
+            flagged.range_rows(&Range::default(), 5),
+            "SELECT A AS _C0, B AS _C1 FROM D.S.T WHERE NOT _DELETED AND TRUE LIMIT 5"
         );
     }
 }

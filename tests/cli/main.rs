@@ -18,6 +18,7 @@ mod alerts;
 mod backfill;
 mod binlog;
 mod call_count;
+mod changes;
 mod chinook;
 mod columns;
 mod command_line;

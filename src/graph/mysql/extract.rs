@@ -34,7 +34,10 @@ pub fn contribute(
     let mut stack = stack(
         model,
         "extract",
-        "rows of the database to the stream",
+        match source.schedule() {
+            Some(_) => "rows of the database to the stream",
+            None => "rows of the database to compare",
+        },
         values(model, source, access, shared),
     )?;
     stack.parameters.insert("RuntimeKey".to_owned(), Parameter::RuntimeKey);
@@ -93,14 +96,19 @@ fn alarms(model: &Model, source: &MysqlSource) -> Vec<Value> {
 fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Value {
     let mut variables = access.variables();
     let own = json!({
-        "PIPECTL_STREAM": model.names.arn("kinesis", &format!("stream/{}", source.stream)),
-        "PIPECTL_WATERMARKS": model.names.watermark_parameters(),
         "PIPECTL_CURATED_BUCKET": model.landing.bucket,
         "PIPECTL_CURATED_PREFIX": model.landing.prefix,
         "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
     });
-    if let (Value::Object(variables), Value::Object(own)) = (&mut variables, own) {
-        variables.extend(own);
+    let of_watermark = json!({
+        "PIPECTL_STREAM": model.names.arn("kinesis", &format!("stream/{}", source.stream)),
+        "PIPECTL_WATERMARKS": model.names.watermark_parameters(),
+    });
+    let more = source.schedule().map(|_| of_watermark);
+    for more in std::iter::once(own).chain(more) {
+        if let (Value::Object(variables), Value::Object(more)) = (&mut variables, more) {
+            variables.extend(more);
+        }
     }
     variables
 }
@@ -118,6 +126,8 @@ fn extract(model: &Model, source: &MysqlSource, access: &Access<'_>, function: &
             &[names.arn("logs", &format!("log-group:/aws/lambda/{function}:*"))],
         ),
         access.password(),
+    ];
+    let sends = [
         Statement::allow(
             "Watermarks",
             Principal::Holder,
@@ -137,6 +147,10 @@ fn extract(model: &Model, source: &MysqlSource, access: &Access<'_>, function: &
             &[curated(model.landing.prefix), curated(model.landing.error_prefix)],
         ),
     ];
+    // Where another reads the changes, it only compares.
+    if source.schedule().is_some() {
+        statements.extend(sends);
+    }
     if source.network.is_some() {
         // Lambda checks these on every resource:
         // https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions

@@ -2,7 +2,8 @@
 //! the binary log: a reader that runs all the time → Kinesis → Firehose, which asks Lambda `transform` → curated bucket.
 //!
 //! Stacks: `source` (the way to the database, and the database where pipectl makes it), `stream` (Kinesis and
-//! Firehose), `extract` or `transform` (the function), and last, when everything behind listens, `schedule` or `reader`.
+//! Firehose), `extract` (the function that reads tables; by the binary log only to compare), `transform`, and last, when
+//! everything behind listens, `schedule` or `reader`.
 
 mod access;
 mod database;
@@ -40,6 +41,10 @@ pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &
         Capture::Binlog(reader) => {
             let transform = transform::contribute(model, reader, shared, graph)?;
             let stream = stream::contribute(model, source, Some(transform), shared, graph)?;
+            // Nothing waits for what only compares.
+            if let Some(access) = Access::of(model, source) {
+                extract::contribute(model, source, &access, shared, database.clone(), graph)?;
+            }
             std::iter::once(stream).chain(database).collect()
         }
     };

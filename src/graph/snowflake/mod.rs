@@ -4,6 +4,9 @@
 //! table, stream, pipe → tasks. The nodes returned are those that must listen before the source is switched on.
 
 mod access;
+pub mod cdc;
+#[cfg(test)]
+mod cdc_golden_tests;
 mod each;
 mod granted;
 mod load;

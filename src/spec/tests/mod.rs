@@ -1,4 +1,5 @@
 mod binlog;
+mod cdc;
 mod environments;
 mod mutations;
 mod reports;
