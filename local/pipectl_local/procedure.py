@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import ddl, errors, functions, integration, notify, privileges, scripting, sftypes
 from .catalog import Procedure
 from .lexer import STRING, Cursor, display
-from .result import Result, table
+from .result import Result, done, table
 
 if TYPE_CHECKING:
     from .context import Context
@@ -30,7 +30,7 @@ def create(context: "Context", cursor: Cursor, mode: str) -> Result:
         name = cursor.identifier()
         kind = sftypes.parse(cursor)
         made.arguments.append((name, kind, _default(cursor) if cursor.accept("DEFAULT") else None))
-    cursor.accept("COPY", "GRANTS")
+    copies_grants = cursor.accept("COPY", "GRANTS")
     cursor.expect("RETURNS")
     if cursor.peek("TABLE"):
         raise errors.unsupported("RETURNS TABLE")
@@ -48,6 +48,8 @@ def create(context: "Context", cursor: Cursor, mode: str) -> Result:
     if isinstance(front.existing, Procedure) and _types(front.existing) != _types(made):
         raise errors.unsupported(f"two procedures {front.name} with different arguments")
     context.add(front.schema, made)
+    if copies_grants and isinstance(front.existing, Procedure):
+        made.grants = front.existing.grants | made.grants
     return ddl.created("Function", front.name)
 
 
@@ -86,26 +88,55 @@ def _types(procedure: Procedure) -> list[str]:
 def drop(context: "Context", cursor: Cursor) -> Result:
     lenient = ddl.if_exists(cursor)
     start = cursor.at
-    cursor.name()
+    name = cursor.name()[-1]
+    cursor.at = start
+    found = _named(context, cursor, lenient)
+    cursor.finish()
+    if found is None:
+        return ddl.status(f"Drop statement executed successfully ({display(name)} already dropped).")
+    privileges.require(context, found, "OWNERSHIP")
+    ddl.remove(context, found)
+    return ddl.dropped(name)
+
+
+def _named(context: "Context", cursor: Cursor, lenient: bool) -> Procedure | None:
+    """Reads `name(types)`; the procedure, if the role may see it."""
+    path = context.path(cursor.name())
     kinds: list[str] = []
     cursor.expect("(")
     while not cursor.accept(")"):
         if kinds:
             cursor.expect(",")
         kinds.append(sftypes.parse(cursor).kind)
-    end = cursor.at
-    cursor.finish()
-    cursor.at = start
-    path = context.path(cursor.name())
-    cursor.at = end
     found = context.account.find("PROCEDURE", path)
-    if not isinstance(found, Procedure) or not privileges.visible(context, found) or _types(found) != kinds:
-        if lenient:
-            return ddl.status(f"Drop statement executed successfully ({display(path[-1])} already dropped).")
-        raise errors.missing("PROCEDURE", display(*path))
+    if isinstance(found, Procedure) and privileges.visible(context, found) and _types(found) == kinds:
+        return found
+    if lenient:
+        return None
+    raise errors.missing("PROCEDURE", display(*path))
+
+
+def alter(context: "Context", cursor: Cursor) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/alter-procedure"""
+    found = _named(context, cursor, ddl.if_exists(cursor))
+    if found is None:
+        return done()
     privileges.require(context, found, "OWNERSHIP")
-    ddl.remove(context, found)
-    return ddl.dropped(path[-1])
+    if ddl.alter_comment(cursor, found):
+        return done()
+    raise cursor.unexpected()
+
+
+def describe(context: "Context", cursor: Cursor) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/desc-procedure"""
+    found = _named(context, cursor, lenient=False)
+    cursor.finish()
+    assert found is not None
+    privileges.require(context, found, "USAGE")
+    rows = [("signature", found.signature), ("returns", found.returns), ("language", "SQL"), ("null handling", "CALLED ON NULL INPUT"),
+            ("volatility", "VOLATILE"), ("execute as", "CALLER" if found.as_caller else "OWNER")]
+    rows += [("body", found.body)] if privileges.holds(context, found, "OWNERSHIP") else []
+    return table(("property", "value"), rows)
 
 
 def send_notification(context: "Context", message: str, integration_configuration: str) -> str:
