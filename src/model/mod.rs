@@ -14,7 +14,7 @@ use crate::spec::schedule::Schedule;
 use crate::spec::sqltype::SqlType;
 use names::Names;
 
-pub use resolve::{LOCAL, LOCAL_ACCOUNT, LOCAL_REGION, resolve};
+pub use resolve::{LOCAL, LOCAL_ACCOUNT, LOCAL_REGION, feed_name, resolve};
 
 /// A pipeline in one environment.
 #[derive(Debug, Clone)]

@@ -182,17 +182,21 @@ fn landing(tables: &[TableSpec], names: &Names) -> Landing {
 fn feed(table: &TableSpec) -> Feed {
     let of_source = table.from.as_ref().map(|from| format!("{from}/"));
     let prefix = of_source.or_else(|| table.prefix.clone()).unwrap_or_default();
+    let name = feed_name(&prefix);
+    Feed { name, prefix }
+}
+
+/// The name of a folder's feed: the letters and digits in it, fit for an identifier.
+pub fn feed_name(prefix: &str) -> String {
     let words: Vec<String> = prefix
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_uppercase)
         .collect();
-    let name = if words.is_empty() {
-        "ALL".to_owned()
-    } else {
-        words.join("_")
-    };
-    Feed { name, prefix }
+    match words.is_empty() {
+        true => "ALL".to_owned(),
+        false => words.join("_"),
+    }
 }
 
 /// Folders whose names differ only in what an identifier cannot hold would share a raw table.
