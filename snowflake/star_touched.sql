@@ -8,3 +8,6 @@ INNER JOIN (
   SELECT DISTINCT {{ keys }}
   FROM {{ batch }}
 ) AS b ON {{ match }}
+{% if flagged %}
+WHERE NOT r._DELETED
+{% endif %}

@@ -10,11 +10,9 @@ AS
 BEGIN
   BEGIN TRANSACTION;
 {% for merge in merges %}
-  {{ merge.reject|indent(2) }};
-  {{ merge.merge|indent(2) }};
-{% if merge.stage %}
-  {{ merge.stage|indent(2) }};
-{% endif %}
+{% for statement in merge.statements %}
+  {{ statement|indent(2) }};
+{% endfor %}
 {% endfor %}
   COMMIT;
 EXCEPTION

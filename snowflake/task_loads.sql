@@ -14,11 +14,9 @@ BEGIN
 {% for merge in merges %}
   BEGIN
     BEGIN TRANSACTION;
-    {{ merge.reject|indent(4) }};
-    {{ merge.merge|indent(4) }};
-{% if merge.stage %}
-    {{ merge.stage|indent(4) }};
-{% endif %}
+{% for statement in merge.statements %}
+    {{ statement|indent(4) }};
+{% endfor %}
     COMMIT;
   EXCEPTION
     WHEN OTHER THEN

@@ -121,6 +121,8 @@ pub struct Object {
     pub columns: Vec<ColumnDefinition>,
     /// Columns of a table's primary key, in order.
     pub key: Vec<Ident>,
+    /// Rows that go with a column that the table has no more.
+    pub leaving: Option<Leaving>,
     /// Every grant on it that the pipeline makes, whichever object states it; those that it has from future grants, too.
     pub grants: Grants,
     /// Its place in a task graph.
@@ -200,6 +202,19 @@ pub struct ColumnDefinition {
     pub was: Option<Ident>,
     /// Its comment.
     pub comment: Option<Arc<str>>,
+}
+
+/// Rows that go with a column: before a table loses the column, it loses them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// The column.
+    pub column: Ident,
+    /// The condition on the rows.
+    pub condition: &'static str,
+    /// The statements that take them away.
+    pub statements: Vec<String>,
+    /// What they are, in words.
+    pub loss: &'static str,
 }
 
 /// A task's place in its graph.

@@ -12,6 +12,7 @@ use crate::spec::jsonpath::JsonPath;
 use crate::spec::mysql::{Network, NewDatabase, Overlap, TableName};
 use crate::spec::schedule::Schedule;
 use crate::spec::sqltype::SqlType;
+pub use crate::spec::types::{Deletes, Load};
 use names::Names;
 
 pub use resolve::{LOCAL, LOCAL_ACCOUNT, LOCAL_REGION, feed_name, resolve};
@@ -173,8 +174,19 @@ pub struct Table {
     pub origin: Origin,
     /// Whether it is taken over where it exists.
     pub adopt: bool,
+    /// What becomes of changes, where its records are changes of rows.
+    pub cdc: Option<Cdc>,
     /// Its columns, in order.
     pub columns: Vec<Column>,
+}
+
+/// What becomes of changes of rows (change data capture).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cdc {
+    /// What becomes of deleted rows.
+    pub deletes: Deletes,
+    /// Whether every change is kept.
+    pub history: bool,
 }
 
 /// What makes rows of records.
@@ -193,6 +205,11 @@ impl Table {
     /// Whether rows are merged by what the reader tells them apart by, for want of a key.
     pub fn is_keyless(&self) -> bool {
         !self.columns.iter().any(|column| column.key)
+    }
+
+    /// Whether deleted rows stay, with a flag.
+    pub fn is_flagged(&self) -> bool {
+        self.cdc.is_some_and(|cdc| cdc.deletes == Deletes::Flag)
     }
 }
 
@@ -245,6 +262,8 @@ pub struct SnowflakeTarget {
     pub own_warehouse: bool,
     /// How often the tasks run.
     pub schedule: Schedule,
+    /// How files are loaded.
+    pub load: Load,
 }
 
 impl Model {

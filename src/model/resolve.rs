@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snowflake::ident::{Ident, Name};
 use crate::spec::jsonpath::{JsonPath, Root, Step};
-use crate::spec::mysql::Overlap;
+use crate::spec::mysql::{Capture, Overlap};
 use crate::spec::schedule::Schedule;
 use crate::spec::secret::SecretReference;
 use crate::spec::source::Source as SourceSpec;
@@ -16,7 +16,7 @@ use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
 use super::{
-    Alerts, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql,
+    Alerts, Cdc, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql,
     star,
 };
 
@@ -54,7 +54,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         .tables
         .iter()
         .enumerate()
-        .filter_map(|(index, table)| resolve_table(table, index, &mut problems))
+        .filter_map(|(index, table)| resolve_table(table, index, is_cdc(&spec.source), &mut problems))
         .collect();
     let schedule = spec
         .snowflake
@@ -218,7 +218,12 @@ fn same_feed_name(tables: &[TableSpec]) -> Vec<Fault> {
     faults
 }
 
-fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> Option<Table> {
+/// Whether records are changes of rows.
+fn is_cdc(source: &SourceSpec) -> bool {
+    matches!(source, SourceSpec::Mysql(source) if source.capture == Capture::Binlog)
+}
+
+fn resolve_table(spec: &TableSpec, index: usize, is_cdc: bool, problems: &mut Vec<Fault>) -> Option<Table> {
     let at = Path::root().key("table").index(index);
     let flatten = match spec.flatten.as_deref().map(str::parse::<JsonPath>).transpose() {
         Ok(flatten) => flatten,
@@ -247,6 +252,10 @@ fn resolve_table(spec: &TableSpec, index: usize, problems: &mut Vec<Fault>) -> O
         feed: feed(spec).name,
         origin,
         adopt: spec.adopt,
+        cdc: is_cdc.then_some(Cdc {
+            deletes: spec.deletes,
+            history: spec.history,
+        }),
         columns,
     })
 }
@@ -322,5 +331,6 @@ fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTa
         ),
         own_warehouse: spec.warehouse.is_none() || local,
         schedule,
+        load: spec.load,
     }
 }

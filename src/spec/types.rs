@@ -182,6 +182,34 @@ pub struct Snowflake {
     #[deserr(default = "1 minute".to_owned())]
     #[schemars(default = "every_minute")]
     pub schedule: String,
+    /// How changes of a database (`capture = "binlog"`) are loaded: `snowpipe` or `procedure`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub load: Load,
+}
+
+/// How files are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserr, JsonSchema)]
+#[deserr(rename_all = lowercase)]
+#[schemars(rename_all = "lowercase")]
+pub enum Load {
+    /// By a pipe as they arrive, and from there into the typed tables by tasks at their times.
+    #[default]
+    Snowpipe,
+    /// By a stored procedure of each table, called once for each file as it arrives.
+    Procedure,
+}
+
+/// What becomes of a row that the source has deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserr, JsonSchema)]
+#[deserr(rename_all = lowercase)]
+#[schemars(rename_all = "lowercase")]
+pub enum Deletes {
+    /// It is deleted.
+    #[default]
+    Delete,
+    /// It stays, and its column `_DELETED` is true.
+    Flag,
 }
 
 /// The stage that the pipes load from.
@@ -285,6 +313,15 @@ pub struct Table {
     #[deserr(default)]
     #[schemars(default)]
     pub adopt: bool,
+    /// What becomes of rows that the source has deleted (`capture = "binlog"`): `delete` or `flag`, which keeps them with
+    /// a column `_DELETED`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub deletes: Deletes,
+    /// Whether every change is kept, too, in a table of this name with `_HISTORY` (`capture = "binlog"`).
+    #[deserr(default)]
+    #[schemars(default)]
+    pub history: bool,
     /// The columns, in order.
     pub columns: Vec<Column>,
 }

@@ -6,10 +6,11 @@ use minijinja::Value;
 
 use super::Context;
 use super::access::{Access, add, adoptable, insert};
+use super::cdc::{self, Changes};
 use super::each::each;
 use super::objects::{Blueprint, grants_on, values};
 use super::rows;
-use super::star::{self, Stage};
+use super::star::{self, Arriving, Stage};
 use super::tasks::{Load, tasks};
 use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
 use crate::graph::{Graph, NodeId};
@@ -54,13 +55,17 @@ pub(super) fn contribute(
         raws.insert(&feed.name, Raw { table, node });
     }
     let (tables, feeding) = (&context.model.tables, star::feeding(&context.model.star));
+    let truncated = match tables.iter().any(|table| table.cdc.is_some()) {
+        true => Some(insert(cdc::truncated(context)?, std::slice::from_ref(&access.raw_schema), graph)),
+        false => None,
+    };
     let mut loads = Vec::new();
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     for (table, typed) in tables.iter().zip(each(tables, |table| {
         Typed::new(context, table, &raws, &feeding, &of_rejected)
     })?) {
-        let (load, stage) = typed.insert(context, table, access, graph)?;
+        let (load, stage) = typed.insert(context, table, access, truncated.as_ref().filter(|_| table.cdc.is_some()), graph)?;
         stages.extend(stage.map(|stage| (table.name.clone(), stage)));
         streams.entry(&table.feed).or_default().push(load.stream_node.clone());
         loads.push(load);
@@ -148,6 +153,18 @@ pub(super) fn table(
     columns: Vec<ColumnDefinition>,
     key: &[&Ident],
 ) -> anyhow::Result<Object> {
+    table_with(context, name, about, columns, key, "")
+}
+
+/// A table on which the role that moves rows has these privileges besides those that the schema promises.
+pub(super) fn table_with(
+    context: &Context,
+    name: &Name,
+    about: &str,
+    columns: Vec<ColumnDefinition>,
+    key: &[&Ident],
+    privileges: &str,
+) -> anyhow::Result<Object> {
     let last = columns.len().saturating_sub(1);
     let keyed = !key.is_empty();
     let shown: Vec<Value> = columns
@@ -170,6 +187,8 @@ pub(super) fn table(
     let listed: Vec<String> = key.iter().map(ToString::to_string).collect();
     // A schema that is somebody's has no future grants of the pipeline, nor does its OWNER make tables there.
     let is_elsewhere = context.target.adopt && name.parent().as_ref() == Some(&context.target.schema);
+    let mut grants = grants(context, Kind::Table, name, is_elsewhere)?;
+    grants.extend(more_on(context, name, privileges).map(raw));
     let blueprint = Blueprint {
         kind: Kind::Table,
         template: "table",
@@ -179,13 +198,19 @@ pub(super) fn table(
         values: values! {
             "columns": shown,
             "key": raw(listed.join(", ")),
-            "grants": grants(context, Kind::Table, name, is_elsewhere)?,
+            "grants": grants,
         },
     };
     let mut object = blueprint.build(context.templates, &context.model.names)?;
     object.columns = columns;
     object.key = key.iter().map(|name| (*name).clone()).collect();
     Ok(object)
+}
+
+/// The grant of more privileges on a table to the role that moves rows.
+fn more_on(context: &Context, name: &Name, privileges: &str) -> Option<String> {
+    let loader = &context.roles.loader;
+    (!privileges.is_empty()).then(|| format!("GRANT {privileges} ON TABLE {name} TO ROLE {loader}"))
 }
 
 pub(super) fn column(name: &str, data_type: &str, not_null: bool, comment: &str) -> ColumnDefinition {
@@ -216,22 +241,28 @@ fn raw_table(context: &Context, feed: &Feed, columns: &[ColumnDefinition]) -> an
 }
 
 /// What is made for one typed table.
-struct Typed {
+struct Typed<'a> {
     table: Object,
     rejected: Object,
+    /// Tables that changes need beside it.
+    beside: Vec<Object>,
     stream: Object,
-    /// Node of the raw table.
+    /// The raw table.
+    raw_table: Name,
+    /// Its node.
     source: NodeId,
+    /// The changes that feed it, where records are changes.
+    changes: Option<Changes<'a>>,
     /// The rows of what arrived, and of everything that was kept, where the star schema is made of them.
-    rows: Option<(Value, Value)>,
-    reject: String,
-    merge: String,
+    rows: Option<[Value; 2]>,
+    /// The statements of a load: those before the star schema gets its rows, and those after it.
+    statements: [Vec<String>; 2],
 }
 
-impl Typed {
+impl<'a> Typed<'a> {
     fn new(
-        context: &Context,
-        spec: &Table,
+        context: &Context<'a>,
+        spec: &'a Table,
         raws: &BTreeMap<&str, Raw>,
         feeding: &BTreeSet<&str>,
         of_rejected: &[ColumnDefinition],
@@ -240,26 +271,46 @@ impl Typed {
             anyhow::bail!("table {} has no feed", spec.name)
         };
         let target = context.target.schema.child(&spec.name);
+        let changes = Changes::of(context, spec);
         let rejected = context.target.raw_schema.child(&format!("{}_REJECTED", spec.name));
         let stream = context.target.raw_schema.child(&format!("{}_STREAM", spec.name));
-        let mut typed = typed_table(context, spec, &target)?;
+        let mut typed = typed_table(context, spec, changes.as_ref(), &target)?;
         // Filled once: only where the rows come from differs.
         let templates = context.templates;
-        let rows = rows::rows(spec, templates.gap(), templates)?;
-        let merge = rows::merge(spec, &raw(&rows), &target, templates)?;
+        let rows = match &changes {
+            Some(changes) => changes.rows(templates.gap())?,
+            None => rows::rows(spec, templates.gap(), templates)?,
+        };
         let (arrived, kept) = (stream.to_string(), source.table.to_string());
-        typed.statements.backfill = vec![templates.without_gaps(&merge, &kept)];
         let arriving = raw(templates.without_gaps(&rows, &arrived));
+        let statements = match &changes {
+            Some(changes) => {
+                typed.statements.backfill = changes.refill(&kept)?;
+                changes.load(&arrived)?
+            }
+            None => {
+                let merge = rows::merge(spec, &raw(&rows), &target, templates)?;
+                typed.statements.backfill = vec![templates.without_gaps(&merge, &kept)];
+                let reject = rows::reject(&arriving, &rejected, templates)?;
+                [vec![reject, templates.without_gaps(&merge, &arrived)], Vec::new()]
+            }
+        };
+        let beside = match &changes {
+            Some(changes) => cdc::tables(context, changes, &kept)?,
+            None => Vec::new(),
+        };
         Ok(Typed {
             table: typed,
-            reject: rows::reject(&arriving, &rejected, templates)?,
             rejected: rejected_table(context, spec, &rejected, of_rejected)?,
+            beside,
             stream: stream_object(context, &stream, &source.table, "Records not yet merged")?,
+            raw_table: source.table.clone(),
             source: source.node.clone(),
+            changes,
             rows: feeding
                 .contains(spec.name.as_str())
-                .then(|| (arriving, raw(templates.without_gaps(&rows, &kept)))),
-            merge: templates.without_gaps(&merge, &arrived),
+                .then(|| [arriving, raw(templates.without_gaps(&rows, &kept))]),
+            statements,
         })
     }
 
@@ -268,10 +319,22 @@ impl Typed {
         context: &Context,
         spec: &Table,
         access: &Access,
+        truncated: Option<&NodeId>,
         graph: &mut Graph,
     ) -> anyhow::Result<(Load, Option<Stage>)> {
         let (target, stream) = (self.table.name.clone(), self.stream.name.clone());
+        // Made first, from what was kept: filling a column of the typed table looks into them.
+        let mut filled = vec![access.schema.clone(), access.raw_schema.clone(), self.source.clone()];
+        filled.extend(access.warehouse.clone());
+        filled.extend(truncated.cloned());
+        let beside: Vec<NodeId> = self
+            .beside
+            .into_iter()
+            .map(|table| insert(table, &filled, graph))
+            .collect();
         let mut needs = vec![access.schema.clone(), self.source.clone()];
+        needs.extend(truncated.cloned());
+        needs.extend(beside.iter().cloned());
         if self.table.adoption.is_some() {
             // Taking it over adds columns, which are filled.
             needs.extend(access.warehouse.clone());
@@ -279,18 +342,31 @@ impl Typed {
         let typed = insert(self.table, &needs, graph);
         let rejected = insert(self.rejected, std::slice::from_ref(&access.raw_schema), graph);
         let stream_node = insert(self.stream, std::slice::from_ref(&self.source), graph);
-        let stage = match &self.rows {
-            Some((arrived, kept)) => Some(star::stage(context, spec, &target, (arrived, kept), access, graph)?),
+        let stage = match self.rows {
+            Some([arrived, kept]) => {
+                let changes = self.changes.as_ref();
+                let arriving = |source: &Name, rows| Arriving {
+                    source: source.clone(),
+                    rows,
+                    changes,
+                };
+                let both = [&arriving(&stream, arrived), &arriving(&self.raw_table, kept)];
+                Some(star::stage(context, spec, &target, both, access, graph)?)
+            }
             None => None,
         };
         let mut nodes = vec![typed, rejected, stream_node.clone()];
+        nodes.extend(truncated.cloned());
+        nodes.extend(beside);
         nodes.extend(stage.iter().flat_map(|stage| stage.nodes.iter().cloned()));
         let load = Load {
             name: spec.name.clone(),
             nodes,
-            reject: self.reject,
-            merge: self.merge,
-            stage: stage.as_ref().map(|stage| stage.insert.clone()),
+            statements: {
+                let [first, last] = self.statements;
+                let staged = stage.iter().flat_map(|stage| stage.insert.iter().cloned());
+                first.into_iter().chain(staged).chain(last).collect()
+            },
             pending: stage.as_ref().map(|stage| stage.pending.clone()),
             stream,
             stream_node,
@@ -299,7 +375,12 @@ impl Typed {
     }
 }
 
-fn typed_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<Object> {
+fn typed_table(
+    context: &Context,
+    spec: &Table,
+    changes: Option<&Changes>,
+    name: &Name,
+) -> anyhow::Result<Object> {
     let own = spec.columns.iter().map(|column| ColumnDefinition {
         name: column.name.clone(),
         data_type: column.data_type.to_string().into(),
@@ -311,15 +392,26 @@ fn typed_table(context: &Context, spec: &Table, name: &Name) -> anyhow::Result<O
     let key = rows::key(spec);
     // Snowflake makes the columns of a primary key NOT NULL:
     // https://docs.snowflake.com/en/sql-reference/constraints-overview
-    columns.extend(
-        rows::technical(spec)
-            .into_iter()
-            .map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment)),
-    );
+    let technical = rows::technical(spec).into_iter();
+    let technical = technical
+        .map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment));
+    columns.extend(technical);
+    columns.extend(cdc::flag(spec));
+    if spec.is_flagged() {
+        // Of a deleted row sometimes only the key is known.
+        let others = columns.iter_mut().filter(|column| !key.contains(&column.name) && column.name.as_str() != cdc::DELETED);
+        others.for_each(|column| column.not_null = false);
+    }
     let key: Vec<&Ident> = key.iter().collect();
     let about = spec.description.clone().unwrap_or_default();
-    let mut typed = table(context, name, &about, columns, &key)?;
+    let leaving = changes.map(Changes::leaving).transpose()?.flatten();
+    let privileges = if leaving.is_some() { "DELETE" } else { "" };
+    let mut typed = table_with(context, name, &about, columns, &key, privileges)?;
     adoptable(context, &mut typed, spec.adopt)?;
+    if let Some(adoption) = &mut typed.adoption {
+        adoption.grants.extend(more_on(context, name, privileges));
+    }
+    typed.leaving = leaving;
     Ok(typed)
 }
 

@@ -4,6 +4,7 @@
 //! table, stream, pipe → tasks. The nodes returned are those that must listen before the source is switched on.
 
 mod access;
+pub mod cdc;
 mod each;
 mod granted;
 mod load;

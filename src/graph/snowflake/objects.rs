@@ -105,6 +105,7 @@ impl Blueprint<'_> {
             adoption: None,
             columns: Vec::new(),
             key: Vec::new(),
+            leaving: None,
             grants: Grants::default(),
             task: None,
         })

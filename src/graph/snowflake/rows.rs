@@ -23,7 +23,7 @@ pub fn rows(table: &Table, source: &str, templates: &Templates) -> anyhow::Resul
     let columns = table.columns.iter().enumerate();
     let carried = of_record(table).into_iter();
     let values = context! {
-        columns => columns.map(|(position, spec)| column(&table.origin, position, spec)).collect::<Vec<_>>(),
+        columns => columns.map(|(position, spec)| column(position, spec, &expression(&table.origin, &spec.path))).collect::<Vec<_>>(),
         carried => carried.map(|carried| context! { name => raw(carried.name), json => raw(carried.json) }).collect::<Vec<_>>(),
         item_index => raw(if flatten.is_some() { "f.INDEX" } else { "0" }),
         item => raw(if flatten.is_some() { "f.VALUE" } else { "r.RECORD" }),
@@ -69,9 +69,8 @@ pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) 
     templates.text("merge", values)
 }
 
-/// A column is read once, as `_1`, `_2` …, and typed and judged by that name.
-fn column(origin: &Origin, position: usize, column: &Column) -> Value {
-    let json = expression(origin, &column.path);
+/// A column is read once, as `_1`, `_2` …, and typed and judged by that name. `json` is where its value lies.
+pub(super) fn column(position: usize, column: &Column, json: &str) -> Value {
     let found = format!("_{}", position + 1);
     let is_json = matches!(column.data_type, SqlType::Variant | SqlType::Object | SqlType::Array);
     let value = typed(&column.data_type, &found);
@@ -83,6 +82,7 @@ fn column(origin: &Origin, position: usize, column: &Column) -> Value {
         text => raw(if is_json { format!("{found}::VARCHAR") } else { found.clone() }),
         found => raw(found),
         required => column.not_null,
+        key => column.key,
         missing => format!("{} is missing", column.name.as_str()),
         invalid => format!("{} is not {}: ", column.name.as_str(), column.data_type),
     }
@@ -104,12 +104,17 @@ fn typed(data_type: &SqlType, found: &str) -> String {
 
 /// A JSON path in Snowflake's notation: <https://docs.snowflake.com/en/user-guide/querying-semistructured>.
 fn expression(origin: &Origin, path: &JsonPath) -> String {
-    let (mut sql, first) = match (path.root, origin) {
-        (Root::Record, _) => ("r.RECORD".to_owned(), 0),
-        (Root::Item, Origin::File { .. }) => ("f.VALUE".to_owned(), 0),
-        (Root::Item, Origin::Mysql(_)) => ("r.RECORD:\"after\"".to_owned(), 1),
-    };
-    for (position, step) in (first..).zip(&path.steps) {
+    match (path.root, origin) {
+        (Root::Record, _) => below("r.RECORD", 0, &path.steps),
+        (Root::Item, Origin::File { .. }) => below("f.VALUE", 0, &path.steps),
+        (Root::Item, Origin::Mysql(_)) => below("r.RECORD:\"after\"", 1, &path.steps),
+    }
+}
+
+/// What these steps lead to from a place so many steps below a column.
+pub(super) fn below(place: &str, depth: usize, steps: &[Step]) -> String {
+    let mut sql = place.to_owned();
+    for (position, step) in (depth..).zip(steps) {
         match step {
             Step::Index(index) => sql.push_str(&format!("[{index}]")),
             Step::Field(name) if position == 0 => sql.push_str(&format!(":{}", quoted(name))),

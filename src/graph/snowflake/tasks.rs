@@ -48,13 +48,9 @@ pub(super) struct Load {
     pub stream_node: NodeId,
     /// Nodes that must exist before rows are merged.
     pub nodes: Vec<NodeId>,
-    /// The statement that keeps records that are no rows.
-    pub reject: String,
-    /// The statement that merges rows.
-    pub merge: String,
-    /// The statement that keeps the same rows for the star schema.
-    pub stage: Option<String>,
-    /// Has rows while a run of the star schema is not done with.
+    /// The statements that bring what arrived into its tables, in one transaction.
+    pub statements: Vec<String>,
+    /// Has rows while a run of the star schema is not done with; nothing where the star is not made of the table.
     pub pending: Option<Name>,
 }
 
@@ -244,7 +240,7 @@ impl Tasks<'_> {
         let name = self.context.target.raw_schema.child(&share.name);
         // Tasks after a skipped one do not run, and those of the star run also when only other tables have new rows:
         // https://docs.snowflake.com/en/sql-reference/functions/system_predecessors_state
-        let always = share.loads.iter().any(|load| load.stage.is_some());
+        let always = share.loads.iter().any(|load| load.pending.is_some());
         let conditions: Vec<String> = match always {
             true => Vec::new(),
             false => share.loads.iter().map(Load::condition).collect(),
@@ -255,9 +251,7 @@ impl Tasks<'_> {
             .map(|load| {
                 context! {
                     name => format!("LOAD_{}", load.name),
-                    reject => raw(&load.reject),
-                    merge => raw(&load.merge),
-                    stage => raw(load.stage.as_deref().unwrap_or_default()),
+                    statements => load.statements.iter().map(raw).collect::<Vec<_>>(),
                 }
             })
             .collect();

@@ -5,7 +5,7 @@
 //! making follows from the name of the column that it becomes.
 
 use super::Obstacle;
-use crate::graph::object::{ColumnDefinition, Object};
+use crate::graph::object::{ColumnDefinition, Leaving, Object};
 use crate::plan::PropertyChange;
 use crate::snowflake::cast::{Conversion, conversion};
 use crate::snowflake::check::{Check, Findings, Question};
@@ -65,6 +65,12 @@ fn in_the_making(column: &Ident) -> Ident {
     Ident::new(&format!("{start}__PIPECTL_NEW"))
 }
 
+/// The rows that go, where the table still has the column that they go with.
+fn leaving<'a>(wanted: &'a Object, live: &LiveObject) -> Option<&'a Leaving> {
+    let has = |rows: &&Leaving| live.columns.iter().any(|found| found.name == rows.column.as_str());
+    wanted.leaving.as_ref().filter(has)
+}
+
 fn is_unfinished(live: &LiveObject) -> bool {
     live.mark().is_some_and(|(_, hash)| hash == mark::UNFINISHED)
 }
@@ -119,9 +125,10 @@ pub fn check(wanted: &Object, live: &LiveObject) -> Check {
         let is_new = place.column.not_null && place.found.is_some_and(|found| !found.not_null);
         // What a deploy that was cut off has not filled yet is empty.
         if is_new && !is_unfinished(live) {
+            let stays = leaving(wanted, live).map(|rows| format!(" AND NOT ({})", rows.condition));
             check.rows(
                 Question::Empty(column),
-                &format!("{name} IS NULL"),
+                &format!("{name} IS NULL{}", stays.unwrap_or_default()),
                 &example("'no value'"),
             );
         }
@@ -341,6 +348,12 @@ impl<'a> Work<'a> {
             !places.iter().any(holds) && !self.rebuilt.iter().any(in_use)
         };
         let gone: Vec<LiveColumn> = self.live.columns.iter().filter(kept).cloned().collect();
+        if let Some(rows) = leaving(self.wanted, self.live) {
+            self.out.statements.extend(rows.statements.iter().cloned());
+            if self.live.property("rows") != "0" {
+                self.out.losses.push(rows.loss.to_owned());
+            }
+        }
         let mut lost = Vec::new();
         for column in &gone {
             let name = Name::from_shown(&[column.name.as_str()]);

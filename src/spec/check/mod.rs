@@ -4,6 +4,7 @@
 
 mod alerts;
 mod aws;
+mod cdc;
 mod mysql;
 mod name;
 mod snowflake;
@@ -42,6 +43,7 @@ pub(crate) fn run(tree: &Node, env: &str, demands: Demands, faults: &mut Vec<Fau
     source::check(&root.key("source"), faults);
     alerts::check(&root.key("alerts"), faults);
     table::check(&root, faults);
+    cdc::check(&root, faults);
     star::check(&root, faults);
     if demands == Demands::All && env != LOCAL {
         aws::require(&root.key("aws"), env, faults);

@@ -8,7 +8,7 @@ use crate::spec::diagnostic::Fault;
 use crate::spec::jsonpath::{JsonPath, Root};
 use crate::spec::suggest;
 
-use super::{mysql, name, sql_type};
+use super::{cdc, mysql, name, sql_type};
 
 /// Longest key of an S3 object.
 const LONGEST_KEY: usize = 1024;
@@ -32,7 +32,7 @@ pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
         adopt(table, faults);
         if of_database {
             mysql::table(table, faults);
-            columns(table, true, false, faults);
+            columns(table, true, cdc::is_captured(root), faults);
             adopt_needs_key(table, faults);
             continue;
         }

@@ -37,6 +37,7 @@ impl<'a> Builder<'a> {
         let node = insert(self.fact_table(fact, &table, &layout)?, &needs, graph);
         let mut statements = Vec::new();
         statements.extend(self.gone(fact, source, &table, &layout)?);
+        statements.extend(self.deleted(fact, source, &table, &layout)?);
         statements.push(self.merge(fact, source, &table, &layout)?);
         for lookup in &fact.lookups {
             statements.extend(self.repoint(lookup, &table, &layout)?);
@@ -146,6 +147,30 @@ impl<'a> Builder<'a> {
             }
         };
         self.context.templates.text("star_fact_gone", values).map(Some)
+    }
+
+    /// Removes the facts of a grain of which the last row was deleted. Where a row makes a fact, it goes with the row.
+    fn deleted(
+        &self,
+        fact: &Fact,
+        source: Source,
+        table: &Name,
+        layout: &Layout,
+    ) -> anyhow::Result<Option<String>> {
+        let (Grain::Columns(columns), true) = (&fact.grain, source.table.cdc.is_some()) else {
+            return Ok(None);
+        };
+        let expressions: Vec<Expression> = columns.iter().map(Expression::of).collect();
+        let values = context! {
+            fact => raw(table),
+            grain => list(&layout.grain, ""),
+            of_b => list(&layout.grain, "b."),
+            columns => named(&layout.grain, 1),
+            deleted => source.changes(&expressions, &[], Some("_OP = 'd'".to_owned()))?,
+            rows => source.present(&expressions, fact.filter.as_deref())?,
+            match => equal(&layout.grain, "r", "b"),
+        };
+        self.context.templates.text("star_fact_deleted", values).map(Some)
     }
 
     fn merge(&self, fact: &Fact, source: Source, table: &Name, layout: &Layout) -> anyhow::Result<String> {

@@ -18,6 +18,7 @@ use minijinja::{Value, context};
 
 use super::Context;
 use super::access::{Access, insert};
+use super::cdc::Changes;
 use super::load::{TEXT, column, stream};
 use super::objects::{Blueprint, values};
 use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
@@ -41,10 +42,10 @@ pub(super) struct Stage {
     pub pending: Name,
     /// The typed table.
     pub typed: Name,
-    /// The statement that adds what arrived.
-    pub insert: String,
-    /// The statement that adds all kept records.
-    pub refill: String,
+    /// The statements that add what arrived.
+    pub insert: Vec<String>,
+    /// The statements that add all kept records.
+    pub refill: Vec<String>,
     /// Nodes that must exist before rows are added.
     pub nodes: Vec<NodeId>,
 }
@@ -86,12 +87,22 @@ pub(super) fn feeding(star: &Star) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The batch of a table that the star is made of ([`feeding`]). `arrived` and `kept` are its rows in the stream and in the raw table.
+/// Where the rows of a typed table come from.
+pub(super) struct Arriving<'a> {
+    /// The stream, or the raw table.
+    pub source: Name,
+    /// Its rows.
+    pub rows: Value,
+    /// What else becomes of them, where they are changes.
+    pub changes: Option<&'a Changes<'a>>,
+}
+
+/// The batch of a table that the star is made of ([`feeding`]): of what arrived, and of all that was kept.
 pub(super) fn stage(
     context: &Context,
     spec: &Table,
     typed: &Name,
-    (arrived, kept): (&Value, &Value),
+    [arrived, kept]: [&Arriving; 2],
     access: &Access,
     graph: &mut Graph,
 ) -> anyhow::Result<Stage> {
@@ -126,17 +137,21 @@ pub(super) fn stage(
         &batch_node,
         graph,
     )?;
-    let add = |rows: &Value| -> anyhow::Result<String> {
+    let add = |arriving: &Arriving| -> anyhow::Result<Vec<String>> {
         let of_record = matches!(spec.origin, Origin::Mysql(_));
         let values = context! {
             batch => raw(&batch),
             columns => raw(names.join(", ")),
-            rows => rows,
+            rows => arriving.rows,
             sequence => raw(if of_record { "_SEQ".to_owned() } else { format!("{} || '/' || LPAD(_ITEM::VARCHAR, 12, '0')", source::OF_FILE) }),
             time => raw(if of_record { "TRY_CAST(_RECORD:\"ts\"::VARCHAR AS TIMESTAMP_NTZ)" } else { "_FILE_MODIFIED" }),
             operation => raw(if of_record { "COALESCE(_RECORD:\"op\"::VARCHAR, 'u')" } else { "'u'" }),
         };
-        context.templates.text("star_stage", values)
+        let mut statements = vec![context.templates.text("star_stage", values)?];
+        if let Some(changes) = arriving.changes {
+            statements.push(changes.truncated_rows(&batch, &arriving.source.to_string())?);
+        }
+        Ok(statements)
     };
     Ok(Stage {
         insert: add(arrived)?,
@@ -312,7 +327,7 @@ impl<'a> Builder<'a> {
 
     fn refill(&self, tables: &BTreeSet<String>) -> Vec<String> {
         let stages = tables.iter().filter_map(|table| self.stages.get(table));
-        stages.map(|stage| stage.refill.clone()).collect()
+        stages.flat_map(|stage| stage.refill.iter().cloned()).collect()
     }
 
     fn transform(&self, transform: &crate::model::star::Transform) -> Step {
@@ -381,7 +396,7 @@ impl<'a> Builder<'a> {
 }
 
 /// `one.A = other.A AND one.B = other.B`.
-fn equal(names: &[Ident], one: &str, other: &str) -> Value {
+pub(super) fn equal(names: &[Ident], one: &str, other: &str) -> Value {
     let pairs: Vec<String> = names
         .iter()
         .map(|name| format!("{one}.{name} = {other}.{name}"))
@@ -390,7 +405,7 @@ fn equal(names: &[Ident], one: &str, other: &str) -> Value {
 }
 
 /// `prefix.A, prefix.B`.
-fn list(names: &[Ident], prefix: &str) -> Value {
+pub(super) fn list(names: &[Ident], prefix: &str) -> Value {
     let names: Vec<String> = names.iter().map(|name| format!("{prefix}{name}")).collect();
     raw(names.join(", "))
 }

@@ -68,6 +68,16 @@ impl Source<'_> {
         self.select(raw(&self.stage.batch), expressions, carried, condition)
     }
 
+    /// All rows that there are now.
+    pub fn present(&self, expressions: &[Expression], condition: Option<&str>) -> anyhow::Result<Value> {
+        let flag = self.table.is_flagged().then_some("NOT _DELETED");
+        let condition = match (flag, condition) {
+            (Some(flag), Some(condition)) => Some(format!("{flag} AND ({condition})")),
+            (one, another) => one.or(another).map(str::to_owned),
+        };
+        self.select(raw(&self.stage.typed), expressions, &[], condition)
+    }
+
     /// The rows that the batch changed, as they are now.
     pub fn touched(
         &self,
@@ -86,6 +96,7 @@ impl Source<'_> {
             batch => raw(&self.stage.batch),
             keys => list(&key, ""),
             match => equal(&key, "r", "b"),
+            flagged => self.table.is_flagged(),
         };
         let rows = self.templates.text("star_touched", values)?;
         let source = raw(format!("(\n  {}\n)", rows.replace('\n', "\n  ")));

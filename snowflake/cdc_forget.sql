@@ -1,0 +1,2 @@
+DELETE FROM {{ gone }}
+WHERE _GONE_AT < DATEADD('DAY', -{{ days }}, CURRENT_TIMESTAMP())
