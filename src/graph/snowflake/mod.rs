@@ -4,6 +4,7 @@
 //! table, stream, pipe → tasks. The nodes returned are those that must listen before the source is switched on.
 
 mod access;
+mod apply;
 pub mod cdc;
 mod each;
 mod granted;
@@ -17,11 +18,12 @@ mod tasks;
 
 use serde_json::json;
 
+use crate::model::names::APPLY;
 use crate::model::{Model, SnowflakeTarget};
 use crate::snowflake::ident::Name;
 use crate::snowflake::sql::Templates;
 
-use super::landing::stack;
+use super::landing::{Shared, stack};
 use super::policy::{Principal, Statement, external_trust, policy};
 use super::stack::Parameter;
 use super::{Body, Graph, NodeId};
@@ -41,6 +43,8 @@ pub(super) struct Roles {
     pub owner: Name,
     pub loader: Name,
     pub reader: Name,
+    /// Who calls procedures, where files are applied by them.
+    pub apply: Option<Name>,
 }
 
 /// Names of the pipeline's AWS roles that Snowflake takes.
@@ -53,6 +57,7 @@ struct HandshakeRoles {
 pub fn contribute(
     model: &Model,
     target: &SnowflakeTarget,
+    shared: &Shared,
     templates: &Templates,
     graph: &mut Graph,
 ) -> anyhow::Result<Vec<NodeId>> {
@@ -66,6 +71,7 @@ pub fn contribute(
             owner: account("OWNER"),
             loader: account("LOADER"),
             reader: account("READER"),
+            apply: target.apply.as_ref().map(|_| account(APPLY)),
         },
         storage_integration: account("S3"),
         error_integration: account("ERRORS"),
@@ -76,7 +82,13 @@ pub fn contribute(
     };
     let access = access::contribute(&context, &handshake, graph)?;
     let delivery = delivery(&context, &handshake, access.integrations.clone(), graph)?;
-    let listening = load::contribute(&context, &access, delivery, graph)?;
+    let mut listening = load::contribute(&context, &access, delivery.clone(), graph)?;
+    if let Some(apply) = &target.apply {
+        let mut needs = std::mem::take(&mut listening);
+        needs.extend(access.user);
+        needs.push(delivery);
+        listening.push(super::apply::contribute(model, target, apply, shared, needs, graph)?);
+    }
     granted::settle(graph);
     Ok(listening)
 }
