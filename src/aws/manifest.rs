@@ -70,11 +70,15 @@ pub async fn keep(aws: &Aws, names: &Names, definition: &str) -> anyhow::Result<
     }
 }
 
-/// Deletes what the functions kept, and then the manifest. Watermarks go, too, whatever rows stay: what was read and had
+/// Deletes what the functions kept, and then the manifest. Watermarks and positions go, too, whatever rows stay: what was read and had
 /// not arrived went with the stream, so another deploy reads the tables from their beginning, and merges.
 pub async fn delete(aws: &Aws, names: &Names) -> anyhow::Result<()> {
     let mut found = vec![names.last_mail_parameter()];
-    for path in [names.watermark_parameters(), names.backfill_parameters()] {
+    for path in [
+        names.watermark_parameters(),
+        names.backfill_parameters(),
+        names.binlog_parameters(),
+    ] {
         let request = aws.ssm.get_parameters_by_path().path(path.trim_end_matches('/'));
         let mut pages = request.into_paginator().send();
         while let Some(page) = pages.next().await {

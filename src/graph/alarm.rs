@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::NodeId;
 use super::landing::Shared;
-use crate::model::{Model, Source};
+use super::mysql::reader;
+use crate::model::{Capture, Model, Source};
 
 /// Seconds after which what waits is late: a failed file comes again only after the visibility time-out.
 pub const LATE_SECONDS: u32 = 900;
@@ -104,6 +105,16 @@ impl Metric {
     }
 }
 
+impl Metric {
+    /// The highest of the values that a [`gauge`] reads.
+    pub fn most_of_lines(model: &Model, name: &'static str) -> Self {
+        Metric {
+            statistic: "Maximum",
+            ..Self::error_lines(model, name)
+        }
+    }
+}
+
 /// When an alarm goes off.
 #[derive(Clone, Copy)]
 pub enum When {
@@ -142,6 +153,7 @@ pub fn alarm(model: &Model, id: &str, part: &str, text: String, metric: Metric, 
         "comparison": comparison,
         "threshold": threshold,
         "missing": missing,
+        "after": null,
     })
 }
 
@@ -172,12 +184,28 @@ fn namespace(model: &Model) -> String {
 
 /// Counts the error lines of a log group of the same template, under the name of the filter.
 pub fn filter(model: &Model, id: &str, logs: &str) -> Value {
+    let mut filter = gauge(model, id, logs, "{ $.level = \"ERROR\" }", "1");
+    filter["default"] = json!(0);
+    filter
+}
+
+/// Takes a value out of the lines of a log group of the same template that fit `pattern`, under the name of the filter:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html>.
+pub fn gauge(model: &Model, id: &str, logs: &str, pattern: &str, value: &str) -> Value {
     json!({
         "logical_id": id,
         "logs": logs,
-        "pattern": "{ $.level = \"ERROR\" }",
+        "pattern": pattern,
+        "value": value,
+        "default": null,
         "namespace": namespace(model),
     })
+}
+
+/// The alarm, made only after a resource of its template: one for absence goes off as soon as it is made.
+pub fn only_after(mut alarm: Value, logical_id: &str) -> Value {
+    alarm["after"] = json!(logical_id);
+    alarm
 }
 
 /// What the snippet `watch.yaml` makes filters and alarms of.
@@ -196,10 +224,20 @@ pub fn log_groups(model: &Model) -> BTreeMap<&'static str, String> {
         Source::Files(_) => {
             groups.insert("copy", function("copy"));
         }
-        Source::Mysql(_) => {
+        Source::Mysql(source) => {
             let delivery = model.names.resource("delivery");
-            groups.insert("extract", function("extract"));
-            groups.insert("schedule", function("extract"));
+            match &source.capture {
+                Capture::Watermark { .. } => {
+                    groups.insert("extract", function("extract"));
+                    groups.insert("schedule", function("extract"));
+                }
+                Capture::Binlog(reader) => {
+                    groups.insert("transform", function("transform"));
+                    if reader.is_own() {
+                        groups.insert(reader::PART, reader::log_group(model));
+                    }
+                }
+            }
             groups.insert("delivery", format!("/aws/kinesisfirehose/{delivery}"));
         }
     }

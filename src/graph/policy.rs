@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::names::Names;
+
 /// Who a statement speaks of.
 #[derive(Debug, Clone)]
 pub enum Principal {
@@ -120,6 +122,16 @@ pub fn service_trust(service: &'static str) -> Value {
 pub fn service_trust_of(service: &'static str, source_arn: Value, account: &str) -> Value {
     let statement = Statement::allow("Service", Principal::Service(service), &["sts:AssumeRole"], &[]);
     policy(&[statement.on_behalf_of(source_arn, account)])
+}
+
+/// The trust policy that lets one service take a role on behalf of whatever of its resources in the account, where none has
+/// a name of its own: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html>.
+pub fn service_trust_of_account(service: &'static str, names: &Names) -> Value {
+    let statement = Statement::allow("Service", Principal::Service(service), &["sts:AssumeRole"], &[]);
+    let api = service.split(['-', '.']).next().unwrap_or(service);
+    policy(&[statement
+        .condition("ArnLike", "aws:SourceArn", json!(names.arn(api, "*")))
+        .condition("StringEquals", "aws:SourceAccount", json!(names.account))])
 }
 
 /// The trust policy that lets one foreign principal take a role, with the external id agreed on:

@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment, Value as Jinja};
 use serde_json::Value;
 
 /// The skeletons, by the part of the pipeline they make.
-const SKELETONS: [(&str, &str); 12] = [
+const SKELETONS: [(&str, &str); 14] = [
     (
         "artifacts",
         include_str!("../../templates/cloudformation/artifacts.yaml"),
@@ -19,8 +19,13 @@ const SKELETONS: [(&str, &str); 12] = [
     ("source", include_str!("../../templates/cloudformation/source.yaml")),
     ("stream", include_str!("../../templates/cloudformation/stream.yaml")),
     ("extract", include_str!("../../templates/cloudformation/extract.yaml")),
+    ("reader", include_str!("../../templates/cloudformation/reader.yaml")),
     ("notify", include_str!("../../templates/cloudformation/notify.yaml")),
     ("watch", include_str!("../../templates/cloudformation/watch.yaml")),
+    (
+        "transform",
+        include_str!("../../templates/cloudformation/transform.yaml"),
+    ),
     ("schedule", include_str!("../../templates/cloudformation/schedule.yaml")),
 ];
 

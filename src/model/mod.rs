@@ -8,7 +8,7 @@ pub mod star;
 use std::collections::BTreeMap;
 
 use crate::snowflake::ident::{Ident, Name};
-use crate::spec::jsonpath::JsonPath;
+use crate::spec::jsonpath::{JsonPath, Root, Step};
 use crate::spec::mysql::{Network, NewDatabase, Overlap, TableName};
 use crate::spec::schedule::Schedule;
 use crate::spec::sqltype::SqlType;
@@ -91,14 +91,14 @@ pub struct FilesSource {
     pub max_attempts: i64,
 }
 
-/// Rows of a MySQL database, read by a watermark.
+/// Rows of a MySQL database.
 #[derive(Debug, Clone)]
 pub struct MysqlSource {
-    /// How often the tables are read.
-    pub schedule: Schedule,
-    /// The database.
-    pub database: Database,
-    /// Where the functions that reach it run; nowhere in particular when absent.
+    /// How changes are found.
+    pub capture: Capture,
+    /// The database; absent where only the user's own reader knows it.
+    pub database: Option<Database>,
+    /// Where what reaches it runs; nowhere in particular when absent.
     pub network: Option<Network>,
     /// The stream that records travel on.
     pub stream: String,
@@ -108,6 +108,60 @@ pub struct MysqlSource {
     pub buffer_seconds: i64,
     /// The tables that are read, each once.
     pub tables: Vec<MysqlTable>,
+}
+
+/// How changes are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Capture {
+    /// By a column that grows with every change, looked at now and then.
+    Watermark {
+        /// How often the tables are read.
+        schedule: Schedule,
+    },
+    /// In the server's binary log, by this reader.
+    Binlog(Reader),
+}
+
+/// What reads the binary log and writes to the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reader {
+    /// pipectl's own, on a server.
+    Ec2 {
+        /// Its size.
+        instance_type: String,
+    },
+    /// pipectl's own, in a container on Fargate.
+    Ecs {
+        /// The image.
+        image: String,
+    },
+    /// A program of the user's, which writes dicts as Python prints them.
+    PythonDict,
+}
+
+impl Reader {
+    /// Whether pipectl runs it.
+    pub fn is_own(&self) -> bool {
+        !matches!(self, Reader::PythonDict)
+    }
+}
+
+impl MysqlSource {
+    /// The reader of the binary log, where changes are found in it.
+    pub fn reader(&self) -> Option<&Reader> {
+        match &self.capture {
+            Capture::Watermark { .. } => None,
+            Capture::Binlog(reader) => Some(reader),
+        }
+    }
+
+    /// How often the tables are read, where that is by watermark.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        match &self.capture {
+            Capture::Watermark { schedule } => Some(schedule),
+            Capture::Binlog(_) => None,
+        }
+    }
 }
 
 /// A MySQL database.
@@ -126,13 +180,20 @@ pub enum Database {
     New(NewDatabase),
 }
 
-/// A table that is read by a watermark.
+/// A table of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MysqlTable {
     /// Its name.
     pub name: TableName,
-    /// The columns of its watermark.
-    pub watermark: Vec<String>,
+    /// How it is read by watermark; absent where changes come from the binary log.
+    pub watermark: Option<Watermark>,
+}
+
+/// How a table is read by watermark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    /// Its columns.
+    pub columns: Vec<String>,
     /// How far behind it each reading starts.
     pub overlap: Overlap,
 }
@@ -230,6 +291,17 @@ pub struct Column {
     pub was: Option<Ident>,
     /// What it means.
     pub description: Option<String>,
+}
+
+impl Column {
+    /// The column of the source's row that this one is, where its path says just that.
+    pub fn source_column(&self) -> Option<&str> {
+        match (self.path.root, self.path.steps.as_slice()) {
+            (Root::Item, [Step::Field(name)]) => Some(name),
+            (Root::Record, [Step::Field(after), Step::Field(name)]) if after == "after" => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// Where the data goes.

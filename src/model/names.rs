@@ -131,6 +131,16 @@ impl Names {
         format!("/pipectl/{}/{}/watermark/", self.pipeline, self.environment)
     }
 
+    /// What the parameters start with that the reader of the binary log keeps: how far it came, and which process reads.
+    pub fn binlog_parameters(&self) -> String {
+        format!("/pipectl/{}/{}/binlog/", self.pipeline, self.environment)
+    }
+
+    /// Parameter that holds how far the reader of the binary log came.
+    pub fn binlog_position_parameter(&self) -> String {
+        format!("{}position", self.binlog_parameters())
+    }
+
     /// What the parameters start with that hold how far backfills have come.
     pub fn backfill_parameters(&self) -> String {
         format!("/pipectl/{}/{}/backfill/", self.pipeline, self.environment)

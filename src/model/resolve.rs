@@ -53,11 +53,15 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         );
         problems.push(fault.hint("add a table [snowflake]; it may be empty for the environment `local`"));
     }
+    let capture = match &spec.source {
+        SourceSpec::Mysql(source) => source.capture,
+        SourceSpec::Files(_) => Capture::default(),
+    };
     let tables: Vec<Table> = spec
         .tables
         .iter()
         .enumerate()
-        .filter_map(|(index, table)| resolve_table(table, index, is_cdc(&spec.source), &mut problems))
+        .filter_map(|(index, table)| resolve_table(table, index, capture, &mut problems))
         .collect();
     let schedule = spec
         .snowflake
@@ -135,13 +139,16 @@ fn architecture(spec: &Spec, environment: &str) -> &'static str {
 }
 
 fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault>) -> Option<Source> {
+    let architecture = architecture(spec, &names.environment);
     match &spec.source {
         SourceSpec::Files(files) => Some(Source::Files(FilesSource {
             bucket: files.bucket.clone().unwrap_or_else(|| names.bucket("raw")),
             adopt: files.adopt,
             max_attempts: files.max_attempts,
         })),
-        SourceSpec::Mysql(spec) => mysql::source(spec, names, tables, problems).map(Source::Mysql),
+        SourceSpec::Mysql(spec) => {
+            mysql::source(spec, names, architecture, tables, problems).map(Source::Mysql)
+        }
     }
 }
 
@@ -221,12 +228,7 @@ fn same_feed_name(tables: &[TableSpec]) -> Vec<Fault> {
     faults
 }
 
-/// Whether records are changes of rows.
-fn is_cdc(source: &SourceSpec) -> bool {
-    matches!(source, SourceSpec::Mysql(source) if source.capture == Capture::Binlog)
-}
-
-fn resolve_table(spec: &TableSpec, index: usize, is_cdc: bool, problems: &mut Vec<Fault>) -> Option<Table> {
+fn resolve_table(spec: &TableSpec, index: usize, capture: Capture, problems: &mut Vec<Fault>) -> Option<Table> {
     let at = Path::root().key("table").index(index);
     let flatten = match spec.flatten.as_deref().map(str::parse::<JsonPath>).transpose() {
         Ok(flatten) => flatten,
@@ -236,7 +238,7 @@ fn resolve_table(spec: &TableSpec, index: usize, is_cdc: bool, problems: &mut Ve
         }
     };
     let origin = match &spec.from {
-        Some(from) => Origin::Mysql(mysql::table(spec, from, &at, problems)?),
+        Some(from) => Origin::Mysql(mysql::table(spec, from, capture, &at, problems)?),
         None => Origin::File { flatten },
     };
     let of_item = !matches!(origin, Origin::File { flatten: None });
@@ -255,7 +257,7 @@ fn resolve_table(spec: &TableSpec, index: usize, is_cdc: bool, problems: &mut Ve
         feed: feed(spec).name,
         origin,
         adopt: spec.adopt,
-        cdc: is_cdc.then_some(Cdc {
+        cdc: (spec.from.is_some() && capture == Capture::Binlog).then_some(Cdc {
             deletes: spec.deletes,
             history: spec.history,
         }),

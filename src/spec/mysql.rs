@@ -6,19 +6,28 @@ use std::str::FromStr;
 use deserr::Deserr;
 use schemars::JsonSchema;
 
-/// Rows of a MySQL database. New and changed ones are found by a watermark: a column that grows with every change.
+/// Rows of a MySQL database, found by a watermark (a column that grows with every change) or in the server's binary log.
 #[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
 #[deserr(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
 pub struct MysqlSource {
-    /// How changes are found: `watermark`.
+    /// How changes are found: `watermark` or `binlog`.
     #[deserr(default)]
     #[schemars(default)]
     pub capture: Capture,
-    /// How often the tables are read: `1 minute`, `2 hours` or `USING CRON …`.
+    /// How often the tables are read by watermark: `1 minute`, `2 hours` or `USING CRON …`.
     #[deserr(default = "5 minutes".to_owned())]
     #[schemars(default = "five_minutes")]
     pub schedule: String,
+    /// What is on the stream with `capture = "binlog"`: `records`, which pipectl's reader writes, or `python-dict`: a
+    /// program of your own reads the binlog, and each record is `str()` of a dict as `python-mysql-replication` gives it.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub format: Format,
+    /// Where the reader of `capture = "binlog"` runs.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub reader: Option<Reader>,
     /// A database that exists.
     #[deserr(default)]
     #[schemars(default)]
@@ -27,7 +36,7 @@ pub struct MysqlSource {
     #[deserr(default)]
     #[schemars(default)]
     pub create: Option<NewDatabase>,
-    /// Where the function that reads the database runs. The environment `local` needs none.
+    /// Where what reads the database runs. The environment `local` needs none.
     #[deserr(default)]
     #[schemars(default)]
     pub network: Option<Network>,
@@ -57,6 +66,54 @@ pub enum Capture {
     /// By a column that grows with every change. Deleted rows are not seen.
     #[default]
     Watermark,
+    /// In the server's binary log: inserts, updates and deletes, as they are made.
+    Binlog,
+}
+
+/// What is on the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserr, JsonSchema)]
+#[deserr(rename_all = lowercase)]
+#[schemars(rename_all = "lowercase")]
+pub enum Format {
+    /// What pipectl's reader writes.
+    #[default]
+    Records,
+    /// `str()` of a Python dict, which a program of the user's own writes.
+    #[deserr(rename = "python-dict")]
+    #[schemars(rename = "python-dict")]
+    PythonDict,
+}
+
+/// The reader of the binary log.
+#[derive(Debug, Clone, PartialEq, Default, Deserr, JsonSchema)]
+#[deserr(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Reader {
+    /// What it runs on: `ec2`, a server that is replaced when it fails, or `ecs`, a container on Fargate.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub on: Host,
+    /// Size of the server on `ec2`, with the processor of `aws.architecture`. Without it: `t4g.small`, or `t3.small` on
+    /// `x86_64`.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub instance_type: Option<String>,
+    /// The image that `ecs` runs, with its digest or tag: one that holds `pipectl-runtime` as its entry point.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub image: Option<String>,
+}
+
+/// What the reader runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserr, JsonSchema)]
+#[deserr(rename_all = lowercase)]
+#[schemars(rename_all = "lowercase")]
+pub enum Host {
+    /// A server in an Auto Scaling group of one.
+    #[default]
+    Ec2,
+    /// A container on Fargate.
+    Ecs,
 }
 
 /// A database that exists.
@@ -123,7 +180,7 @@ fn seven() -> i64 {
     7
 }
 
-/// The private network of the functions that reach the database.
+/// The private network of what reaches the database.
 #[derive(Debug, Clone, PartialEq, Deserr, JsonSchema)]
 #[deserr(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
@@ -132,12 +189,12 @@ pub struct Network {
     pub vpc: String,
     /// Its private subnets, in at least two availability zones where pipectl makes the database.
     pub subnets: Vec<String>,
-    /// Security groups that the functions join besides their own, such as one that the database lets in.
+    /// Security groups that functions and reader join besides their own, such as one that the database lets in.
     #[deserr(default)]
     #[schemars(default)]
     pub security_groups: Vec<String>,
     /// Whether pipectl makes the endpoints through which a private subnet reaches Kinesis, Parameter Store, Secrets
-    /// Manager and S3. Not needed where a NAT gateway or such endpoints are there.
+    /// Manager and S3, and what else the reader of `capture = "binlog"` calls. Not needed where a NAT gateway or such endpoints are there.
     #[deserr(default)]
     #[schemars(default)]
     pub endpoints: bool,

@@ -1,4 +1,5 @@
-//! The hops of a MySQL source: schedules, the function that reads, watermarks, stream and Firehose.
+//! The hops of a MySQL source: schedules, the function that reads, watermarks, stream and Firehose; or, by the binary log,
+//! the reader, stream, the function that Firehose asks, and Firehose.
 //!
 //! What a source commits is seen at the next reading, so the lag of a row up to there is the schedule's at most; what can
 //! be told is how old the watermark is, and (of tables) how long a row takes from its reading on.
@@ -15,12 +16,13 @@ use super::{DEPLOY, Hop, count, span};
 use crate::aws::Aws;
 use crate::aws::failure::explain;
 use crate::graph::alarm::{LATE_SECONDS, Metric};
-use crate::graph::mysql::schedule;
-use crate::model::{Model, MysqlSource, MysqlTable};
+use crate::graph::mysql::{extract, schedule, transform};
+use crate::model::{Capture, Model, MysqlSource, MysqlTable};
 use crate::runtime::alert::logs::last_errors;
 use crate::runtime::extract::state::parameter_name;
 use crate::runtime::extract::watermark::State;
 use crate::spec::rate::Rate;
+use crate::spec::schedule::Schedule;
 
 /// What is asked about the source.
 pub struct Source<'a> {
@@ -40,7 +42,7 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// Asks about the source.
     pub fn new(model: &'a Model, source: &'a MysqlSource, questions: &mut Questions) -> Self {
-        let function = json!(model.names.resource("extract"));
+        let function = json!(model.names.resource(part(source)));
         let group = json!(schedule::group(&model.names));
         let stream = json!(source.stream);
         let delivery = json!(model.names.resource("delivery"));
@@ -62,19 +64,28 @@ impl<'a> Source<'a> {
 
     /// The hops in the order that data takes.
     pub async fn hops(&self, aws: &Aws, answers: &Answers) -> anyhow::Result<Vec<Hop>> {
-        let (schedules, function, watermarks, delivery) = tokio::try_join!(
-            self.schedules(aws, answers),
-            self.function(aws, answers),
-            self.watermarks(aws),
-            self.delivery(aws, answers)
-        )?;
-        let mut hops = vec![schedules, function];
-        hops.extend(watermarks);
-        hops.extend([self.stream(answers), delivery]);
-        Ok(hops)
+        match &self.source.capture {
+            Capture::Watermark { schedule } => {
+                let (schedules, function, watermarks, delivery) = tokio::try_join!(
+                    self.schedules(aws, answers, schedule),
+                    self.function(aws, answers),
+                    self.watermarks(aws),
+                    self.delivery(aws, answers)
+                )?;
+                let mut hops = vec![schedules, function];
+                hops.extend(watermarks);
+                hops.extend([self.stream(answers), delivery]);
+                Ok(hops)
+            }
+            Capture::Binlog(_) => {
+                let (function, delivery) =
+                    tokio::try_join!(self.function(aws, answers), self.delivery(aws, answers))?;
+                Ok(vec![self.stream(answers), function, delivery])
+            }
+        }
     }
 
-    async fn schedules(&self, aws: &Aws, answers: &Answers) -> anyhow::Result<Hop> {
+    async fn schedules(&self, aws: &Aws, answers: &Answers, rate: &Schedule) -> anyhow::Result<Hop> {
         let group = schedule::group(&self.model.names);
         let pages = aws.scheduler.list_schedules().group_name(&group).into_paginator();
         let found = pages.items().send().try_collect().await;
@@ -95,9 +106,7 @@ impl<'a> Source<'a> {
             tables.map(|table| table.name.to_string()).collect()
         };
         let (off, missing) = (named(Some("DISABLED")), named(None));
-        let rate = Rate::of(&self.source.schedule)
-            .map(|rate| rate.expression)
-            .unwrap_or_default();
+        let rate = Rate::of(rate).map(|rate| rate.expression).unwrap_or_default();
         let refused = answers.is_in_last(self.refusals, self.attempts);
         let all = self.source.tables.len();
         let (text, next) = if !missing.is_empty() {
@@ -118,7 +127,7 @@ impl<'a> Source<'a> {
     }
 
     async fn function(&self, aws: &Aws, answers: &Answers) -> anyhow::Result<Hop> {
-        let name = self.model.names.resource("extract");
+        let name = self.model.names.resource(part(self.source));
         let (calls, failures) = (answers.sum(self.calls), answers.sum(self.failures));
         let last = answers.last_seconds_ago(self.calls);
         let fails = answers.is_in_last(self.failures, self.calls);
@@ -134,7 +143,14 @@ impl<'a> Source<'a> {
             text.push_str(&format!(", {failures} failed"));
         }
         text.extend(error.iter().map(|error| format!("; {error}")));
-        let next = "mend the cause; the next call goes on from the watermark, so nothing is lost";
+        let next = match &self.source.capture {
+            Capture::Watermark { .. } => {
+                "mend the cause; the next call goes on from the watermark, so nothing is lost"
+            }
+            Capture::Binlog(_) => {
+                "mend the cause; Firehose calls a few times and then writes the records to the error prefix"
+            }
+        };
         Ok(Hop::judged(!fails, "function", name, text, next).with(json!({
             "calls_in_hour": calls, "failed_in_hour": failures, "last_call_seconds_ago": last, "last_error": error,
         })))
@@ -201,11 +217,19 @@ impl<'a> Source<'a> {
         text.extend(last.map(|last| format!(", the last {} ago", span(last))));
         text.extend(freshness.map(|freshness| format!(", {} on the way", span(freshness))));
         text.extend(error.iter().map(|error| format!("; {error}")));
-        let next = "records wait on the stream for two days: mend the cause until then, or delete the watermarks after";
+        let next = "records wait on the stream for two days: mend the cause until then; after that have the tables read anew (docs/mysql.md)";
         Ok(Hop::judged(!(fails || late), "delivery", name, text, next).with(json!({
             "records_in_hour": records, "last_delivery_seconds_ago": last, "freshness_seconds": freshness,
             "failing": fails, "last_error": error,
         })))
+    }
+}
+
+/// The function that records go through.
+fn part(source: &MysqlSource) -> &'static str {
+    match &source.capture {
+        Capture::Watermark { .. } => extract::PART,
+        Capture::Binlog(_) => transform::PART,
     }
 }
 
@@ -277,7 +301,7 @@ fn moment(value: &Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::mysql::{Overlap, TableName};
+    use crate::spec::mysql::TableName;
 
     fn told(kept: Option<&str>) -> Hop {
         let table = MysqlTable {
@@ -285,8 +309,7 @@ mod tests {
                 schema: "shop".into(),
                 table: "sale".into(),
             },
-            watermark: vec!["updated_at".into()],
-            overlap: Overlap::Seconds(60),
+            watermark: None,
         };
         // 2026-11-21 09:00:00 UTC.
         watermark(

@@ -134,6 +134,15 @@ pub struct Partly {
 
 /// The tables that `names` name, by their name or that of the source table; all when there are none.
 pub fn tables<'a>(model: &'a Model, names: &[String]) -> anyhow::Result<Vec<&'a crate::model::Table>> {
+    if let Source::Mysql(source) = &model.source
+        && source.reader().is_some()
+    {
+        anyhow::bail!(
+            "the tables of this pipeline come from the binary log, and no function reads them row by row\n  hint: delete the \
+             parameter {} and start the reader anew to have every table read anew; nothing is lost or doubled by it",
+            model.names.binlog_position_parameter()
+        );
+    }
     let of_mysql = |table: &&crate::model::Table| matches!(table.origin, Origin::Mysql(_));
     let all: Vec<&crate::model::Table> = model.tables.iter().filter(of_mysql).collect();
     if names.is_empty() {
@@ -176,7 +185,9 @@ pub fn path_time(model: &Model) -> Duration {
         Schedule::Cron { .. } => OF_CRON,
     };
     let read = match &model.source {
-        Source::Mysql(source) => of(&source.schedule) + u64::try_from(source.buffer_seconds).unwrap_or_default(),
+        Source::Mysql(source) => {
+            source.schedule().map(of).unwrap_or_default() + u64::try_from(source.buffer_seconds).unwrap_or_default()
+        }
         Source::Files(_) => 0,
     };
     let merged = model.snowflake().map(|target| of(&target.schedule)).unwrap_or_default();

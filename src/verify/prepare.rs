@@ -7,7 +7,6 @@ use super::text::{Way, order, way};
 use super::{Compared, KeyColumn, Partly};
 use crate::model::{Column, Table};
 use crate::runtime::extract::describe::Described;
-use crate::spec::jsonpath::{Root, Step};
 
 /// What a table's parts go by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct Prepared {
 /// Settles how a table is compared. `described` is the function's answer about the source.
 pub fn prepare(table: &Table, described: &Value) -> anyhow::Result<Prepared> {
     let source: Vec<Described> = serde_json::from_value(described["columns"].clone())?;
-    let of = |column: &Column| source.iter().find(|one| Some(one.name.as_str()) == member(column));
+    let of = |column: &Column| source.iter().find(|one| Some(one.name.as_str()) == column.source_column());
     let (mut columns, mut partly) = (Vec::new(), Vec::new());
     for column in &table.columns {
         let mut note = |compared, reason: String| {
@@ -42,7 +41,7 @@ pub fn prepare(table: &Table, described: &Value) -> anyhow::Result<Prepared> {
             });
         };
         let Some(described) = of(column) else {
-            let reason = match member(column) {
+            let reason = match column.source_column() {
                 Some(name) => format!("the source has no column `{name}`"),
                 None => format!("{} is no column of the source", column.path),
             };
@@ -65,7 +64,7 @@ pub fn prepare(table: &Table, described: &Value) -> anyhow::Result<Prepared> {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let in_warehouse = |name: &str| table.columns.iter().find(|column| member(column) == Some(name));
+    let in_warehouse = |name: &str| table.columns.iter().find(|column| column.source_column() == Some(name));
     let keyed = |column: &Column| {
         let described = of(column)?;
         let Way::Text(text) = way(described, &column.name, column.data_type) else {
@@ -100,14 +99,4 @@ pub fn prepare(table: &Table, described: &Value) -> anyhow::Result<Prepared> {
         columns,
         partly,
     })
-}
-
-/// The column of the source that a column is, where its path says just that.
-fn member(column: &Column) -> Option<&str> {
-    let steps = column.path.steps.as_slice();
-    match (column.path.root, steps) {
-        (Root::Item, [Step::Field(name)]) => Some(name),
-        (Root::Record, [Step::Field(after), Step::Field(name)]) if after == "after" => Some(name),
-        _ => None,
-    }
 }

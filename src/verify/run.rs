@@ -136,7 +136,7 @@ impl Verify<'_> {
         };
         let columns = described["columns"].as_array().into_iter().flatten();
         let form = columns
-            .filter(|column| column["name"] == json!(origin.watermark.first()))
+            .filter(|column| column["name"] == json!(origin.watermark.as_ref().and_then(|watermark| watermark.columns.first())))
             .find_map(|column| column["form"].as_str());
         let settled = match (form, read.first().and_then(Value::as_str)) {
             (Some("local" | "utc"), Some(at)) => {
@@ -347,7 +347,7 @@ impl Run<'_> {
         };
         let mut event = event;
         event["columns"] = json!(self.names());
-        event["watermark"] = json!(self.origin.watermark);
+        event["watermark"] = json!(self.origin.watermark.as_ref().map(|watermark| &watermark.columns));
         event["each"] = json!(true);
         // The warehouse first: what arrives between the two looks is then read twice and not missed.
         let warehouse = self.ask(sql).await?;

@@ -1,22 +1,35 @@
 //! The stack `source`: security groups, endpoints, and RDS for MySQL where pipectl makes the database.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::graph::landing::stack;
 use crate::graph::{Body, Graph, NodeId};
-use crate::model::{Database, Model, MysqlSource};
+use crate::model::{Database, Model, MysqlSource, Reader};
 use crate::spec::mysql::{Network, NewDatabase};
 
 /// Part of the pipeline that the stack makes.
 pub const PART: &str = "source";
 /// Times that the disk may grow by itself.
 const GROWTH: i64 = 10;
-/// Services that the function calls: <https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html>.
+/// Services that whatever reads the database calls:
+/// <https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html>.
 const SERVICES: [&str; 4] = ["kinesis-streams", "s3", "ssm", "secretsmanager"];
+/// What a server calls besides: its log, its health, the deploy that waits for it, Session Manager.
+const OF_SERVER: [&str; 4] = ["logs", "autoscaling", "cloudformation", "ssmmessages"];
+/// What Fargate calls besides: its log, and ECR.
+const OF_CONTAINER: [&str; 3] = ["logs", "ecr.api", "ecr.dkr"];
+/// What a server of RDS logs for a reader: whole rows, and the names of their columns. MySQL 8.4 logs rows whatever is set.
+const WHOLE_ROWS: [(&str, &str); 3] = [
+    ("binlog_format", "ROW"),
+    ("binlog_row_image", "FULL"),
+    ("binlog_row_metadata", "FULL"),
+];
 
 /// Whether there is anything to make.
 pub fn is_needed(source: &MysqlSource) -> bool {
-    source.network.is_some() || matches!(source.database, Database::New(_))
+    source.network.is_some() || matches!(source.database, Some(Database::New(_)))
 }
 
 /// Adds the stack, where there is anything in it.
@@ -29,12 +42,12 @@ pub fn contribute(model: &Model, source: &MysqlSource, graph: &mut Graph) -> any
     let values = json!({
         "network": source.network.as_ref().map(|network| self::network(model, network, source)),
         "database": match &source.database {
-            Database::New(database) => new(model, database, &identifier),
-            Database::Existing { .. } => Value::Null,
+            Some(Database::New(database)) => new(model, database, &identifier, source.reader().is_some()),
+            _ => Value::Null,
         },
     });
     let mut stack = stack(model, PART, "the database and the way to it", values)?;
-    if matches!(source.database, Database::New(_)) {
+    if matches!(source.database, Some(Database::New(_))) {
         stack.databases.push(identifier);
     }
     Ok(Some(graph.add("aws:source", vec![], Body::Stack(stack))))
@@ -42,11 +55,17 @@ pub fn contribute(model: &Model, source: &MysqlSource, graph: &mut Graph) -> any
 
 fn network(model: &Model, network: &Network, source: &MysqlSource) -> Value {
     let mark = model.names.mark();
+    let more: &[&str] = match source.reader() {
+        Some(Reader::Ec2 { .. }) => &OF_SERVER,
+        Some(Reader::Ecs { .. }) => &OF_CONTAINER,
+        Some(Reader::PythonDict) | None => &[],
+    };
     let endpoints: Vec<Value> = SERVICES
         .iter()
+        .chain(more)
         .filter(|_| network.endpoints)
         .map(|service| {
-            let words = service.split('-').map(|word| {
+            let words = service.split(['-', '.']).map(|word| {
                 format!(
                     "{}{}",
                     word.get(..1).unwrap_or_default().to_uppercase(),
@@ -68,11 +87,12 @@ fn network(model: &Model, network: &Network, source: &MysqlSource) -> Value {
         "function_group": format!("Functions of {mark}"),
         "endpoint_group": format!("Endpoints of {mark}"),
         "endpoints": endpoints,
-        "database_port": match &source.database { Database::Existing { port, .. } => *port, Database::New(_) => 3306 },
+        "database_port": match &source.database { Some(Database::Existing { port, .. }) => *port, _ => 3306 },
     })
 }
 
-fn new(model: &Model, database: &NewDatabase, identifier: &str) -> Value {
+fn new(model: &Model, database: &NewDatabase, identifier: &str, by_binlog: bool) -> Value {
+    let parameters: BTreeMap<&str, &str> = WHOLE_ROWS.into_iter().filter(|_| by_binlog).collect();
     json!({
         "identifier": identifier,
         "group": format!("Database of {}", model.names.mark()),
@@ -84,6 +104,7 @@ fn new(model: &Model, database: &NewDatabase, identifier: &str) -> Value {
         "most_storage_gb": database.storage_gb * GROWTH,
         "multi_az": database.multi_az,
         "backup_days": database.backup_days,
+        "parameters": parameters,
     })
 }
 

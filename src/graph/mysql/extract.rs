@@ -2,29 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::database;
+use super::access::Access;
 use crate::graph::alarm::{Metric, When, alarm, filter, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust};
 use crate::graph::stack::Parameter;
 use crate::graph::{Body, Graph, NodeId};
-use crate::model::{Database, Model, MysqlSource};
+use crate::model::{Model, MysqlSource};
 
 /// Longest time that Lambda gives a function; a reading that takes longer goes on in the next invocation.
 const TIMEOUT_SECONDS: u32 = 900;
-/// Parameters of the stack that the stack `source` gives, and what they are.
-const OF_DATABASE: [(&str, &str); 3] = [
-    ("DatabaseHost", "Host name of the database."),
-    ("DatabasePort", "Port of the database."),
-    ("DatabaseSecret", "The secret with user and password of the database."),
-];
 /// The metric that counts error lines of the function.
 const ERROR_LINES: &str = "ExtractErrorLines";
-const OF_NETWORK: (&str, &str) = (
-    "FunctionSecurityGroup",
-    "The security group of the pipeline's functions.",
-);
-
 /// Part of the name of its stack, function and role.
 pub const PART: &str = "extract";
 
@@ -37,6 +26,7 @@ pub fn function(model: &Model) -> String {
 pub fn contribute(
     model: &Model,
     source: &MysqlSource,
+    access: &Access<'_>,
     shared: &Shared,
     database: Option<NodeId>,
     graph: &mut Graph,
@@ -45,54 +35,33 @@ pub fn contribute(
         model,
         "extract",
         "rows of the database to the stream",
-        values(model, source, shared),
+        values(model, source, access, shared),
     )?;
     stack.parameters.insert("RuntimeKey".to_owned(), Parameter::RuntimeKey);
-    for (name, _) in parameters(source) {
-        let parameter = Parameter::Output {
-            stack: model.names.resource(database::PART),
-            output: name,
-        };
-        stack.parameters.insert(name.to_owned(), parameter);
-    }
+    access.fill(&mut stack);
     let mut needs = vec![shared.runtime.clone()];
     needs.extend(database);
     Ok(graph.add("aws:extract", needs, Body::Stack(stack)))
 }
 
-/// The parameters that the stack `source` gives.
-fn parameters(source: &MysqlSource) -> Vec<(&'static str, &'static str)> {
-    let of_database = OF_DATABASE
-        .into_iter()
-        .filter(|_| matches!(source.database, Database::New(_)));
-    let of_network = source.network.iter().map(|_| OF_NETWORK);
-    of_database.chain(of_network).collect()
-}
-
-fn values(model: &Model, source: &MysqlSource, shared: &Shared) -> Value {
+fn values(model: &Model, source: &MysqlSource, access: &Access<'_>, shared: &Shared) -> Value {
     let names = &model.names;
     let function = function(model);
     json!({
-        "parameters": parameters(source).iter().map(|(name, about)| json!({ "name": name, "about": about })).collect::<Vec<_>>(),
+        "parameters": access.declared(),
         "log_group": { "name": format!("/aws/lambda/{function}") },
         "log_retention_days": model.log_retention_days,
         "role": {
             "name": names.resource("extract"),
             "trust": service_trust("lambda.amazonaws.com"),
-            "policy": extract(model, source, &function),
+            "policy": extract(model, source, access, &function),
         },
         "function": { "name": function },
         "timeout_seconds": TIMEOUT_SECONDS,
         "architecture": model.architecture,
         "artifact_bucket": shared.artifact_bucket,
-        "network": source.network.as_ref().map(|network| {
-            let own = std::iter::once(json!({ "Ref": OF_NETWORK.0 }));
-            json!({
-                "subnets": network.subnets,
-                "groups": own.chain(network.security_groups.iter().map(|group| json!(group))).collect::<Vec<_>>(),
-            })
-        }),
-        "variables": variables(model, source),
+        "network": access.network(),
+        "variables": variables(model, source, access),
         "watch": watch(&shared.alert_topic, vec![filter(model, ERROR_LINES, "ExtractLogs")], alarms(model)),
     })
 }
@@ -119,39 +88,25 @@ fn alarms(model: &Model) -> Vec<Value> {
     ]
 }
 
-fn variables(model: &Model, source: &MysqlSource) -> Value {
-    let (host, port, secret) = match &source.database {
-        Database::Existing { host, port, secret } => (json!(host), json!(port.to_string()), json!(secret)),
-        Database::New(_) => (
-            json!({ "Ref": "DatabaseHost" }),
-            json!({ "Ref": "DatabasePort" }),
-            json!({ "Ref": "DatabaseSecret" }),
-        ),
-    };
-    json!({
-        "PIPECTL_DATABASE_HOST": host,
-        "PIPECTL_DATABASE_PORT": port,
-        "PIPECTL_DATABASE_SECRET": secret,
-        "PIPECTL_DATABASE_TLS": "verify",
+fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Value {
+    let mut variables = access.variables();
+    let own = json!({
         "PIPECTL_STREAM": model.names.arn("kinesis", &format!("stream/{}", source.stream)),
         "PIPECTL_WATERMARKS": model.names.watermark_parameters(),
         "PIPECTL_CURATED_BUCKET": model.landing.bucket,
         "PIPECTL_CURATED_PREFIX": model.landing.prefix,
         "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
-    })
+    });
+    if let (Value::Object(variables), Value::Object(own)) = (&mut variables, own) {
+        variables.extend(own);
+    }
+    variables
 }
 
 /// What the function `extract` may do, and no more.
-fn extract(model: &Model, source: &MysqlSource, function: &str) -> Value {
+fn extract(model: &Model, source: &MysqlSource, access: &Access<'_>, function: &str) -> Value {
     let names = &model.names;
     let curated = |prefix: &str| names.bucket_arn(&model.landing.bucket, Some(&format!("{prefix}*")));
-    let secret = match &source.database {
-        Database::New(_) => json!({ "Ref": "DatabaseSecret" }),
-        Database::Existing { secret, .. } if secret.starts_with("arn:") => json!(secret),
-        // Secrets Manager adds six characters of its own to the name:
-        // https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html
-        Database::Existing { secret, .. } => json!(names.arn("secretsmanager", &format!("secret:{secret}-??????"))),
-    };
     let parameters = names.watermark_parameters();
     let mut statements = vec![
         Statement::allow(
@@ -160,7 +115,7 @@ fn extract(model: &Model, source: &MysqlSource, function: &str) -> Value {
             &["logs:CreateLogStream", "logs:PutLogEvents"],
             &[names.arn("logs", &format!("log-group:/aws/lambda/{function}:*"))],
         ),
-        Statement::allow("Password", Principal::Holder, &["secretsmanager:GetSecretValue"], &[]).on(secret),
+        access.password(),
         Statement::allow(
             "Watermarks",
             Principal::Holder,

@@ -1,19 +1,26 @@
-//! The source `mysql` by watermark: EventBridge Scheduler → Lambda `extract` → Kinesis → Firehose → curated bucket.
+//! The source `mysql`. By watermark: EventBridge Scheduler → Lambda `extract` → Kinesis → Firehose → curated bucket. By
+//! the binary log: a reader that runs all the time → Kinesis → Firehose, which asks Lambda `transform` → curated bucket.
 //!
 //! Stacks: `source` (the way to the database, and the database where pipectl makes it), `stream` (Kinesis and
-//! Firehose), `extract` (the function), `schedule` (switched on last, when everything behind listens).
+//! Firehose), `extract` or `transform` (the function), and last, when everything behind listens, `schedule` or `reader`.
 
+mod access;
 mod database;
 pub mod extract;
+pub mod reader;
 pub mod schedule;
 mod stream;
+pub mod transform;
 
-use crate::model::{Model, MysqlSource};
+use anyhow::Context as _;
+
+use crate::model::{Capture, Model, MysqlSource};
 
 use super::landing::Shared;
 use super::{Graph, NodeId};
+use access::Access;
 
-/// Nodes that the schedule, which starts the flow, waits for.
+/// Nodes that what starts the flow waits for.
 pub struct Stages {
     flow: Vec<NodeId>,
 }
@@ -21,14 +28,23 @@ pub struct Stages {
 /// Adds the stacks that carry records.
 pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &mut Graph) -> anyhow::Result<Stages> {
     let database = database::contribute(model, source, graph)?;
-    let stream = stream::contribute(model, source, shared, graph)?;
-    let extract = extract::contribute(model, source, shared, database, graph)?;
-    Ok(Stages {
-        flow: vec![stream, extract],
-    })
+    let flow = match &source.capture {
+        Capture::Watermark { .. } => {
+            let access = Access::of(model, source).context("the source has no database")?;
+            let stream = stream::contribute(model, source, None, shared, graph)?;
+            let extract = extract::contribute(model, source, &access, shared, database, graph)?;
+            vec![stream, extract]
+        }
+        Capture::Binlog(reader) => {
+            let transform = transform::contribute(model, reader, shared, graph)?;
+            let stream = stream::contribute(model, source, Some(transform), shared, graph)?;
+            std::iter::once(stream).chain(database).collect()
+        }
+    };
+    Ok(Stages { flow })
 }
 
-/// Adds the schedule, last.
+/// Adds what starts the flow, last.
 pub fn switch_on(
     model: &Model,
     source: &MysqlSource,
@@ -39,5 +55,8 @@ pub fn switch_on(
 ) -> anyhow::Result<()> {
     let mut needs = stages.flow;
     needs.push(storage);
-    schedule::contribute(model, source, shared, needs, graph)
+    match &source.capture {
+        Capture::Watermark { schedule } => schedule::contribute(model, source, schedule, shared, needs, graph),
+        Capture::Binlog(reader) => reader::contribute(model, source, reader, shared, needs, graph),
+    }
 }

@@ -10,9 +10,10 @@ use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
 use crate::graph::snowflake::hash;
 use crate::graph::{Body, Graph, NodeId};
 use crate::model::names::Names;
-use crate::model::{Model, MysqlSource, MysqlTable};
+use crate::model::{Model, MysqlSource, MysqlTable, Watermark};
 use crate::spec::mysql::{Overlap, TableName};
 use crate::spec::rate::Rate;
+use crate::spec::schedule::Schedule;
 
 /// Longest name of a schedule: <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html>.
 const LONGEST_NAME: usize = 64;
@@ -21,6 +22,7 @@ const LONGEST_NAME: usize = 64;
 pub fn contribute(
     model: &Model,
     source: &MysqlSource,
+    schedule: &Schedule,
     shared: &Shared,
     needs: Vec<NodeId>,
     graph: &mut Graph,
@@ -35,7 +37,7 @@ pub fn contribute(
         &["lambda:InvokeFunction"],
         std::slice::from_ref(&function_arn),
     );
-    let rate = Rate::of(&source.schedule).context("the schedule of the source")?;
+    let rate = Rate::of(schedule).context("the schedule of the source")?;
     let failures = alarm(
         model,
         "ScheduleErrors",
@@ -54,7 +56,7 @@ pub fn contribute(
         "group": group,
         "rate": { "expression": rate.expression, "zone": rate.zone },
         "function_arn": function_arn,
-        "tables": source.tables.iter().map(schedule).collect::<Vec<_>>(),
+        "tables": source.tables.iter().filter_map(of_table).collect::<Vec<_>>(),
     });
     let stack = stack(model, "schedule", "when the database is read", values)?;
     graph.add("aws:schedule", needs, Body::Stack(stack));
@@ -81,24 +83,25 @@ fn short(full: &str) -> String {
     hash(full).chars().take(8).collect()
 }
 
-fn schedule(table: &MysqlTable) -> Value {
+fn of_table(table: &MysqlTable) -> Option<Value> {
     let full = table.name.to_string();
-    json!({
+    let input = input(table, table.watermark.as_ref()?);
+    Some(json!({
         "logical_id": format!("Read{full}{}", short(&full)),
         "name": name(&table.name),
         "about": format!("Reads what is new in {full}"),
-        "input": input(table).to_string(),
-    })
+        "input": input.to_string(),
+    }))
 }
 
 /// What the function is told.
-fn input(table: &MysqlTable) -> Value {
+fn input(table: &MysqlTable, watermark: &Watermark) -> Value {
     json!({
         "do": "extract",
         "schema": table.name.schema,
         "table": table.name.table,
-        "watermark": table.watermark,
-        "overlap": match table.overlap {
+        "watermark": watermark.columns,
+        "overlap": match watermark.overlap {
             Overlap::Seconds(seconds) => json!({ "seconds": seconds }),
             Overlap::Count(count) => json!({ "count": count }),
         },

@@ -5,19 +5,33 @@ use serde_json::{Value, json};
 use crate::graph::alarm::{LATE_SECONDS, Metric, When, absence, alarm, hearing, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
+use super::transform;
 use crate::graph::{Body, Graph, NodeId};
 use crate::model::{Model, MysqlSource};
 
 /// The folder of a record, as Firehose asks jq for it.
 const QUERY: &str = "{table: (.schema + \".\" + .table)}";
+/// Megabytes of records that the function `transform` gets at a time: its answer is larger, and Lambda takes 6 MB.
+const TRANSFORM_MB: &str = "1";
 
 /// Adds the stack.
-pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &mut Graph) -> anyhow::Result<NodeId> {
+pub fn contribute(
+    model: &Model,
+    source: &MysqlSource,
+    transform: Option<NodeId>,
+    shared: &Shared,
+    graph: &mut Graph,
+) -> anyhow::Result<NodeId> {
     let names = &model.names;
     let landing = &model.landing;
     let delivery = names.resource("delivery");
     let log_group = format!("/aws/kinesisfirehose/{delivery}");
     let delivery_arn = names.arn("firehose", &format!("deliverystream/{delivery}"));
+    // A record of the binary log is looked at by our function, which knows more ways to write one than jq.
+    let key = match transform.is_some() {
+        true => "partitionKeyFromLambda",
+        false => "partitionKeyFromQuery",
+    };
     let values = json!({
         "stream": { "name": source.stream, "shards": source.shards },
         "log_group": { "name": log_group },
@@ -25,21 +39,41 @@ pub fn contribute(model: &Model, source: &MysqlSource, shared: &Shared, graph: &
         "role": {
             "name": names.resource("firehose"),
             "trust": service_trust_of("firehose.amazonaws.com", json!(delivery_arn), &names.account),
-            "policy": deliver(model, source, &log_group),
+            "policy": deliver(model, source, &log_group, transform.is_some()),
         },
         "delivery": {
             "name": delivery,
             "bucket_arn": names.bucket_arn(&landing.bucket, None),
-            "prefix": format!("{}!{{partitionKeyFromQuery:table}}/!{{timestamp:yyyy/MM/dd/HH}}/", landing.prefix),
+            "prefix": format!("{}!{{{key}:table}}/!{{timestamp:yyyy/MM/dd/HH}}/", landing.prefix),
             "error_prefix": format!("{}!{{firehose:error-output-type}}/!{{timestamp:yyyy/MM/dd}}/", landing.error_prefix),
             "buffer_seconds": source.buffer_seconds,
-            "query": QUERY,
+            "processor": match transform.is_some() {
+                true => transforming(model),
+                false => asking(),
+            },
         },
         "watch": watch(&shared.alert_topic, vec![], alarms(model, source)),
     });
     let stack = stack(model, "stream", "changes on their way to S3", values)?;
-    let needs = hearing(model, shared).into_iter().collect();
+    let needs = hearing(model, shared).into_iter().chain(transform).collect();
     Ok(graph.add("aws:stream", needs, Body::Stack(stack)))
+}
+
+/// Firehose asks jq for the folder.
+fn asking() -> Value {
+    json!({ "type": "MetadataExtraction", "parameters": [
+        { "name": "MetadataExtractionQuery", "value": QUERY },
+        { "name": "JsonParsingEngine", "value": "JQ-1.6" },
+    ] })
+}
+
+/// Firehose asks the function for the folder, and for the record.
+fn transforming(model: &Model) -> Value {
+    json!({ "type": "Lambda", "parameters": [
+        { "name": "LambdaArn", "value": transform::version(model) },
+        { "name": "RoleArn", "value": { "Fn::GetAtt": ["DeliveryRole", "Arn"] } },
+        { "name": "BufferSizeInMBs", "value": TRANSFORM_MB },
+    ] })
 }
 
 /// What wakes somebody: records that nobody reads, files that are not written or late, and no record at all where the
@@ -86,12 +120,12 @@ fn alarms(model: &Model, source: &MysqlSource) -> Vec<Value> {
 }
 
 /// What Firehose may do: <https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html#using-iam-s3>.
-fn deliver(model: &Model, source: &MysqlSource, log_group: &str) -> Value {
+fn deliver(model: &Model, source: &MysqlSource, log_group: &str, transforms: bool) -> Value {
     let names = &model.names;
     let bucket = &model.landing.bucket;
     let written = [model.landing.prefix, model.landing.error_prefix]
         .map(|prefix| names.bucket_arn(bucket, Some(&format!("{prefix}*"))));
-    policy(&[
+    let mut statements = vec![
         Statement::allow(
             "ReadStream",
             Principal::Holder,
@@ -121,5 +155,14 @@ fn deliver(model: &Model, source: &MysqlSource, log_group: &str) -> Value {
             &["logs:PutLogEvents"],
             &[names.arn("logs", &format!("log-group:{log_group}:log-stream:*"))],
         ),
-    ])
+    ];
+    if transforms {
+        statements.push(Statement::allow(
+            "Transform",
+            Principal::Holder,
+            &["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"],
+            &[transform::version(model)],
+        ));
+    }
+    policy(&statements)
 }

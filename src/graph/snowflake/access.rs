@@ -122,7 +122,7 @@ fn user(context: &Context, role: &[NodeId], graph: &mut Graph) -> anyhow::Result
         },
     };
     let mut user = blueprint.build(context.templates, names)?;
-    user.settings.insert("default_role", name.last());
+    user.settings.insert("default_role", name.last().to_owned());
     user.settings.insert("disabled", "false");
     Ok(Some(insert(user, role, graph)))
 }

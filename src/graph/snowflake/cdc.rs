@@ -133,7 +133,7 @@ impl<'a> Changes<'a> {
             rows => raw(self.rows(source)?),
             truncations => self.truncations(source)?,
             truncated => raw(&self.truncated),
-            name => self.table.name,
+            name => &self.table.name,
         };
         self.templates.text("star_stage_truncated", values)
     }
@@ -166,7 +166,7 @@ impl<'a> Changes<'a> {
     fn truncate(&self, source: &str) -> anyhow::Result<String> {
         let values = context! {
             truncated => raw(&self.truncated),
-            name => self.table.name,
+            name => &self.table.name,
             truncations => self.truncations(source)?,
         };
         self.templates.text("cdc_truncated", values)
@@ -192,7 +192,7 @@ impl<'a> Changes<'a> {
             table => raw(&self.target),
             truncated => raw(&self.truncated),
             gone => self.gone.as_ref().map(raw),
-            name => self.table.name,
+            name => &self.table.name,
             rows => rows,
             flagged => self.is_flagged(),
             key => list(&key, ""),

@@ -7,9 +7,9 @@ use std::thread;
 const FEW: usize = 16;
 
 /// What `make` makes of every item, in the order of the items; the first error where there is one.
-pub(super) fn each<T: Sync, R: Send>(
-    items: &[T],
-    make: impl Fn(&T) -> anyhow::Result<R> + Sync,
+pub(super) fn each<'a, T: Sync, R: Send>(
+    items: &'a [T],
+    make: impl Fn(&'a T) -> anyhow::Result<R> + Sync,
 ) -> anyhow::Result<Vec<R>> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.min(items.len() / FEW);

@@ -76,7 +76,7 @@ pub(super) fn column(position: usize, column: &Column, json: &str) -> Value {
     let value = typed(&column.data_type, &found);
     context! {
         name => raw(&column.name),
-        json => raw(if is_json { json } else { format!("{json}::VARCHAR") }),
+        json => raw(if is_json { json.to_owned() } else { format!("{json}::VARCHAR") }),
         checked => value != found && column.data_type != SqlType::Variant,
         value => raw(value),
         text => raw(if is_json { format!("{found}::VARCHAR") } else { found.clone() }),

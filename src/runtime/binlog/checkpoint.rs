@@ -80,6 +80,13 @@ impl Checkpoint {
     }
 }
 
+/// A generation above all before it, also where the parameter was deleted meanwhile: the hours since 1970, which have six
+/// digits until 2084. Were it counted from one, what is read anew would be older than the rows that are there.
+pub fn generation(last: Option<u32>) -> u32 {
+    let hours = u32::try_from(now() / 3_600_000_000).unwrap_or(u32::MAX);
+    hours.max(last.map_or(0, |last| last + 1))
+}
+
 /// Microseconds since 1970.
 pub fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);

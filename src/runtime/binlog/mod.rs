@@ -13,6 +13,7 @@ mod charset;
 mod checkpoint;
 mod event;
 mod gtid;
+mod heartbeat;
 mod inflow;
 mod json;
 mod layout;

@@ -4,7 +4,11 @@ use anyhow::{Context as _, bail};
 
 use super::gtid::Executed;
 use super::reader::Position;
+use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, MysqlError};
+
+/// Below this somebody should be told: a weekend.
+const LEAST_RETENTION: u64 = 3 * 86_400;
 
 /// Which server it is: positions mean something on this one only.
 pub async fn identity(connection: &mut Connection) -> Result<String, MysqlError> {
@@ -37,6 +41,121 @@ pub async fn check(connection: &mut Connection) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Says what is set so that it may go wrong later, and how to set it.
+pub async fn advise(connection: &mut Connection) -> anyhow::Result<()> {
+    // Servers before MySQL 8.0 and MariaDB 10.5 have no such setting.
+    let metadata = connection.single("SELECT @@GLOBAL.binlog_row_metadata", &[]).await;
+    if metadata.is_ok_and(|found| found.is_some_and(|found| !found.eq_ignore_ascii_case("FULL"))) {
+        let detail = "the binlog does not name its columns, so a change that is read only after its table was altered may be read \
+                      wrongly: set binlog_row_metadata=FULL (on RDS: in the parameter group)";
+        Line::warn("server").detail(detail).write();
+    }
+    match retention(connection).await? {
+        Retention::None => {
+            let detail = "RDS purges the binlog as soon as it can, and what is purged before it was read takes a new snapshot of every \
+                          table: CALL mysql.rds_set_configuration('binlog retention hours', 168)";
+            Line::error("server").detail(detail).write();
+        }
+        Retention::Hidden => {
+            let detail = "this is RDS, and the user may not see how long it keeps the binlog: as the master user, CALL \
+                          mysql.rds_set_configuration('binlog retention hours', 168), and GRANT SELECT ON mysql.rds_configuration \
+                          to the user of the reader, so that it can tell";
+            Line::warn("server").detail(detail).write();
+        }
+        Retention::Seconds(seconds) if seconds < LEAST_RETENTION => {
+            let hours = seconds / 3600;
+            let detail = format!(
+                "the server keeps its binlog for {hours} hours; a reader that stands still for longer takes a new snapshot of every \
+                 table: set binlog_expire_logs_seconds=604800 (on RDS: CALL mysql.rds_set_configuration('binlog retention hours', 168))"
+            );
+            Line::warn("server").detail(detail).write();
+        }
+        Retention::Seconds(_) | Retention::Forever | Retention::Unknown => {}
+    }
+    Ok(())
+}
+
+/// How long a server keeps its binlog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// So many seconds.
+    Seconds(u64),
+    /// Until somebody purges it.
+    Forever,
+    /// As short as RDS can.
+    None,
+    /// RDS knows, and the user may not ask it.
+    Hidden,
+    /// The server does not say.
+    Unknown,
+}
+
+impl Retention {
+    /// The seconds, where there is a limit.
+    pub fn seconds(self) -> Option<u64> {
+        match self {
+            Retention::Seconds(seconds) => Some(seconds),
+            Retention::None => Some(0),
+            Retention::Forever | Retention::Hidden | Retention::Unknown => None,
+        }
+    }
+}
+
+/// How long the server keeps its binlog. RDS has a setting of its own for that:
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/mysql-stored-proc-configuring.html>.
+pub async fn retention(connection: &mut Connection) -> anyhow::Result<Retention> {
+    let folder = connection.single("SELECT @@GLOBAL.basedir", &[]).await?.unwrap_or_default();
+    if folder.starts_with("/rdsdbbin") {
+        let statement = "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'";
+        return Ok(match connection.single(statement, &[]).await {
+            Ok(Some(hours)) => hours
+                .parse::<u64>()
+                .map_or(Retention::Unknown, |hours| Retention::Seconds(hours * 3600)),
+            Ok(None) => Retention::None,
+            Err(_) => Retention::Hidden,
+        });
+    }
+    let mut known = false;
+    // Servers have one of the two settings, or both; 0 means for ever.
+    for (statement, unit) in [
+        ("SELECT @@GLOBAL.binlog_expire_logs_seconds", 1.0),
+        ("SELECT @@GLOBAL.expire_logs_days", 86_400.0),
+    ] {
+        let found = connection.single(statement, &[]).await.ok().flatten();
+        let Some(amount) = found.and_then(|found| found.parse::<f64>().ok()) else {
+            continue;
+        };
+        known = true;
+        if amount > 0.0 {
+            return Ok(Retention::Seconds((amount * unit) as u64));
+        }
+    }
+    Ok(if known { Retention::Forever } else { Retention::Unknown })
+}
+
+/// A file of the binlog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// The files of the binlog that are there, in order.
+pub async fn files(connection: &mut Connection) -> anyhow::Result<Vec<File>> {
+    let rows = connection
+        .table("SHOW BINARY LOGS", &[])
+        .await
+        .context("GRANT REPLICATION CLIENT to the user")?;
+    let file = |row: Vec<Option<String>>| {
+        let mut cells = row.into_iter().flatten();
+        Some(File {
+            name: cells.next()?,
+            bytes: cells.next()?.parse().ok()?,
+        })
+    };
+    Ok(rows.into_iter().filter_map(file).collect())
 }
 
 /// Whether the events of the binlog end in a checksum.

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::charset::Charsets;
-use super::checkpoint::{Checkpoint, Snapshot, State};
+use super::checkpoint::{Checkpoint, Snapshot, State, generation};
 use super::gtid::Executed;
+use super::heartbeat::Heart;
 use super::lease::Lease;
 use super::query::{Change, Name};
 use super::reader::{Item, Reader};
@@ -27,6 +28,8 @@ use crate::runtime::store::Store;
 
 /// What is not full is sent when nothing has come for this long.
 const QUIET: Duration = Duration::from_millis(100);
+/// Between two looks for tables that were not there.
+const LOOKED: Duration = Duration::from_secs(5);
 /// Between two writings of the checkpoint.
 const NOTED: Duration = Duration::from_secs(3);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -91,10 +94,15 @@ pub async fn main(settings: Settings) -> anyhow::Result<()> {
         checkpoint: Checkpoint::new(ssm.clone(), &prefix),
     };
     let mut lease = Lease::take(&ssm, &prefix).await?;
+    let heart = Heart {
+        database: &service.database,
+        checkpoint: &service.checkpoint,
+    };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         never = service.run() => match never {},
         lost = lease.keep() => return Err(lost),
+        still = heart.beat() => return Err(still),
         _ = terminate.recv() => {}
     }
     lease.release().await;
@@ -131,10 +139,11 @@ impl Service {
     async fn session(&self) -> anyhow::Result<End> {
         let mut connection = self.database.connect().await?;
         server::check(&mut connection).await?;
+        server::advise(&mut connection).await?;
         let identity = server::identity(&mut connection).await?;
         let mut state = match self.checkpoint.read().await? {
             Some(state) => state,
-            None => self.begin(&mut connection, &identity, 1).await?,
+            None => self.begin(&mut connection, &identity, generation(None)).await?,
         };
         let mut start = None;
         if state.server != identity {
@@ -207,7 +216,7 @@ impl Service {
             .key(&self.checkpoint.name)
             .detail(detail)
             .write();
-        let mut new = self.begin(connection, identity, state.generation + 1).await?;
+        let mut new = self.begin(connection, identity, generation(Some(state.generation))).await?;
         new.stopped.clone_from(&state.stopped);
         self.checkpoint.write(&mut new).await?;
         Ok(End::Again)
@@ -231,7 +240,7 @@ impl Service {
             .write();
         match (executed, here, complete) {
             (Some(executed), Some(_), true) => {
-                state.generation += 1;
+                state.generation = generation(Some(state.generation));
                 identity.clone_into(&mut state.server);
                 Ok(Some(match &executed {
                     Executed::MySql(_) => Start::MySqlGtids(executed.encoded()),
@@ -282,8 +291,11 @@ impl Service {
     async fn read_table(&self, connection: &mut Connection, state: &mut State, wanted: &Wanted) -> anyhow::Result<()> {
         let (title, started) = (title(wanted), Instant::now());
         let table = Table::describe(connection, &wanted.schema, &wanted.table).await?;
-        let table =
-            table.ok_or_else(|| Stop("it does not exist, or the user may not read it: GRANT SELECT".to_owned()))?;
+        let Some(table) = table else {
+            let detail = "it does not exist, or the user may not read it (GRANT SELECT); it is read as soon as it is there";
+            Line::warn("table absent").key(&title).detail(detail).write();
+            return Ok(());
+        };
         if table.key.is_empty() {
             bail!(Stop(
                 "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key".to_owned()
@@ -366,13 +378,17 @@ impl Service {
         let mut reader = Reader::new(wanted, state.generation, checksums);
         let mut dump = self.database.connect().await?.dump(start, number).await?;
         let mut sending = self.sending();
-        let mut noted = Instant::now();
+        let (mut noted, mut looked) = (Instant::now(), Instant::now());
         Line::info("reading")
             .key(&self.checkpoint.name)
             .detail(format!("from {start:?} as replica {number}"))
             .write();
         let mut again = false;
         loop {
+            if looked.elapsed() >= LOOKED {
+                again |= self.has_come(connection, state).await?;
+                looked = Instant::now();
+            }
             if again || noted.elapsed() >= NOTED {
                 if again || !dump.is_ready() {
                     sending.finish().await?;
@@ -433,6 +449,17 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Whether a table is there now that was not when snapshots were taken.
+    async fn has_come(&self, connection: &mut Connection, state: &State) -> anyhow::Result<bool> {
+        let is_read = |name: &String| state.tables.contains(name) || state.stopped.contains_key(name);
+        for wanted in self.tables.iter().filter(|table| !is_read(&title(table))) {
+            if Table::describe(connection, &wanted.schema, &wanted.table).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Writes how far everything is acknowledged, if that has changed.

@@ -14,6 +14,7 @@ const SHORTEST_BUFFER: i64 = 60;
 
 pub(super) fn check(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
     schedule(&source.key("schedule"), faults);
+    capture(source, faults);
     range(
         &source.key("buffer_seconds"),
         SHORTEST_BUFFER,
@@ -37,8 +38,15 @@ pub(super) fn check(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
 
 pub(super) fn require(source: &Cursor<'_>, env: &str, faults: &mut Vec<Fault>) {
     let network = source.key("network");
-    if source.key("create").is_present() && !network.is_present() {
-        let message = format!("environment `{env}` needs `source.network`: the database is private");
+    let reason = if source.key("create").is_present() {
+        Some("the database is private")
+    } else if is_binlog(source) && source.key("format").text() != Some("python-dict") {
+        Some("the reader of the binary log runs in it")
+    } else {
+        None
+    };
+    if let (Some(reason), false) = (reason, network.is_present()) {
+        let message = format!("environment `{env}` needs `source.network`: {reason}");
         let hint = format!(
             "add `network = {{ vpc = \"vpc-…\", subnets = [\"subnet-…\", \"subnet-…\"] }}` to `[source]` or `[env.{env}.source]`"
         );
@@ -46,8 +54,94 @@ pub(super) fn require(source: &Cursor<'_>, env: &str, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Whether changes come from the binary log.
+pub(super) fn is_binlog(source: &Cursor<'_>) -> bool {
+    source.key("capture").text() == Some("binlog")
+}
+
+/// What goes with one way to find changes and not with the other.
+fn capture(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    let reader = source.key("reader");
+    if !is_binlog(source) {
+        for key in ["reader", "format"] {
+            let at = source.key(key);
+            if at.is_present() {
+                let message = format!("`{key}` is of the binary log, and this source is read by watermark");
+                let hint = "remove it, or write `capture = \"binlog\"`";
+                faults.push(at.fault(code::FORMAT, message).on_key().hint(hint));
+            }
+        }
+        return;
+    }
+    not_of_binlog(source, &["schedule"], faults);
+    if source.key("format").text() == Some("python-dict") {
+        for key in ["reader", "database", "create", "network"] {
+            let at = source.key(key);
+            if at.is_present() {
+                let message = format!("with `format = \"python-dict\"` a program of your own reads the database, so nothing would use `{key}`");
+                let hint = "remove it, or remove `format`: then pipectl's reader reads the binary log";
+                faults.push(at.fault(code::FORMAT, message).on_key().hint(hint));
+            }
+        }
+        return;
+    }
+    let on_ecs = reader.key("on").text() == Some("ecs");
+    let (other, why) = match on_ecs {
+        true => ("instance_type", "Fargate has no servers to choose from"),
+        false => ("image", "a server runs the runtime that pipectl uploads, without an image"),
+    };
+    let at = reader.key(other);
+    if at.is_present() {
+        let hint = match on_ecs {
+            true => "remove it, or write `on = \"ec2\"`",
+            false => "remove it, or write `on = \"ecs\"`",
+        };
+        faults.push(at.fault(code::FORMAT, why).on_key().hint(hint));
+    }
+    server(&reader.key("instance_type"), faults);
+    image(&reader.key("image"), faults);
+}
+
+/// Keys of a reading by watermark, where there is none.
+fn not_of_binlog(at: &Cursor<'_>, keys: &[&str], faults: &mut Vec<Fault>) {
+    for key in keys {
+        let at = at.key(key);
+        if at.is_present() {
+            let message = format!("`{key}` is of a reading by watermark, and this source's changes come from the binary log");
+            let hint = "remove it: changes come as they are made; or write `capture = \"watermark\"`";
+            faults.push(at.fault(code::FORMAT, message).on_key().hint(hint));
+        }
+    }
+}
+
+fn server(at: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    let is_type = |text: &str| {
+        let is_part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        text.split_once('.')
+            .is_some_and(|(family, size)| is_part(family) && is_part(size))
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+    };
+    if at.text().is_some_and(|text| !is_type(text)) {
+        faults.push(
+            at.fault(code::FORMAT, "this is not a type of an EC2 server")
+                .hint("such as `t4g.small`"),
+        );
+    }
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>: at most 255 characters.
+fn image(at: &Cursor<'_>, faults: &mut Vec<Fault>) {
+    let is_image = |text: &str| {
+        (1..=255).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/@".contains(c))
+    };
+    if at.text().is_some_and(|text| !is_image(text)) {
+        let hint = "such as `111122223333.dkr.ecr.eu-west-1.amazonaws.com/pipectl-runtime:1.0`";
+        faults.push(at.fault(code::FORMAT, "this is not the name of an image").hint(hint));
+    }
+}
+
 /// What a table of a MySQL source may and may not say.
-pub(super) fn table(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
+pub(super) fn table(table: &Cursor<'_>, by_binlog: bool, faults: &mut Vec<Fault>) {
     for key in ["prefix", "flatten"] {
         let at = table.key(key);
         if at.is_present() {
@@ -71,6 +165,9 @@ pub(super) fn table(table: &Cursor<'_>, faults: &mut Vec<Fault>) {
     }
     word::<TableName>(&from, faults);
     word::<Overlap>(&table.key("overlap"), faults);
+    if by_binlog {
+        not_of_binlog(table, &["watermark", "overlap"], faults);
+    }
     let watermark = table.key("watermark");
     let columns = watermark.items().unwrap_or_else(|| vec![watermark.clone()]);
     if watermark.items().is_some_and(|items| items.is_empty())

@@ -27,12 +27,13 @@ pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
     unique(&tables, "table", faults);
     let source = root.key("source").key("type");
     let of_database = source.text() == Some("mysql");
+    let by_binlog = mysql::is_binlog(&root.key("source"));
     for table in &tables {
         name::identifier(&table.key("name"), "table", faults);
         adopt(table, faults);
         if of_database {
-            mysql::table(table, faults);
-            columns(table, true, cdc::is_captured(root), faults);
+            mysql::table(table, by_binlog, faults);
+            columns(table, true, by_binlog, faults);
             adopt_needs_key(table, faults);
             continue;
         }
@@ -67,7 +68,7 @@ fn unique(named: &[Cursor<'_>], what: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-/// A row that has no key is told apart by the reader of a database, and by nothing in a file.
+/// A row that has no key is told apart by the function that reads a database, and by nothing in a file or a binary log.
 fn columns(table: &Cursor<'_>, has_items: bool, needs_key: bool, faults: &mut Vec<Fault>) {
     let at = table.key("columns");
     let Some(columns) = at.items() else { return };

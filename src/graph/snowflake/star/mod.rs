@@ -142,7 +142,7 @@ pub(super) fn stage(
         let values = context! {
             batch => raw(&batch),
             columns => raw(names.join(", ")),
-            rows => arriving.rows,
+            rows => &arriving.rows,
             sequence => raw(if of_record { "_SEQ".to_owned() } else { format!("{} || '/' || LPAD(_ITEM::VARCHAR, 12, '0')", source::OF_FILE) }),
             time => raw(if of_record { "TRY_CAST(_RECORD:\"ts\"::VARCHAR AS TIMESTAMP_NTZ)" } else { "_FILE_MODIFIED" }),
             operation => raw(if of_record { "COALESCE(_RECORD:\"op\"::VARCHAR, 'u')" } else { "'u'" }),
