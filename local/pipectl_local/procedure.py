@@ -193,16 +193,26 @@ def _arguments(cursor: Cursor) -> list[tuple[str | None, str]]:
 def _bind(context: "Context", execute: Execute, procedure: Procedure, given: list[tuple[str | None, str]]) -> dict[str, Any]:
     frame = scripting.Frame(context, execute)
     texts: dict[str, str | None] = {name: default for name, _, default in procedure.arguments}
-    known = list(texts)
+    bound: dict[str, list[Any]] = {}
+    known, left = list(texts), list(context.bindings)
     for place, (name, text) in enumerate(given):
         target = name or (known[place] if place < len(known) else None)
         if target not in texts:
             raise errors.compilation(f"Invalid argument types for function '{procedure.name}'", "001044", "42P13")
         texts[target] = text
+        marks = sum(token.text == "?" for token in Cursor(text).tokens)
+        bound[target], left = left[:marks], left[marks:]
     missing = [name for name, text in texts.items() if text is None]
     if missing:
         raise errors.compilation(f"Invalid argument types for function '{procedure.name}': {', '.join(missing)} is missing", "001044", "42P13")
-    return {name: frame.evaluate(f"CAST({text} AS {_sql(kind)})") for (name, kind, _), text in zip(procedure.arguments, texts.values())}
+    values, bindings = {}, context.bindings
+    try:
+        for (name, kind, _), text in zip(procedure.arguments, texts.values()):
+            context.bindings = bound.get(name, [])
+            values[name] = frame.evaluate(f"CAST({text} AS {_sql(kind)})")
+    finally:
+        context.bindings = bindings
+    return values
 
 
 def _sql(kind: sftypes.SfType) -> str:
@@ -215,16 +225,16 @@ def _run(context: "Context", execute: Execute, procedure: Procedure, values: dic
     depth = int(context.variables.get("$DEPTH", 0)) + 1
     if depth > MAX_DEPTH:
         raise errors.execution("Stored procedure calls are nested too deeply.", "100351")
-    before = (context.variables, context.role, context.database, context.schema, context.expression)
+    before = (context.variables, context.role, context.database, context.schema, context.expression, context.bindings)
     context.variables = {**values, "$DEPTH": depth}
-    context.expression = False
+    context.expression, context.bindings = False, []
     if not procedure.as_caller:
         context.role, (context.database, context.schema) = procedure.owner, procedure.path[:2]
         context.forget_roles()
     try:
         outcome = scripting.run(context, procedure.body, execute, keep_transaction=context.session.in_transaction)
     finally:
-        context.variables, context.role, context.database, context.schema, context.expression = before
+        context.variables, context.role, context.database, context.schema, context.expression, context.bindings = before
         context.forget_roles()
     return table((procedure.name,), outcome.rows)
 

@@ -157,6 +157,10 @@ def test_a_procedure_is_shown_described_and_granted_with_its_arguments(made: Any
                   "DROP PROCEDURE STAR.P.GREET", "DROP PROCEDURE STAR.P.GREET(VARCHAR)", "ALTER PROCEDURE STAR.P.GREET() SET COMMENT = ''"):
         with pytest.raises(SqlError):
             made.sql(wrong)
+    made.sql("CREATE PROCEDURE STAR.P.BOTH(A VARCHAR, B NUMBER) RETURNS VARCHAR LANGUAGE SQL AS $$ BEGIN RETURN A || ' $1 ? ' || B; END $$")
+    bindings = {"1": {"type": "TEXT", "value": "it's"}, "2": {"type": "FIXED", "value": "7"}}
+    assert made.sql("CALL STAR.P.BOTH(?, ?)", bindings=bindings) == [{"BOTH": "it's $1 ? 7"}]
+    made.sql("DROP PROCEDURE STAR.P.BOTH(VARCHAR, NUMBER)")
     made.sql("DROP PROCEDURE IF EXISTS STAR.P.GREET(VARCHAR)")
     made.sql("DROP PROCEDURE STAR.P.GREET(VARCHAR, NUMBER)")
     assert made.sql("SHOW PROCEDURES IN SCHEMA STAR.P") == []

@@ -82,8 +82,8 @@ async fn show(client: &Client, statement: String) -> Result<Option<ResultSet>, S
     }
 }
 
-/// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects, and one
-/// more for a database of over 10,000 columns. `say` hears what could not be read.
+/// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects, five more
+/// where procedures apply files, and one more for a database of over 10,000 columns. `say` hears what could not be read.
 pub async fn objects(
     client: &Client,
     names: &Names,

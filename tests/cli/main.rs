@@ -13,6 +13,7 @@ mod stand_in;
 
 mod adopt;
 mod alerts;
+mod apply;
 mod backfill;
 mod call_count;
 mod chinook;

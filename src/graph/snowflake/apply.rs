@@ -15,7 +15,7 @@ use crate::graph::object::{Actor, Kind, Object};
 use crate::graph::{Graph, NodeId};
 use crate::model::Feed;
 use crate::model::names::APPLY;
-use crate::snowflake::ident::{Ident, Name};
+use crate::snowflake::ident::{Ident, Name, literal};
 use crate::snowflake::sql::raw;
 
 /// What a procedure does for the tables of its feed.
@@ -67,7 +67,7 @@ pub(super) fn procedure(
         location(&context.target.stage, "")
     );
     let after_files =
-        format!(") FILE_FORMAT = (FORMAT_NAME = '{format}') ON_ERROR = ABORT_STATEMENT FORCE = TRUE");
+        format!(") FILE_FORMAT = (FORMAT_NAME = {}) ON_ERROR = ABORT_STATEMENT FORCE = TRUE", literal(&format.to_string()));
     let blueprint = Blueprint {
         kind: Kind::Procedure,
         template: "procedure_apply",

@@ -8,7 +8,7 @@ use crate::spec::diagnostic::Fault;
 use crate::spec::jsonpath::{JsonPath, Root};
 use crate::spec::suggest;
 
-use super::{cdc, mysql, name, sql_type};
+use super::{mysql, name, sql_type};
 
 /// Longest key of an S3 object.
 const LONGEST_KEY: usize = 1024;
