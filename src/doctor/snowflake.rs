@@ -31,11 +31,13 @@ fn privileges(target: &SnowflakeTarget) -> Vec<Privilege> {
     if target.own_warehouse {
         list.push(privilege("CREATE WAREHOUSE", "the warehouse of the tasks", false));
     }
-    list.push(privilege(
-        "EXECUTE TASK",
-        "given on to the role that owns the tasks",
-        true,
-    ));
+    if target.apply.is_none() {
+        list.push(privilege(
+            "EXECUTE TASK",
+            "given on to the role that owns the tasks",
+            true,
+        ));
+    }
     list
 }
 

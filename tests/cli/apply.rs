@@ -66,8 +66,10 @@ fn files_of_changes_are_applied_once_each_in_any_order() {
     statements_do_not_grow_with_rows(&cloud, &mut work);
     a_file_that_fails_leaves_nothing_and_comes_again(&cloud, &mut work);
     a_procedure_that_was_changed_is_seen(&cloud);
-    let status = cloud.run("status").exits(0);
-    assert!(status.stdout.contains(QUEUE), "{}", status.stdout);
+    let told = cloud.run("status --format json").exits(0).stdout;
+    for hop in [QUEUE.to_owned(), format!("{QUEUE}-dead-letters")] {
+        assert!(told.contains(&format!("\"{hop}\"")), "{told}");
+    }
     cloud.run("destroy --yes --delete-data").exits(0);
     for left in ["SHOW USERS LIKE 'PEOPLE%'", "SHOW ROLES LIKE 'PEOPLE%'", "SHOW DATABASES LIKE 'PEOPLE%'"] {
         assert_eq!(cloud.sql(left), Vec::<Vec<String>>::new(), "{left}");

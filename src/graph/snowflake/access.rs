@@ -57,7 +57,7 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
         (
             &roles.loader,
             "Moves the pipeline's rows",
-            true,
+            context.target.apply.is_none(),
             foreign_warehouse.clone(),
         ),
         (&roles.reader, "Reads the pipeline's tables", false, Value::from(())),
