@@ -177,6 +177,10 @@ fn apply_policy(model: &Model, function: &str, queue_arn: &str) -> Value {
             &["sts:GetWebIdentityToken"],
             &["*".to_owned()],
         )
-        .condition("ForAllValues:StringEquals", "sts:IdentityTokenAudience", json!([AUDIENCE])),
+        .condition(
+            "ForAllValues:StringEquals",
+            "sts:IdentityTokenAudience",
+            json!([AUDIENCE]),
+        ),
     ])
 }

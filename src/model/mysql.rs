@@ -56,13 +56,7 @@ fn watermark_capture(spec: &MysqlSpec, at: &Path, problems: &mut Vec<Fault>) -> 
     }
 }
 
-fn reader(
-    spec: &MysqlSpec,
-    names: &Names,
-    architecture: &str,
-    at: &Path,
-    problems: &mut Vec<Fault>,
-) -> Option<Reader> {
+fn reader(spec: &MysqlSpec, names: &Names, architecture: &str, at: &Path, problems: &mut Vec<Fault>) -> Option<Reader> {
     if spec.format == Format::PythonDict {
         return Some(Reader::PythonDict);
     }
@@ -118,7 +112,10 @@ fn plain_keys(tables: &[Table], problems: &mut Vec<Fault>) {
         let at = Path::root().key("table").index(index).key("columns");
         for (position, column) in table.columns.iter().enumerate() {
             if column.key && column.source_column().is_none() {
-                let message = format!("the key column `{}` is not a column of the source's table as it is", column.name);
+                let message = format!(
+                    "the key column `{}` is not a column of the source's table as it is",
+                    column.name
+                );
                 let at = at.index(position).key("path");
                 problems.push(
                     Fault::new(code::JSON_PATH, at, message).hint("write `@.` and the column's name in the database"),

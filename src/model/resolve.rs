@@ -16,8 +16,8 @@ use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
 use super::{
-    Alerts, Apply, Cdc, Column, Feed, FilesSource, Landing, Load, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target, mysql,
-    star,
+    Alerts, Apply, Cdc, Column, Feed, FilesSource, Landing, Load, Mail, Model, Origin, SnowflakeTarget, Source, Table,
+    Target, mysql, star,
 };
 
 /// The environment that needs no account.
@@ -146,9 +146,7 @@ fn source(spec: &Spec, names: &Names, tables: &[Table], problems: &mut Vec<Fault
             adopt: files.adopt,
             max_attempts: files.max_attempts,
         })),
-        SourceSpec::Mysql(spec) => {
-            mysql::source(spec, names, architecture, tables, problems).map(Source::Mysql)
-        }
+        SourceSpec::Mysql(spec) => mysql::source(spec, names, architecture, tables, problems).map(Source::Mysql),
     }
 }
 
@@ -257,7 +255,7 @@ fn resolve_table(spec: &TableSpec, index: usize, capture: Capture, problems: &mu
         feed: feed(spec).name,
         origin,
         adopt: spec.adopt,
-        cdc: (spec.from.is_some() && capture == Capture::Binlog).then_some(Cdc {
+        cdc: (capture == Capture::Binlog && spec.from.is_some()).then_some(Cdc {
             deletes: spec.deletes,
             history: spec.history,
         }),
@@ -314,7 +312,11 @@ fn procedures(spec: &Spec, environment: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     if environment != LOCAL {
         let needed = [
-            ("account", &target.account, "write the account's identifier, ORGANISATION-ACCOUNT"),
+            (
+                "account",
+                &target.account,
+                "write the account's identifier, ORGANISATION-ACCOUNT",
+            ),
             (
                 "aws_issuer",
                 &target.aws_issuer,
@@ -322,7 +324,8 @@ fn procedures(spec: &Spec, environment: &str) -> Vec<Fault> {
             ),
         ];
         for (key, _, hint) in needed.into_iter().filter(|(_, value, _)| value.is_none()) {
-            let message = format!("`load = \"procedure\"` needs `{key}`: the function that calls procedures signs in by it");
+            let message =
+                format!("`load = \"procedure\"` needs `{key}`: the function that calls procedures signs in by it");
             faults.push(Fault::new(code::REQUIRED, at("load"), message).hint(hint));
         }
     }
@@ -343,7 +346,10 @@ fn apply(spec: &Snowflake, names: &Names) -> Apply {
     if names.environment == LOCAL {
         return Apply {
             account: LOCAL_SNOWFLAKE.to_owned(),
-            issuer: format!("https://00000000-0000-4000-8000-{}.tokens.sts.global.api.aws", names.account),
+            issuer: format!(
+                "https://00000000-0000-4000-8000-{}.tokens.sts.global.api.aws",
+                names.account
+            ),
         };
     }
     Apply {

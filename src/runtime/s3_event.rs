@@ -169,7 +169,10 @@ mod tests {
         let direct = event("in/a.json").to_string();
         let envelope = json!({"Type": "Notification", "MessageId": "1", "Message": direct}).to_string();
         assert_eq!(only(&direct), only(&envelope));
-        assert_eq!((only(&direct).key.as_str(), only(&direct).etag.as_str()), ("in/a.json", "d41d"));
+        assert_eq!(
+            (only(&direct).key.as_str(), only(&direct).etag.as_str()),
+            ("in/a.json", "d41d")
+        );
         assert!(only(&direct).is_creation());
     }
 

@@ -78,8 +78,7 @@ impl<'a> Source<'a> {
                 Ok(hops)
             }
             Capture::Binlog(_) => {
-                let (function, delivery) =
-                    tokio::try_join!(self.function(aws, answers), self.delivery(aws, answers))?;
+                let (function, delivery) = tokio::try_join!(self.function(aws, answers), self.delivery(aws, answers))?;
                 Ok(vec![self.stream(answers), function, delivery])
             }
         }
@@ -144,9 +143,7 @@ impl<'a> Source<'a> {
         }
         text.extend(error.iter().map(|error| format!("; {error}")));
         let next = match &self.source.capture {
-            Capture::Watermark { .. } => {
-                "mend the cause; the next call goes on from the watermark, so nothing is lost"
-            }
+            Capture::Watermark { .. } => "mend the cause; the next call goes on from the watermark, so nothing is lost",
             Capture::Binlog(_) => {
                 "mend the cause; Firehose calls a few times and then writes the records to the error prefix"
             }

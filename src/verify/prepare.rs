@@ -29,7 +29,11 @@ pub struct Prepared {
 /// Settles how a table is compared. `described` is the function's answer about the source.
 pub fn prepare(table: &Table, described: &Value) -> anyhow::Result<Prepared> {
     let source: Vec<Described> = serde_json::from_value(described["columns"].clone())?;
-    let of = |column: &Column| source.iter().find(|one| Some(one.name.as_str()) == column.source_column());
+    let of = |column: &Column| {
+        source
+            .iter()
+            .find(|one| Some(one.name.as_str()) == column.source_column())
+    };
     let (mut columns, mut partly) = (Vec::new(), Vec::new());
     for column in &table.columns {
         let mut note = |compared, reason: String| {

@@ -136,7 +136,15 @@ impl Verify<'_> {
         };
         let columns = described["columns"].as_array().into_iter().flatten();
         let form = columns
-            .filter(|column| column["name"] == json!(origin.watermark.as_ref().and_then(|watermark| watermark.columns.first())))
+            .filter(|column| {
+                column["name"]
+                    == json!(
+                        origin
+                            .watermark
+                            .as_ref()
+                            .and_then(|watermark| watermark.columns.first())
+                    )
+            })
             .find_map(|column| column["form"].as_str());
         let settled = match (form, read.first().and_then(Value::as_str)) {
             (Some("local" | "utc"), Some(at)) => {

@@ -71,7 +71,11 @@ fn files_of_changes_are_applied_once_each_in_any_order() {
         assert!(told.contains(&format!("\"{hop}\"")), "{told}");
     }
     cloud.run("destroy --yes --delete-data").exits(0);
-    for left in ["SHOW USERS LIKE 'PEOPLE%'", "SHOW ROLES LIKE 'PEOPLE%'", "SHOW DATABASES LIKE 'PEOPLE%'"] {
+    for left in [
+        "SHOW USERS LIKE 'PEOPLE%'",
+        "SHOW ROLES LIKE 'PEOPLE%'",
+        "SHOW DATABASES LIKE 'PEOPLE%'",
+    ] {
         assert_eq!(cloud.sql(left), Vec::<Vec<String>>::new(), "{left}");
     }
 }
@@ -118,7 +122,11 @@ impl Work {
             return self.record("d", "Persons", json!({ "Id": id }), row(&name));
         }
         let name = format!("Zoë '{}' \\ {}", self.random.u16(..), id);
-        let op = if self.persons.insert(id, name.clone()).is_some() { "u" } else { "i" };
+        let op = if self.persons.insert(id, name.clone()).is_some() {
+            "u"
+        } else {
+            "i"
+        };
         self.record(op, "Persons", json!({ "Id": id }), row(&name))
     }
 
@@ -130,7 +138,11 @@ impl Work {
             return self.record("d", "Items", of_key, row(&article));
         }
         let article = format!("article {}", self.random.u16(..));
-        let op = if self.items.insert(key, article.clone()).is_some() { "u" } else { "i" };
+        let op = if self.items.insert(key, article.clone()).is_some() {
+            "u"
+        } else {
+            "i"
+        };
         self.record(op, "Items", of_key, row(&article))
     }
 
@@ -171,7 +183,11 @@ impl Work {
     /// Compares the tables with what happened.
     fn is_in(&self, cloud: &Cloud) {
         let persons = cloud.sql("select ID, FULL_NAME from PEOPLE_CHANGES_LOCAL.PEOPLE.PERSONS order by ID");
-        let expected: Vec<_> = self.persons.iter().map(|(id, name)| vec![id.to_string(), name.clone()]).collect();
+        let expected: Vec<_> = self
+            .persons
+            .iter()
+            .map(|(id, name)| vec![id.to_string(), name.clone()])
+            .collect();
         assert_eq!(persons, expected, "seed {SEED}");
         let items = cloud.sql(
             "select ORDER_ID, LINE, ARTICLE from PEOPLE_CHANGES_LOCAL.PEOPLE.ITEMS where not _DELETED order by 1, 2",
@@ -196,9 +212,17 @@ fn quiet(cloud: &Cloud) {
     let url = cloud.queue_url(QUEUE);
     wait("the queue to be empty", PATIENCE, || {
         let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-        let told = cloud.aws("sqs", "get_queue_attributes", json!({ "QueueUrl": url, "AttributeNames": names }));
+        let told = cloud.aws(
+            "sqs",
+            "get_queue_attributes",
+            json!({ "QueueUrl": url, "AttributeNames": names }),
+        );
         let empty = names.iter().all(|name| told["Attributes"][name] == "0");
-        if empty { Ok(()) } else { Err(told["Attributes"].to_string()) }
+        if empty {
+            Ok(())
+        } else {
+            Err(told["Attributes"].to_string())
+        }
     });
 }
 
@@ -214,12 +238,18 @@ fn random_order_twice_and_told_again(cloud: &Cloud, files: &[(String, String)], 
     applied(cloud, count);
     quiet(cloud);
     work.is_in(cloud);
-    let rows = || cloud.sql(&format!(
+    let rows = || {
+        cloud.sql(&format!(
         "select (select count(*) from {RAW}.APPLIED_FILES), (select count(*) from {RAW}.RAW_SHOP_PERSONS), (select sum(RECORDS) from {RAW}.APPLIED_FILES),
          (select count(*) from PEOPLE_CHANGES_LOCAL.PEOPLE.ITEMS_HISTORY)"
-    ));
+    ))
+    };
     let before = rows();
-    let history: usize = files.iter().filter(|(key, _)| key.contains("Items")).map(|(_, body)| body.lines().count()).sum();
+    let history: usize = files
+        .iter()
+        .filter(|(key, _)| key.contains("Items"))
+        .map(|(_, body)| body.lines().count())
+        .sum();
     assert_eq!(before[0][3], history.to_string());
     // S3 and SNS tell of a file again when they are not sure; so does whoever puts dead letters back.
     let etag = |key: &str| cloud.aws("s3", "head_object", json!({ "Bucket": CURATED, "Key": key }))["ETag"].clone();
@@ -227,7 +257,11 @@ fn random_order_twice_and_told_again(cloud: &Cloud, files: &[(String, String)], 
     for (key, _) in files.iter().rev().take(6) {
         let object = json!({ "key": key.replace(' ', "+"), "eTag": etag(key).as_str().unwrap().trim_matches('"') });
         let body = json!({ "Records": [{ "eventName": "ObjectCreated:Put", "s3": { "bucket": { "name": CURATED }, "object": object } }] });
-        cloud.aws("sqs", "send_message", json!({ "QueueUrl": dead, "MessageBody": body.to_string() }));
+        cloud.aws(
+            "sqs",
+            "send_message",
+            json!({ "QueueUrl": dead, "MessageBody": body.to_string() }),
+        );
     }
     cloud.run("redrive --yes").exits(0).prints("6 moved");
     quiet(cloud);
@@ -242,7 +276,12 @@ fn statements(cloud: &Cloud, work: &mut Work, changes: u64) -> usize {
         let asked = format!("select count(*) from {history} where USER_NAME = '{USER}'");
         cloud.value(&asked).parse::<usize>().unwrap()
     };
-    let ledger = || cloud.value(&format!("select count(*) from {RAW}.APPLIED_FILES")).parse::<usize>().unwrap();
+    let ledger = || {
+        cloud
+            .value(&format!("select count(*) from {RAW}.APPLIED_FILES"))
+            .parse::<usize>()
+            .unwrap()
+    };
     let (before, files) = (count(), ledger());
     let lines: Vec<String> = (0..changes).map(|change| work.person(1000 + change)).collect();
     let (key, body) = work.file("shop.Persons", &lines);
@@ -261,11 +300,16 @@ fn statements_do_not_grow_with_rows(cloud: &Cloud, work: &mut Work) {
 }
 
 fn a_file_that_fails_leaves_nothing_and_comes_again(cloud: &Cloud, work: &mut Work) {
-    let ledger = cloud.value(&format!("select count(*) from {RAW}.APPLIED_FILES")).parse::<usize>().unwrap();
+    let ledger = cloud
+        .value(&format!("select count(*) from {RAW}.APPLIED_FILES"))
+        .parse::<usize>()
+        .unwrap();
     let raw_rows = || cloud.value(&format!("select count(*) from {RAW}.RAW_SHOP_PERSONS"));
     let before = raw_rows();
     // The file is loaded by then, and other tables are written.
-    cloud.try_sql(&format!("alter table {RAW}.PERSONS_GONE rename to {RAW}.ELSEWHERE")).exits(0);
+    cloud
+        .try_sql(&format!("alter table {RAW}.PERSONS_GONE rename to {RAW}.ELSEWHERE"))
+        .exits(0);
     let lines = [work.person(7), work.person(8), work.person(7)];
     let (key, body) = work.file("shop.Persons", &lines);
     cloud.put(CURATED, &key, body);
@@ -273,11 +317,15 @@ fn a_file_that_fails_leaves_nothing_and_comes_again(cloud: &Cloud, work: &mut Wo
     wait("the log to say what failed", PATIENCE, || {
         let asked = json!({ "logGroupName": group, "filterPattern": "{ $.level = \"ERROR\" }" });
         let told = cloud.aws("logs", "filter_log_events", asked)["events"].to_string();
-        let says = [key.as_str(), "APPLY_SHOP_PERSONS", "PERSONS_GONE"].iter().all(|word| told.contains(word));
+        let says = [key.as_str(), "APPLY_SHOP_PERSONS", "PERSONS_GONE"]
+            .iter()
+            .all(|word| told.contains(word));
         if says { Ok(()) } else { Err(told) }
     });
     assert_eq!(raw_rows(), before, "what was loaded is rolled back");
-    cloud.try_sql(&format!("alter table {RAW}.ELSEWHERE rename to {RAW}.PERSONS_GONE")).exits(0);
+    cloud
+        .try_sql(&format!("alter table {RAW}.ELSEWHERE rename to {RAW}.PERSONS_GONE"))
+        .exits(0);
     applied(cloud, ledger + 1);
     quiet(cloud);
     work.is_in(cloud);

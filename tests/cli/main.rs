@@ -16,6 +16,7 @@ mod alerts;
 mod apply;
 mod backfill;
 mod call_count;
+mod changes;
 mod chinook;
 mod columns;
 mod command_line;

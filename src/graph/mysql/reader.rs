@@ -116,12 +116,7 @@ fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Vec<(S
 }
 
 /// The user data in pieces to be joined, as references stand between them.
-fn user_data(
-    model: &Model,
-    source: &MysqlSource,
-    access: &Access<'_>,
-    shared: &Shared,
-) -> anyhow::Result<Vec<Value>> {
+fn user_data(model: &Model, source: &MysqlSource, access: &Access<'_>, shared: &Shared) -> anyhow::Result<Vec<Value>> {
     let names = &model.names;
     let settings = [
         ("region", json!(names.region)),
@@ -136,7 +131,10 @@ fn user_data(
             "@SETTINGS@" => assign(&mut pieces, settings.iter().map(|(name, value)| (*name, value)))?,
             "@ENVIRONMENT@" => {
                 let variables = variables(model, source, access);
-                assign(&mut pieces, variables.iter().map(|(name, value)| (name.as_str(), value)))?;
+                assign(
+                    &mut pieces,
+                    variables.iter().map(|(name, value)| (name.as_str(), value)),
+                )?;
             }
             line => text(&mut pieces, &format!("{line}\n")),
         }
@@ -201,7 +199,11 @@ fn container(model: &Model, source: &MysqlSource, access: &Access<'_>, image: &s
             &["ecr:GetAuthorizationToken"],
             &everything,
         ));
-        let pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+        let pull = [
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:GetDownloadUrlForLayer",
+        ];
         statements.push(Statement::allow("Pull", Principal::Holder, &pull, &[repository]));
     }
     json!({
@@ -308,7 +310,13 @@ fn filters(model: &Model) -> Vec<Value> {
         filter(model, ERROR_LINES, "ReaderLogs"),
         gauge(model, HEARTBEATS, "ReaderLogs", "{ $.action = \"heartbeat\" }", "1"),
         gauge(model, LAG, "ReaderLogs", "{ $.lag_seconds >= 0 }", "$.lag_seconds"),
-        gauge(model, PASSED_OVER, "ReaderLogs", "{ $.passed_over >= 0 }", "$.passed_over"),
+        gauge(
+            model,
+            PASSED_OVER,
+            "ReaderLogs",
+            "{ $.passed_over >= 0 }",
+            "$.passed_over",
+        ),
     ]
 }
 
@@ -319,7 +327,10 @@ fn alarms(model: &Model, of_server: bool) -> Vec<Value> {
         model,
         "ReaderSilence",
         "reader-silence",
-        format!("The reader of the binary log has not been heard of for {} minutes", SILENT_SECONDS / 60),
+        format!(
+            "The reader of the binary log has not been heard of for {} minutes",
+            SILENT_SECONDS / 60
+        ),
         Metric::error_lines(model, HEARTBEATS),
         When::Absent(SILENT_SECONDS),
     );
@@ -337,7 +348,10 @@ fn alarms(model: &Model, of_server: bool) -> Vec<Value> {
             model,
             "ReaderLag",
             "reader-lag",
-            format!("Changes of the database have waited in its binary log for {} minutes", LATE_SECONDS / 60),
+            format!(
+                "Changes of the database have waited in its binary log for {} minutes",
+                LATE_SECONDS / 60
+            ),
             Metric::most_of_lines(model, LAG),
             When::Above(LATE_SECONDS),
         ),

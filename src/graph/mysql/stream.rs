@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::transform;
 use crate::graph::alarm::{LATE_SECONDS, Metric, When, absence, alarm, hearing, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
-use super::transform;
 use crate::graph::{Body, Graph, NodeId};
 use crate::model::{Model, MysqlSource};
 

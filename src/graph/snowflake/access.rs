@@ -63,7 +63,14 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
         (&roles.reader, "Reads the pipeline's tables", false, Value::from(())),
     ];
     let apply = roles.apply.iter();
-    let apply = apply.map(|role| (role, "Calls the pipeline's procedures", false, foreign_warehouse.clone()));
+    let apply = apply.map(|role| {
+        (
+            role,
+            "Calls the pipeline's procedures",
+            false,
+            foreign_warehouse.clone(),
+        )
+    });
     for (name, about, executes_tasks, warehouse) in of_all.into_iter().chain(apply) {
         let blueprint = Blueprint {
             kind: Kind::Role,

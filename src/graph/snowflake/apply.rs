@@ -37,7 +37,12 @@ pub(super) fn ledger(context: &Context, access: &Access, graph: &mut Graph) -> a
     let name = context.target.raw_schema.child("APPLIED_FILES");
     let columns = vec![
         column("FILE_NAME", TEXT, true, "The file"),
-        column("ETAG", TEXT, true, "Hash of its content: a file that was written anew is another one"),
+        column(
+            "ETAG",
+            TEXT,
+            true,
+            "Hash of its content: a file that was written anew is another one",
+        ),
         column("RECORDS", "NUMBER(38,0)", true, "Records in it"),
         column("APPLIED_AT", "TIMESTAMP_LTZ(9)", true, "When it was applied"),
     ];
@@ -66,8 +71,10 @@ pub(super) fn procedure(
         ", METADATA$FILE_ROW_NUMBER, METADATA$FILE_LAST_MODIFIED, METADATA$START_SCAN_TIME FROM {}) FILES = (",
         location(&context.target.stage, "")
     );
-    let after_files =
-        format!(") FILE_FORMAT = (FORMAT_NAME = {}) ON_ERROR = ABORT_STATEMENT FORCE = TRUE", literal(&format.to_string()));
+    let after_files = format!(
+        ") FILE_FORMAT = (FORMAT_NAME = {}) ON_ERROR = ABORT_STATEMENT FORCE = TRUE",
+        literal(&format.to_string())
+    );
     let blueprint = Blueprint {
         kind: Kind::Procedure,
         template: "procedure_apply",
@@ -86,7 +93,12 @@ pub(super) fn procedure(
     };
     let procedure = blueprint.build(context.templates, &context.model.names)?;
     // Nothing in a body that is quoted so can stand for the quote itself.
-    if procedure.statements.create.iter().any(|sql| sql.matches("$$").count() != 2) {
+    if procedure
+        .statements
+        .create
+        .iter()
+        .any(|sql| sql.matches("$$").count() != 2)
+    {
         bail!(
             "procedure {name} would have `$$` in its body, which ends it\n  hint: a column or a path of a [[table]] that reads {} has `$$` in its name; rename it",
             feed.prefix

@@ -159,7 +159,9 @@ impl<'a> Changes<'a> {
     }
 
     fn truncations(&self, source: &str) -> anyhow::Result<Value> {
-        let text = self.templates.text("cdc_truncations", context! { source => raw(source) })?;
+        let text = self
+            .templates
+            .text("cdc_truncations", context! { source => raw(source) })?;
         Ok(raw(text))
     }
 
@@ -265,12 +267,22 @@ pub(super) fn tables(context: &Context, changes: &Changes, kept: &str) -> anyhow
     if let Some(history) = &changes.history {
         let mut columns = copied(changes.table, |_| true);
         columns.extend([
-            column("_OP", TEXT, true, "i: inserted, u: updated, d: deleted, t: every row before it is gone"),
+            column(
+                "_OP",
+                TEXT,
+                true,
+                "i: inserted, u: updated, d: deleted, t: every row before it is gone",
+            ),
             column("_SEQ", TEXT, true, "Orders the changes; a later one is larger"),
             column("_TS", "TIMESTAMP_NTZ(9)", false, "When it happened in the source"),
             column("_FILE", TEXT, false, "File that the change came from"),
             column("_FILE_ROW", "NUMBER(38,0)", false, "Its record in that file"),
-            column("_FILE_MODIFIED", "TIMESTAMP_NTZ(9)", false, "When that file was written"),
+            column(
+                "_FILE_MODIFIED",
+                "TIMESTAMP_NTZ(9)",
+                false,
+                "When that file was written",
+            ),
             column("_LOADED_AT", "TIMESTAMP_LTZ(9)", false, "When it was loaded"),
         ]);
         let about = format!("Every change of {}", changes.table.name);
@@ -300,7 +312,14 @@ pub(super) fn truncated(context: &Context) -> anyhow::Result<Object> {
         column("_TS", "TIMESTAMP_NTZ(9)", false, "When that was, in the source"),
         column("_LOADED_AT", "TIMESTAMP_LTZ(9)", true, "When it was loaded"),
     ];
-    table_with(context, &truncated_name(context), "Tables that were truncated", columns, &[], "")
+    table_with(
+        context,
+        &truncated_name(context),
+        "Tables that were truncated",
+        columns,
+        &[],
+        "",
+    )
 }
 
 /// Columns of the typed table as other tables have them. What is filled from kept records takes NULL.

@@ -57,7 +57,11 @@ pub(super) fn contribute(
     }
     let (tables, feeding) = (&context.model.tables, star::feeding(&context.model.star));
     let truncated = match tables.iter().any(|table| table.cdc.is_some()) {
-        true => Some(insert(cdc::truncated(context)?, std::slice::from_ref(&access.raw_schema), graph)),
+        true => Some(insert(
+            cdc::truncated(context)?,
+            std::slice::from_ref(&access.raw_schema),
+            graph,
+        )),
         false => None,
     };
     let mut loads = Vec::new();
@@ -86,7 +90,14 @@ pub(super) fn contribute(
         for feed in feeds {
             let mut applied = applied.remove(feed.name.as_str()).unwrap_or_default();
             applied.nodes.extend([ledger.1.clone(), stage_node.clone()]);
-            let procedure = apply::procedure(context, feed, &raws[feed.name.as_str()].table, &ledger.0, &format, &applied)?;
+            let procedure = apply::procedure(
+                context,
+                feed,
+                &raws[feed.name.as_str()].table,
+                &ledger.0,
+                &format,
+                &applied,
+            )?;
             listening.push(insert(procedure, &applied.nodes, graph));
         }
         return Ok(listening);
@@ -420,12 +431,7 @@ fn insert_tables(
     both.chain(truncated.cloned()).chain(beside).collect()
 }
 
-fn typed_table(
-    context: &Context,
-    spec: &Table,
-    changes: Option<&Changes>,
-    name: &Name,
-) -> anyhow::Result<Object> {
+fn typed_table(context: &Context, spec: &Table, changes: Option<&Changes>, name: &Name) -> anyhow::Result<Object> {
     let own = spec.columns.iter().map(|column| ColumnDefinition {
         name: column.name.clone(),
         data_type: column.data_type.to_string().into(),
@@ -438,13 +444,15 @@ fn typed_table(
     // Snowflake makes the columns of a primary key NOT NULL:
     // https://docs.snowflake.com/en/sql-reference/constraints-overview
     let technical = rows::technical(spec).into_iter();
-    let technical = technical
-        .map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment));
+    let technical =
+        technical.map(|(name, data_type, comment)| column(name.as_str(), data_type, key.contains(&name), comment));
     columns.extend(technical);
     columns.extend(cdc::flag(spec));
     if spec.is_flagged() {
         // Of a deleted row sometimes only the key is known.
-        let others = columns.iter_mut().filter(|column| !key.contains(&column.name) && column.name.as_str() != cdc::DELETED);
+        let others = columns
+            .iter_mut()
+            .filter(|column| !key.contains(&column.name) && column.name.as_str() != cdc::DELETED);
         others.for_each(|column| column.not_null = false);
     }
     let key: Vec<&Ident> = key.iter().collect();

@@ -6,6 +6,8 @@
 mod access;
 mod apply;
 pub mod cdc;
+#[cfg(test)]
+mod cdc_golden_tests;
 mod each;
 mod granted;
 mod load;

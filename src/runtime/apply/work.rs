@@ -57,14 +57,22 @@ struct Asked {
 }
 
 /// Does what the messages ask for and gives those that must come again.
-pub async fn run<'a>(places: &Places, client: &Client, messages: &'a [Message], deadline: Deadline) -> Vec<&'a Message> {
+pub async fn run<'a>(
+    places: &Places,
+    client: &Client,
+    messages: &'a [Message],
+    deadline: Deadline,
+) -> Vec<&'a Message> {
     let asked: Vec<(&Message, Asked)> = messages
         .iter()
         .map(|message| (message, places.asked(message)))
         .collect();
     let mut tables: BTreeMap<Name, BTreeSet<File>> = BTreeMap::new();
     for file in asked.iter().flat_map(|(_, asked)| &asked.files) {
-        tables.entry(places.procedure(&file.path)).or_default().insert(file.clone());
+        tables
+            .entry(places.procedure(&file.path))
+            .or_default()
+            .insert(file.clone());
     }
     let done: BTreeMap<File, (Name, Done, Duration)> = futures::stream::iter(tables)
         .map(|(procedure, files)| one_table(procedure, files, client, deadline))
@@ -76,7 +84,11 @@ pub async fn run<'a>(places: &Places, client: &Client, messages: &'a [Message], 
         let mut fails = asked.fails;
         for file in &asked.files {
             if let Some((procedure, outcome, took)) = done.get(file) {
-                places.line(file, procedure, outcome).message(&message.message_id).took(*took).write();
+                places
+                    .line(file, procedure, outcome)
+                    .message(&message.message_id)
+                    .took(*took)
+                    .write();
                 fails |= matches!(outcome, Done::Failed(_) | Done::Deferred);
             }
         }
@@ -151,7 +163,11 @@ impl Places {
                 "the event is about s3://{}/{}, which is not in a folder of s3://{}/{}",
                 change.bucket, change.key, self.bucket, self.prefix
             );
-            Line::error("misrouted").message(id).key(&change.key).detail(detail).write();
+            Line::error("misrouted")
+                .message(id)
+                .key(&change.key)
+                .detail(detail)
+                .write();
             asked.fails = true;
             return;
         };
@@ -162,7 +178,11 @@ impl Places {
             });
         } else {
             let detail = format!("{} creates nothing", change.event);
-            Line::info("ignored").message(id).key(&change.key).detail(detail).write();
+            Line::info("ignored")
+                .message(id)
+                .key(&change.key)
+                .detail(detail)
+                .write();
         }
     }
 
@@ -179,7 +199,8 @@ impl Places {
             Done::Failed(why) => Line::error("failed").detail(format!("{why}\n  the message comes again")),
             Done::Deferred => Line::warn("deferred").detail("too little time is left; the message comes again"),
         };
-        line.key(&format!("{}{}", self.prefix, file.path)).target(&procedure.to_string())
+        line.key(&format!("{}{}", self.prefix, file.path))
+            .target(&procedure.to_string())
     }
 }
 
@@ -228,10 +249,20 @@ mod tests {
         let put = "ObjectCreated:Put";
         let files = |events| places().asked(&message(events)).files;
         assert_eq!(
-            files(&[(put, "curated", "data/a.b/1.gz"), ("ObjectRemoved:Delete", "curated", "data/a.b/0.gz")]),
-            [File { path: "a.b/1.gz".into(), etag: "e".into() }]
+            files(&[
+                (put, "curated", "data/a.b/1.gz"),
+                ("ObjectRemoved:Delete", "curated", "data/a.b/0.gz")
+            ]),
+            [File {
+                path: "a.b/1.gz".into(),
+                etag: "e".into()
+            }]
         );
-        for (bucket, key) in [("other", "data/a.b/1.gz"), ("curated", "errors/a.b/1.gz"), ("curated", "data/1.gz")] {
+        for (bucket, key) in [
+            ("other", "data/a.b/1.gz"),
+            ("curated", "errors/a.b/1.gz"),
+            ("curated", "data/1.gz"),
+        ] {
             let asked = places().asked(&message(&[(put, "curated", "data/a.b/1.gz"), (put, bucket, key)]));
             assert_eq!((asked.files.len(), asked.fails), (1, true), "{bucket} {key}");
         }

@@ -93,7 +93,9 @@ impl Heart<'_> {
 
 /// The service stands still.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing was acknowledged for {0} minutes though there is more in the binlog; the process ends to be started anew")]
+#[error(
+    "nothing was acknowledged for {0} minutes though there is more in the binlog; the process ends to be started anew"
+)]
 struct Still(u64);
 
 async fn beat(connection: &mut Connection, state: &State, files: &[File], ends: &mut Ends) -> anyhow::Result<Beat> {
@@ -101,7 +103,10 @@ async fn beat(connection: &mut Connection, state: &State, files: &[File], ends: 
     let (kept_bytes, lag_bytes) = around(files, state);
     let end = files.last().map_or(0, |file| file.bytes);
     let now = Instant::now();
-    ends.add(now, files.last().map(|file| (file.name.clone(), end)).unwrap_or_default());
+    ends.add(
+        now,
+        files.last().map(|file| (file.name.clone(), end)).unwrap_or_default(),
+    );
     let lag_seconds = match lag_bytes {
         0 => 0,
         _ => ends.behind(now, (&state.file, state.position)),
@@ -122,7 +127,13 @@ async fn beat(connection: &mut Connection, state: &State, files: &[File], ends: 
 
 /// What changes whenever the service comes further.
 fn progress(state: &State) -> String {
-    let State { file, position, tables, snapshot, .. } = state;
+    let State {
+        file,
+        position,
+        tables,
+        snapshot,
+        ..
+    } = state;
     format!("{file} {position} {tables:?} {snapshot:?}")
 }
 
@@ -167,7 +178,10 @@ mod tests {
     use super::*;
 
     fn files() -> Vec<File> {
-        let file = |name: &str, bytes| File { name: name.into(), bytes };
+        let file = |name: &str, bytes| File {
+            name: name.into(),
+            bytes,
+        };
         vec![file("b.000001", 1000), file("b.000002", 500), file("b.000003", 200)]
     }
 

@@ -106,7 +106,10 @@ impl Retention {
 /// How long the server keeps its binlog. RDS has a setting of its own for that:
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/mysql-stored-proc-configuring.html>.
 pub async fn retention(connection: &mut Connection) -> anyhow::Result<Retention> {
-    let folder = connection.single("SELECT @@GLOBAL.basedir", &[]).await?.unwrap_or_default();
+    let folder = connection
+        .single("SELECT @@GLOBAL.basedir", &[])
+        .await?
+        .unwrap_or_default();
     if folder.starts_with("/rdsdbbin") {
         let statement = "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'";
         return Ok(match connection.single(statement, &[]).await {

@@ -216,7 +216,9 @@ impl Service {
             .key(&self.checkpoint.name)
             .detail(detail)
             .write();
-        let mut new = self.begin(connection, identity, generation(Some(state.generation))).await?;
+        let mut new = self
+            .begin(connection, identity, generation(Some(state.generation)))
+            .await?;
         new.stopped.clone_from(&state.stopped);
         self.checkpoint.write(&mut new).await?;
         Ok(End::Again)
@@ -292,7 +294,8 @@ impl Service {
         let (title, started) = (title(wanted), Instant::now());
         let table = Table::describe(connection, &wanted.schema, &wanted.table).await?;
         let Some(table) = table else {
-            let detail = "it does not exist, or the user may not read it (GRANT SELECT); it is read as soon as it is there";
+            let detail =
+                "it does not exist, or the user may not read it (GRANT SELECT); it is read as soon as it is there";
             Line::warn("table absent").key(&title).detail(detail).write();
             return Ok(());
         };
@@ -455,7 +458,10 @@ impl Service {
     async fn has_come(&self, connection: &mut Connection, state: &State) -> anyhow::Result<bool> {
         let is_read = |name: &String| state.tables.contains(name) || state.stopped.contains_key(name);
         for wanted in self.tables.iter().filter(|table| !is_read(&title(table))) {
-            if Table::describe(connection, &wanted.schema, &wanted.table).await?.is_some() {
+            if Table::describe(connection, &wanted.schema, &wanted.table)
+                .await?
+                .is_some()
+            {
                 return Ok(true);
             }
         }

@@ -6,13 +6,15 @@ use crate::spec::code;
 use crate::spec::cursor::Cursor;
 use crate::spec::diagnostic::Fault;
 
+use super::mysql;
+
 /// Columns that pipectl adds to what changes are made into.
 const TECHNICAL_COLUMNS: [&str; 6] = ["_SEQ", "_OP", "_TS", "_DELETED", "_RECORD", "_REASON"];
 
 /// Whether records are changes of rows.
-pub(super) fn is_captured(root: &Cursor<'_>) -> bool {
+fn is_captured(root: &Cursor<'_>) -> bool {
     let source = root.key("source");
-    source.key("type").text() == Some("mysql") && source.key("capture").text() == Some("binlog")
+    source.key("type").text() == Some("mysql") && mysql::is_binlog(&source)
 }
 
 pub(super) fn check(root: &Cursor<'_>, faults: &mut Vec<Fault>) {
@@ -47,7 +49,10 @@ fn none(root: &Cursor<'_>, tables: &[Cursor<'_>], faults: &mut Vec<Fault>) {
         let message = "a procedure loads changes of a database, and this source captures none";
         faults.push(load.fault(code::TABLE, message).hint(hint));
     }
-    for at in tables.iter().flat_map(|table| ["deletes", "history"].map(|key| table.key(key))) {
+    for at in tables
+        .iter()
+        .flat_map(|table| ["deletes", "history"].map(|key| table.key(key)))
+    {
         if at.is_present() {
             let message = "this is of tables whose changes are captured, deletes among them";
             faults.push(at.fault(code::TABLE, message).on_key().hint(hint));
@@ -71,8 +76,12 @@ fn histories(root: &Cursor<'_>, tables: &[Cursor<'_>], faults: &mut Vec<Fault>) 
             continue;
         };
         if let Some(what) = named.get(&format!("{}_HISTORY", name.to_uppercase())) {
-            let message = format!("the history of `{name}` would be `{name}_HISTORY`, and there is a {what} of that name");
-            faults.push(at.fault(code::DUPLICATE, message).hint("give one of the two another name"));
+            let message =
+                format!("the history of `{name}` would be `{name}_HISTORY`, and there is a {what} of that name");
+            faults.push(
+                at.fault(code::DUPLICATE, message)
+                    .hint("give one of the two another name"),
+            );
         }
     }
 }

@@ -78,7 +78,9 @@ fn capture(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
         for key in ["reader", "database", "create", "network"] {
             let at = source.key(key);
             if at.is_present() {
-                let message = format!("with `format = \"python-dict\"` a program of your own reads the database, so nothing would use `{key}`");
+                let message = format!(
+                    "with `format = \"python-dict\"` a program of your own reads the database, so nothing would use `{key}`"
+                );
                 let hint = "remove it, or remove `format`: then pipectl's reader reads the binary log";
                 faults.push(at.fault(code::FORMAT, message).on_key().hint(hint));
             }
@@ -88,7 +90,10 @@ fn capture(source: &Cursor<'_>, faults: &mut Vec<Fault>) {
     let on_ecs = reader.key("on").text() == Some("ecs");
     let (other, why) = match on_ecs {
         true => ("instance_type", "Fargate has no servers to choose from"),
-        false => ("image", "a server runs the runtime that pipectl uploads, without an image"),
+        false => (
+            "image",
+            "a server runs the runtime that pipectl uploads, without an image",
+        ),
     };
     let at = reader.key(other);
     if at.is_present() {
@@ -107,7 +112,8 @@ fn not_of_binlog(at: &Cursor<'_>, keys: &[&str], faults: &mut Vec<Fault>) {
     for key in keys {
         let at = at.key(key);
         if at.is_present() {
-            let message = format!("`{key}` is of a reading by watermark, and this source's changes come from the binary log");
+            let message =
+                format!("`{key}` is of a reading by watermark, and this source's changes come from the binary log");
             let hint = "remove it: changes come as they are made; or write `capture = \"watermark\"`";
             faults.push(at.fault(code::FORMAT, message).on_key().hint(hint));
         }

@@ -150,13 +150,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Removes the facts of a grain of which the last row was deleted. Where a row makes a fact, it goes with the row.
-    fn deleted(
-        &self,
-        fact: &Fact,
-        source: Source,
-        table: &Name,
-        layout: &Layout,
-    ) -> anyhow::Result<Option<String>> {
+    fn deleted(&self, fact: &Fact, source: Source, table: &Name, layout: &Layout) -> anyhow::Result<Option<String>> {
         let (Grain::Columns(columns), true) = (&fact.grain, source.table.cdc.is_some()) else {
             return Ok(None);
         };
