@@ -7,6 +7,7 @@
 //! Panics are caught per message, so the binary must not be built with `panic = "abort"`.
 
 pub(crate) mod alert;
+mod apply;
 mod aws;
 pub mod binlog;
 mod copy;
@@ -67,6 +68,7 @@ enum Start {
 /// Every handler by the name that `_HANDLER` holds.
 const HANDLERS: &[(&str, Start)] = &[
     ("alert", Start::Values(alert::start)),
+    ("apply", Start::Values(apply::start)),
     ("copy", Start::Values(copy::start)),
     ("extract", Start::Values(extract::start)),
     ("transform", Start::Text(transform::start)),
