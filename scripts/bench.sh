@@ -17,6 +17,8 @@ python3 scripts/bench.py "$@"
 # The critical path needs PyYAML and the data plane boto3, which the environment of the tests has.
 .venv/bin/python benches/deploys.py
 if [[ -x target/release/pipectl-runtime ]]; then
-    exec .venv/bin/python benches/data_plane.py
+    .venv/bin/python benches/data_plane.py
+    .venv/bin/python benches/transform.py
+    exec .venv/bin/python benches/binlog.py
 fi
 echo "(the data plane is measured with a release build only)"

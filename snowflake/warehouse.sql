@@ -5,10 +5,10 @@ CREATE WAREHOUSE IF NOT EXISTS {{ name }} WAREHOUSE_SIZE = 'XSMALL' AUTO_SUSPEND
 ALTER WAREHOUSE {{ name }} SET WAREHOUSE_SIZE = 'XSMALL' AUTO_SUSPEND = 60 AUTO_RESUME = TRUE COMMENT = {{ comment }}
 
 -- grants
-GRANT USAGE ON WAREHOUSE {{ name }} TO ROLE {{ owner }}
+{% for role in users %}
+GRANT USAGE ON WAREHOUSE {{ name }} TO ROLE {{ role }}
 
-GRANT USAGE ON WAREHOUSE {{ name }} TO ROLE {{ loader }}
-
+{% endfor %}
 -- undo type
 ALTER WAREHOUSE {{ name }} SET WAREHOUSE_TYPE = 'STANDARD'
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import aws_clock
+from . import aws_clock, aws_identity_token
 
 ACCOUNT = "000000000000"
 # Under AUTH a 12-digit access key id is the root of that account; ministack compares the secret with `test`.
@@ -34,7 +34,7 @@ class Credentials:
     session_token: str | None = None
 
 
-def child_environment(directory: Path, port: int, region: str, auth: bool, time_scale: float) -> dict[str, str]:
+def child_environment(directory: Path, port: int, region: str, auth: bool, time_scale: float, snowflake_port: int) -> dict[str, str]:
     """ministack's settings; nothing but 127.0.0.1, no docker, temporary files under `directory`."""
     scratch = directory / "tmp"
     scratch.mkdir(mode=0o700, exist_ok=True)
@@ -66,6 +66,9 @@ def child_environment(directory: Path, port: int, region: str, auth: bool, time_
         "PIPECTL_LOCAL_DATABASES": str(databases),
         # Functions inherit it, and trust the certificate of the databases that stand in for RDS.
         "PIPECTL_DATABASE_CA": str(databases / "ca.pem"),
+        # Functions that speak to Snowflake find this one.
+        "PIPECTL_SNOWFLAKE_URL": f"http://127.0.0.1:{snowflake_port}",
+        aws_identity_token.VARIABLE: str(directory / "token_key.pem"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])),
     }
@@ -74,16 +77,22 @@ def child_environment(directory: Path, port: int, region: str, auth: bool, time_
 class Aws:
     """A running ministack."""
 
-    def __init__(self, directory: Path, port: int, region: str, auth: bool, time_scale: float) -> None:
+    def __init__(self, directory: Path, port: int, region: str, auth: bool, time_scale: float, snowflake_port: int) -> None:
         self.directory = directory
         self.region = region
         self.auth = auth
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = child_environment(directory, port, region, auth, time_scale)
+        self._environment = child_environment(directory, port, region, auth, time_scale, snowflake_port)
         self._process: subprocess.Popen[bytes] | None = None
         self._session: Any = None
 
+    @property
+    def token_key(self) -> Path:
+        """What STS signs its tokens with."""
+        return Path(self._environment[aws_identity_token.VARIABLE])
+
     def start(self) -> None:
+        aws_identity_token.make_key(self.token_key)
         log = open(self.directory / "aws.log", "ab")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pipectl_local.aws_launcher"],

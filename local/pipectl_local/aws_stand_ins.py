@@ -5,7 +5,8 @@ Each part is named here, so that one list says what of the local AWS is ours.
 """
 from __future__ import annotations
 
-from . import aws_alarms, aws_database, aws_firehose, aws_iam, aws_log_pattern, aws_mail, aws_metrics, aws_network, aws_reader, aws_schedule
+from . import (aws_alarms, aws_database, aws_firehose, aws_iam, aws_identity_token, aws_log_pattern, aws_mail, aws_metrics, aws_network, aws_reader,
+               aws_schedule)
 from .aws_hooks import Finder
 
 STAND_INS = {
@@ -17,6 +18,7 @@ STAND_INS = {
     "RDS for MySQL": aws_database.install,
     "e-mail subscriptions": aws_mail.install,
     "resources of IAM's questions": aws_iam.install,
+    "identity tokens of STS, and functions as their roles": aws_identity_token.install,
     "rules of security groups": aws_network.install,
     "the reader of a binary log": aws_reader.install,
 }

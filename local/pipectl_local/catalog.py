@@ -73,6 +73,10 @@ class User(Securable):
     default_role: str = "PUBLIC"
     public_key: Any = None
     fingerprint: str = ""
+    type: str = "PERSON"
+    default_warehouse: str = ""
+    disabled: bool = False
+    workload: dict[str, str] | None = None
     kind = "USER"
 
 
@@ -164,9 +168,14 @@ class Sequence(Securable):
     kind = "SEQUENCE"
 
 
+def plain_type(kind: SfType) -> str:
+    """A type without its size, as a procedure's arguments are shown."""
+    return {"FIXED": "NUMBER", "REAL": "FLOAT", "TEXT": "VARCHAR"}.get(kind.kind, kind.kind)
+
+
 @dataclass(eq=False)
 class Procedure(Securable):
-    """A stored procedure; `name` ends in its argument types, as Snowflake tells overloads apart."""
+    """A stored procedure."""
 
     arguments: list[tuple[str, SfType, str | None]] = field(default_factory=list)
     returns: str = ""
@@ -174,6 +183,16 @@ class Procedure(Securable):
     as_caller: bool = False
     strict: bool = False
     kind = "PROCEDURE"
+
+    @property
+    def signature(self) -> str:
+        """Names and types, as DESCRIBE and INFORMATION_SCHEMA have them."""
+        return "(" + ", ".join(f"{name} {plain_type(kind)}" for name, kind, _ in self.arguments) + ")"
+
+    @property
+    def full_name(self) -> str:
+        """As SHOW GRANTS names it: with its arguments, in quotes."""
+        return display(*self.path[:-1], f"{self.name}{self.signature}:{self.returns}")
 
 
 @dataclass(eq=False)

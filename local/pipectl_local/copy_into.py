@@ -395,6 +395,13 @@ def run(context: "Context", cursor: Cursor) -> Result:
         items = loader.candidates()
     except AwsRefused as error:
         raise errors.execution(str(error), "003167", "42601") from error
+    if "FILES" in copy.options and loader.on_error == "ABORT_STATEMENT":
+        found = {item.key.removeprefix(loader.prefix) for item in items}
+        for name in copy.options["FILES"]:
+            if name not in found:
+                # https://docs.snowflake.com/en/sql-reference/sql/copy-into-table (ON_ERROR): what is named must be there
+                raise errors.execution(f"Remote file 's3://{loader.bucket}/{loader.prefix}{name}' was not found. There are several potential causes. "
+                                       "The file might not exist.", "091016", "22000")
     rows = []
     for item in items:
         if not copy.options.get("FORCE") and loader.table.copied_files.get(item.key) == item.etag:
@@ -409,12 +416,22 @@ def run(context: "Context", cursor: Cursor) -> Result:
                                    "  If you would like to continue loading when an error is encountered, use other values such as 'SKIP_FILE' or "
                                    "'CONTINUE' for the ON_ERROR option.", "100038", "22018")
         if outcome.status != "LOAD_FAILED":
-            loader.table.copied_files[item.key] = item.etag
+            remember(context, loader.table, item)
         rows.append((f"s3://{loader.bucket}/{item.key}", outcome.status, outcome.parsed, outcome.loaded, 1, outcome.errors_seen,
                      outcome.first_error, outcome.first_line, None, outcome.first_column))
     if not rows:
         return table(("status",), [("Copy executed with 0 files processed.",)])
     return table(names, rows)
+
+
+def remember(context: "Context", table: Table, item: S3Object) -> None:
+    """The table has loaded the file, unless its transaction is rolled back."""
+    def note() -> None:
+        table.copied_files[item.key] = item.etag
+    if context.session.in_transaction:
+        context.session.on_commit(note)
+    else:
+        note()
 
 
 def full_table_name(copy: Copy) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import (comment, copy_into, database, ddl, errors, grants, integration, pipe, privileges, procedure, query, roles, scripting, sequence, show,
-               stage, stream, table, task, view, warehouse)
+               stage, stream, table, task, users, view, warehouse)
 from .lexer import STRING, WORD, Cursor
 from .result import Result, done, status
 
@@ -24,23 +24,26 @@ CREATE: dict[tuple[str, ...], Creator] = {
     ("FILE", "FORMAT"): stage.create_format, ("STAGE",): stage.create, ("TABLE",): table.create,
     ("TRANSIENT", "TABLE"): lambda c, k, m: table.create(c, k, m, transient=True), ("VIEW",): view.create, ("PIPE",): pipe.create,
     ("STREAM",): stream.create, ("TASK",): task.create, ("SEQUENCE",): sequence.create, ("PROCEDURE",): procedure.create,
+    ("USER",): users.create,
 }
 ALTER: dict[tuple[str, ...], Handler] = {
     ("ROLE",): roles.alter, ("WAREHOUSE",): warehouse.alter, ("STORAGE", "INTEGRATION"): lambda c, k: integration.alter(c, k, "STORAGE"),
     ("NOTIFICATION", "INTEGRATION"): lambda c, k: integration.alter(c, k, "NOTIFICATION"), ("INTEGRATION",): integration.alter,
     ("DATABASE",): database.alter_database, ("SCHEMA",): database.alter_schema, ("FILE", "FORMAT"): stage.alter_format, ("STAGE",): stage.alter,
     ("TABLE",): table.alter, ("PIPE",): pipe.alter, ("STREAM",): stream.alter, ("TASK",): task.alter,
+    ("PROCEDURE",): procedure.alter, ("USER",): users.alter,
 }
 DROP: dict[tuple[str, ...], Handler] = {
     ("ROLE",): roles.drop, ("WAREHOUSE",): warehouse.drop, ("INTEGRATION",): integration.drop, ("STORAGE", "INTEGRATION"): integration.drop,
     ("NOTIFICATION", "INTEGRATION"): integration.drop, ("DATABASE",): database.drop_database, ("SCHEMA",): database.drop_schema,
     ("FILE", "FORMAT"): lambda c, k: ddl.drop(c, k, "FILE FORMAT"), ("STAGE",): stage.drop, ("TABLE",): table.drop,
     ("VIEW",): lambda c, k: ddl.drop(c, k, "VIEW"), ("PIPE",): pipe.drop, ("STREAM",): stream.drop, ("TASK",): task.drop,
-    ("SEQUENCE",): sequence.drop, ("PROCEDURE",): procedure.drop,
+    ("SEQUENCE",): sequence.drop, ("PROCEDURE",): procedure.drop, ("USER",): users.drop,
 }
 DESCRIBE: dict[tuple[str, ...], Handler] = {
     ("INTEGRATION",): integration.describe, ("STORAGE", "INTEGRATION"): integration.describe, ("NOTIFICATION", "INTEGRATION"): integration.describe,
     ("TABLE",): table.describe, ("VIEW",): table.describe, ("STAGE",): stage.describe,
+    ("PROCEDURE",): procedure.describe,
 }
 
 
@@ -165,7 +168,18 @@ NEEDS_WAREHOUSE: tuple[str, ...] = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY
 
 
 def execute(context: "Context", sql: str) -> Result:
-    """Run one statement, or one anonymous block."""
+    """Run one statement, or one anonymous block; the history of queries has it, whatever becomes of it."""
+    entry = context.cloud.history.query(context, sql)
+    try:
+        done = _execute(context, sql)
+    except errors.SnowflakeError as error:
+        entry.end(error)
+        raise
+    entry.end()
+    return done
+
+
+def _execute(context: "Context", sql: str) -> Result:
     if scripting.is_block(sql):
         return scripting.run(context, sql, execute)
     cursor = Cursor(sql)

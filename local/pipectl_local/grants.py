@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import errors, privileges
-from .catalog import Database, Grant, Role, Schema, Securable, now
+from . import errors, privileges, sftypes
+from .catalog import Database, Grant, Procedure, Role, Schema, Securable, now
 from .lexer import Cursor, display
 from .result import Result, done, table
 
@@ -30,10 +30,11 @@ PRIVILEGES: dict[str, set[str]] = {
     "FILE FORMAT": {"USAGE"},
     "PIPE": {"OPERATE", "MONITOR"},
     "TASK": {"OPERATE", "MONITOR"},
+    "PROCEDURE": {"USAGE"},
     "ROLE": {"USAGE"},
 }
 PLURALS = {"TABLES": "TABLE", "VIEWS": "VIEW", "STREAMS": "STREAM", "STAGES": "STAGE", "FILE FORMATS": "FILE FORMAT", "PIPES": "PIPE",
-           "TASKS": "TASK", "SCHEMAS": "SCHEMA"}
+           "TASKS": "TASK", "PROCEDURES": "PROCEDURE", "SCHEMAS": "SCHEMA"}
 SCHEMA_KINDS = ("FILE FORMAT", "TABLE", "VIEW", "STREAM", "STAGE", "PIPE", "TASK")
 
 
@@ -79,6 +80,14 @@ def locate(context: "Context", kind: str, cursor: Cursor) -> Securable:
         return account.schema(*context.path(cursor.name(), size=2))
     path = context.path(cursor.name())
     found = account.find(kind, path)
+    if isinstance(found, Procedure):
+        # Arguments are part of its name.
+        cursor.expect("(")
+        given = [] if cursor.peek(")") else [sftypes.parse(cursor).kind]
+        while cursor.accept(","):
+            given.append(sftypes.parse(cursor).kind)
+        cursor.expect(")")
+        found = found if given == [kind.kind for _, kind, _ in found.arguments] else None
     if found is None and kind == "TABLE":
         found = account.find("VIEW", path)
     if found is None:

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was loaded and what ran: COPY_HISTORY and TASK_HISTORY read from here."""
+"""What was loaded and what ran: COPY_HISTORY, TASK_HISTORY and QUERY_HISTORY read from here."""
 from __future__ import annotations
 
 import datetime as dt
 import threading
+import uuid
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import errors
 from .catalog import Pipe, now
 
 if TYPE_CHECKING:
+    from .context import Context
     from .copy_into import Loaded, Loader
     from .scheduler import TaskRun
 
-KEPT_LOADS, KEPT_RUNS, KEPT_SKIPS = 50_000, 20_000, 2_000
+KEPT_LOADS, KEPT_RUNS, KEPT_SKIPS, KEPT_QUERIES = 50_000, 20_000, 2_000, 20_000
+LONGEST_TEXT = 10_000
 STATUS = {"LOADED": "Loaded", "LOAD_FAILED": "Load failed", "PARTIALLY_LOADED": "Partially loaded"}
 
 
@@ -29,6 +33,27 @@ class CopyEntry:
     target: Any = None  # the table itself: one made anew has no history
 
 
+@dataclass
+class Query:
+    """A statement that was run: by itself, by a task, or by a procedure."""
+
+    query_id: str
+    text: str
+    user: str
+    role: str
+    warehouse: str | None
+    start: dt.datetime
+    finish: dt.datetime | None = None
+    status: str = "RUNNING"
+    error_code: str | None = None
+    error_message: str | None = None
+
+    def end(self, error: errors.SnowflakeError | None = None) -> None:
+        self.finish, self.status = now(), "FAIL" if error else "SUCCESS"
+        if error:
+            self.error_code, self.error_message = error.code, error.message
+
+
 class History:
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,6 +61,16 @@ class History:
         self._runs: deque["TaskRun"] = deque(maxlen=KEPT_RUNS)
         self._skips: deque["TaskRun"] = deque(maxlen=KEPT_SKIPS)
         self._executing: dict[str, "TaskRun"] = {}
+        self._queries: deque[Query] = deque(maxlen=KEPT_QUERIES)
+
+    def query(self, context: "Context", text: str) -> Query:
+        made = Query(str(uuid.uuid4()), text[:LONGEST_TEXT], context.user, context.role, context.warehouse, now())
+        self._queries.append(made)
+        return made
+
+    def queries(self) -> list[Query]:
+        """Newest first."""
+        return list(self._queries)[::-1]
 
     def copied(self, loader: "Loader", key: str, outcome: "Loaded", pipe: Pipe | None, received: dt.datetime | None = None) -> None:
         entry = CopyEntry(loader.relative(key), loader.stage.url, loader.table.path, pipe.path if pipe else None, received, outcome, loader.table)

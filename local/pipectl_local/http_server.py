@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .connector import Connector
 from .jwt_auth import Refused, verify
 from .sql_api import Answer, SqlApi
+from .workload import verify as verify_workload
 
 if TYPE_CHECKING:
     from .cloud import Cloud
@@ -108,10 +109,12 @@ class Handler(BaseHTTPRequestHandler):
         if scheme.lower() != "bearer" or not token:
             raise Refused("390101", "Authorization header not found in the request data.")
         kind = self.headers.get("X-Snowflake-Authorization-Token-Type", "KEYPAIR_JWT")
-        if kind != "KEYPAIR_JWT":
-            raise Refused("390303", f"Invalid authorization token type {kind}: the local cloud knows KEYPAIR_JWT.")
         account = self.server.cloud.account
-        return verify(token.strip(), account.name, account.users).name
+        if kind == "KEYPAIR_JWT":
+            return verify(token.strip(), account.name, account.users).name
+        if kind == "WORKLOAD_IDENTITY_FEDERATION":
+            return verify_workload(token.strip(), self.server.cloud.aws.token_key, account.users).name
+        raise Refused("390303", f"Invalid authorization token type {kind}: the local cloud knows KEYPAIR_JWT and WORKLOAD_IDENTITY_FEDERATION.")
 
     def _token(self) -> str:
         return self.headers.get("Authorization", "").removeprefix('Snowflake Token="').removesuffix('"')

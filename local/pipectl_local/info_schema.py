@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import errors, privileges
-from .catalog import Pipe, Stage, Table, View
+from .catalog import Pipe, Procedure, Stage, Table, View
 from .history import STATUS
 from .lexer import literal, quote, split_name
 
@@ -93,7 +93,15 @@ def stages(context: "Context", database: str) -> str:
     return relation("STAGE_CATALOG:S STAGE_SCHEMA:S STAGE_NAME:S STAGE_URL:S STAGE_TYPE:S STAGE_OWNER:S COMMENT:S CREATED:T", rows)
 
 
-VIEWS = {"TABLES": tables, "COLUMNS": columns, "SCHEMATA": schemata, "PIPES": pipes, "STAGES": stages}
+def procedures(context: "Context", database: str) -> str:
+    """https://docs.snowflake.com/en/sql-reference/info-schema/procedures: the definition is its owner's to see"""
+    rows = [(database, p.parent.name, p.name, p.owner, p.signature, p.returns, "SQL", p.body if privileges.holds(context, p, "OWNERSHIP") else None,
+             p.created_on, p.comment or None) for p in _objects(context, database, Procedure)]
+    return relation("PROCEDURE_CATALOG:S PROCEDURE_SCHEMA:S PROCEDURE_NAME:S PROCEDURE_OWNER:S ARGUMENT_SIGNATURE:S DATA_TYPE:S PROCEDURE_LANGUAGE:S "
+                    "PROCEDURE_DEFINITION:S CREATED:T COMMENT:S", rows)
+
+
+VIEWS = {"PROCEDURES": procedures, "TABLES": tables, "COLUMNS": columns, "SCHEMATA": schemata, "PIPES": pipes, "STAGES": stages}
 
 
 def view(context: "Context", database: str, name: str) -> str:
@@ -162,11 +170,26 @@ def task_history(context: "Context", database: str, arguments: dict[str, Any]) -
                     "RETURN_VALUE:S SCHEDULED_FROM:S ATTEMPT_NUMBER:N CONFIG:S GRAPH_RUN_GROUP_ID:N", rows)
 
 
+def query_history(context: "Context", database: str, arguments: dict[str, Any]) -> str:
+    """https://docs.snowflake.com/en/sql-reference/functions/query_history: of the user, or of everybody for an administrator"""
+    _known("QUERY_HISTORY", arguments, {"END_TIME_RANGE_START", "END_TIME_RANGE_END", "RESULT_LIMIT"}, set())
+    start = _moment(arguments.get("END_TIME_RANGE_START"), dt.datetime.min.replace(tzinfo=dt.timezone.utc))
+    end = _moment(arguments.get("END_TIME_RANGE_END"), dt.datetime.max.replace(tzinfo=dt.timezone.utc))
+    limit = int(arguments.get("RESULT_LIMIT", 100))
+    if not 1 <= limit <= 10000:
+        raise errors.invalid_value(str(limit), "RESULT_LIMIT")
+    everybody = "ACCOUNTADMIN" in context.roles
+    found = [q for q in context.cloud.history.queries() if (everybody or q.user == context.user) and start <= (q.finish or q.start) <= end]
+    rows = [(q.query_id, q.text, q.user, q.role, q.warehouse, q.status, q.error_code, q.error_message, q.start, q.finish) for q in found[:limit]]
+    return relation("QUERY_ID:S QUERY_TEXT:S USER_NAME:S ROLE_NAME:S WAREHOUSE_NAME:S EXECUTION_STATUS:S ERROR_CODE:S ERROR_MESSAGE:S START_TIME:T "
+                    "END_TIME:T", rows)
+
+
 def pipe_usage(context: "Context", database: str, arguments: dict[str, Any]) -> str:
     raise errors.unsupported("PIPE_USAGE_HISTORY")
 
 
-FUNCTIONS = {"COPY_HISTORY": copy_history, "TASK_HISTORY": task_history, "PIPE_USAGE_HISTORY": pipe_usage}
+FUNCTIONS = {"COPY_HISTORY": copy_history, "TASK_HISTORY": task_history, "QUERY_HISTORY": query_history, "PIPE_USAGE_HISTORY": pipe_usage}
 
 
 def _known(function: str, arguments: dict[str, Any], known: set[str], required: set[str]) -> None:

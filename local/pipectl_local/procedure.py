@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import ddl, errors, functions, integration, notify, privileges, scripting, sftypes
 from .catalog import Procedure
 from .lexer import STRING, Cursor, display
-from .result import Result, table
+from .result import Result, done, table
 
 if TYPE_CHECKING:
     from .context import Context
@@ -30,7 +30,7 @@ def create(context: "Context", cursor: Cursor, mode: str) -> Result:
         name = cursor.identifier()
         kind = sftypes.parse(cursor)
         made.arguments.append((name, kind, _default(cursor) if cursor.accept("DEFAULT") else None))
-    cursor.accept("COPY", "GRANTS")
+    copies_grants = cursor.accept("COPY", "GRANTS")
     cursor.expect("RETURNS")
     if cursor.peek("TABLE"):
         raise errors.unsupported("RETURNS TABLE")
@@ -48,6 +48,8 @@ def create(context: "Context", cursor: Cursor, mode: str) -> Result:
     if isinstance(front.existing, Procedure) and _types(front.existing) != _types(made):
         raise errors.unsupported(f"two procedures {front.name} with different arguments")
     context.add(front.schema, made)
+    if copies_grants and isinstance(front.existing, Procedure):
+        made.grants = front.existing.grants | made.grants
     return ddl.created("Function", front.name)
 
 
@@ -86,26 +88,55 @@ def _types(procedure: Procedure) -> list[str]:
 def drop(context: "Context", cursor: Cursor) -> Result:
     lenient = ddl.if_exists(cursor)
     start = cursor.at
-    cursor.name()
+    name = cursor.name()[-1]
+    cursor.at = start
+    found = _named(context, cursor, lenient)
+    cursor.finish()
+    if found is None:
+        return ddl.status(f"Drop statement executed successfully ({display(name)} already dropped).")
+    privileges.require(context, found, "OWNERSHIP")
+    ddl.remove(context, found)
+    return ddl.dropped(name)
+
+
+def _named(context: "Context", cursor: Cursor, lenient: bool) -> Procedure | None:
+    """Reads `name(types)`; the procedure, if the role may see it."""
+    path = context.path(cursor.name())
     kinds: list[str] = []
     cursor.expect("(")
     while not cursor.accept(")"):
         if kinds:
             cursor.expect(",")
         kinds.append(sftypes.parse(cursor).kind)
-    end = cursor.at
-    cursor.finish()
-    cursor.at = start
-    path = context.path(cursor.name())
-    cursor.at = end
     found = context.account.find("PROCEDURE", path)
-    if not isinstance(found, Procedure) or not privileges.visible(context, found) or _types(found) != kinds:
-        if lenient:
-            return ddl.status(f"Drop statement executed successfully ({display(path[-1])} already dropped).")
-        raise errors.missing("PROCEDURE", display(*path))
+    if isinstance(found, Procedure) and privileges.visible(context, found) and _types(found) == kinds:
+        return found
+    if lenient:
+        return None
+    raise errors.missing("PROCEDURE", display(*path))
+
+
+def alter(context: "Context", cursor: Cursor) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/alter-procedure"""
+    found = _named(context, cursor, ddl.if_exists(cursor))
+    if found is None:
+        return done()
     privileges.require(context, found, "OWNERSHIP")
-    ddl.remove(context, found)
-    return ddl.dropped(path[-1])
+    if ddl.alter_comment(cursor, found):
+        return done()
+    raise cursor.unexpected()
+
+
+def describe(context: "Context", cursor: Cursor) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/desc-procedure"""
+    found = _named(context, cursor, lenient=False)
+    cursor.finish()
+    assert found is not None
+    privileges.require(context, found, "USAGE")
+    rows = [("signature", found.signature), ("returns", found.returns), ("language", "SQL"), ("null handling", "CALLED ON NULL INPUT"),
+            ("volatility", "VOLATILE"), ("execute as", "CALLER" if found.as_caller else "OWNER")]
+    rows += [("body", found.body)] if privileges.holds(context, found, "OWNERSHIP") else []
+    return table(("property", "value"), rows)
 
 
 def send_notification(context: "Context", message: str, integration_configuration: str) -> str:
@@ -162,16 +193,26 @@ def _arguments(cursor: Cursor) -> list[tuple[str | None, str]]:
 def _bind(context: "Context", execute: Execute, procedure: Procedure, given: list[tuple[str | None, str]]) -> dict[str, Any]:
     frame = scripting.Frame(context, execute)
     texts: dict[str, str | None] = {name: default for name, _, default in procedure.arguments}
-    known = list(texts)
+    bound: dict[str, list[Any]] = {}
+    known, left = list(texts), list(context.bindings)
     for place, (name, text) in enumerate(given):
         target = name or (known[place] if place < len(known) else None)
         if target not in texts:
             raise errors.compilation(f"Invalid argument types for function '{procedure.name}'", "001044", "42P13")
         texts[target] = text
+        marks = sum(token.text == "?" for token in Cursor(text).tokens)
+        bound[target], left = left[:marks], left[marks:]
     missing = [name for name, text in texts.items() if text is None]
     if missing:
         raise errors.compilation(f"Invalid argument types for function '{procedure.name}': {', '.join(missing)} is missing", "001044", "42P13")
-    return {name: frame.evaluate(f"CAST({text} AS {_sql(kind)})") for (name, kind, _), text in zip(procedure.arguments, texts.values())}
+    values, bindings = {}, context.bindings
+    try:
+        for (name, kind, _), text in zip(procedure.arguments, texts.values()):
+            context.bindings = bound.get(name, [])
+            values[name] = frame.evaluate(f"CAST({text} AS {_sql(kind)})")
+    finally:
+        context.bindings = bindings
+    return values
 
 
 def _sql(kind: sftypes.SfType) -> str:
@@ -184,16 +225,16 @@ def _run(context: "Context", execute: Execute, procedure: Procedure, values: dic
     depth = int(context.variables.get("$DEPTH", 0)) + 1
     if depth > MAX_DEPTH:
         raise errors.execution("Stored procedure calls are nested too deeply.", "100351")
-    before = (context.variables, context.role, context.database, context.schema, context.expression)
+    before = (context.variables, context.role, context.database, context.schema, context.expression, context.bindings)
     context.variables = {**values, "$DEPTH": depth}
-    context.expression = False
+    context.expression, context.bindings = False, []
     if not procedure.as_caller:
         context.role, (context.database, context.schema) = procedure.owner, procedure.path[:2]
         context.forget_roles()
     try:
         outcome = scripting.run(context, procedure.body, execute, keep_transaction=context.session.in_transaction)
     finally:
-        context.variables, context.role, context.database, context.schema, context.expression = before
+        context.variables, context.role, context.database, context.schema, context.expression, context.bindings = before
         context.forget_roles()
     return table((procedure.name,), outcome.rows)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from .lexer import END, SYMBOL, WORD, Cursor, Token
+from .lexer import END, STRING, SYMBOL, WORD, Cursor, Token
 from .result import Result, table
 
 if TYPE_CHECKING:
@@ -174,9 +174,30 @@ class Parser:
         if token.kind == WORD and token.text in SQL_WORDS:
             text = self.raw(";")
             if token.text == "EXECUTE" and text.upper().split()[:2] == ["EXECUTE", "IMMEDIATE"]:
-                raise errors.unsupported("EXECUTE IMMEDIATE in a block")
+                return self.immediate(text)
             return lambda frame: _keep(frame, frame.run_sql(text))
         raise cursor.unexpected()
+
+    @staticmethod
+    def immediate(text: str) -> Step:
+        """EXECUTE IMMEDIATE of a string or of a variable: https://docs.snowflake.com/en/sql-reference/sql/execute-immediate"""
+        cursor = Cursor(text)
+        cursor.expect("EXECUTE", "IMMEDIATE")
+        if cursor.token.kind == STRING:
+            statement = cursor.string()
+            cursor.finish()
+            return lambda frame: _keep(frame, frame.run_sql(statement))
+        cursor.accept(":")
+        name = cursor.identifier()
+        if cursor.peek("USING"):
+            raise errors.unsupported("EXECUTE IMMEDIATE … USING")
+        cursor.finish()
+
+        def run(frame: Frame) -> None:
+            if name not in frame.variables:
+                raise errors.invalid_identifier(name)
+            _keep(frame, frame.run_sql(str(frame.variables[name])))
+        return run
 
     def _transaction(self) -> bool:
         return self.cursor.peek("BEGIN") and self.cursor.tokens[self.cursor.at + 1].text in (";", "TRANSACTION", "WORK", "NAME")

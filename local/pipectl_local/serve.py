@@ -51,10 +51,11 @@ def serve(directory: Path, auth: bool, region: str, time_scale: float) -> int:
         signal.signal(signum, lambda *_: stopping.set())
     began = time.monotonic()
     log_to(directory / "snowflake.log")
-    aws = Aws(directory, free_port(), region, auth, time_scale)
+    snowflake_port = free_port()
+    aws = Aws(directory, free_port(), region, auth, time_scale, snowflake_port)
     aws.start()
     try:
-        return _serve(directory, state, aws, region, auth, time_scale, stopping, began)
+        return _serve(directory, state, aws, snowflake_port, region, auth, time_scale, stopping, began)
     finally:
         state.unlink(missing_ok=True)
         aws.stop()
@@ -66,7 +67,8 @@ def package() -> str:
     return Path(__file__).resolve().parent.parent.name
 
 
-def _serve(directory: Path, state: Path, aws: Aws, region: str, auth: bool, time_scale: float, stopping: threading.Event, began: float) -> int:
+def _serve(directory: Path, state: Path, aws: Aws, port: int, region: str, auth: bool, time_scale: float, stopping: threading.Event,
+           began: float) -> int:
     # Imported while ministack starts.
     from . import jwt_auth
     from .catalog import User
@@ -78,7 +80,7 @@ def _serve(directory: Path, state: Path, aws: Aws, region: str, auth: bool, time
     key = jwt_auth.load_or_make_key(key_path)
     user = User(USER, owner="ACCOUNTADMIN", default_role=ROLE, public_key=key.public_key(), fingerprint=jwt_auth.fingerprint(key.public_key()))
     cloud = Cloud(aws, user, time_scale)
-    server = Server(0, cloud)
+    server = Server(port, cloud)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.5}, name="http", daemon=True).start()
     fakesnow_transforms()
     aws.wait()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import errors, grants, info_schema, privileges, task
-from .catalog import Database, FileFormat, Pipe, Schema, Securable, Stage, Stream, Table, Task, View
+from .catalog import Database, FileFormat, Pipe, Procedure, Schema, Securable, Stage, Stream, Table, Task, View, plain_type
 from .lexer import Cursor, display
 from .result import Result, table
 
@@ -130,9 +130,16 @@ def roles(context: "Context", cursor: Cursor) -> Result:
 
 def users(context: "Context", cursor: Cursor) -> Result:
     scope = read_scope(context, cursor)
-    rows = [(u.name, u.created_on, u.name, u.name, "false", u.default_role, u.owner, u.comment, "true" if u.public_key else "false")
-            for u in context.account.users.values() if scope.wants(u.name)]
-    return _finish(scope, "name created_on login_name display_name disabled default_role owner comment has_rsa_public_key", rows)
+    rows = []
+    for u in context.account.users.values():
+        if not scope.wants(u.name):
+            continue
+        # Whoever may not look at a user sees that it is there.
+        told = (str(u.disabled).lower(), u.default_warehouse, u.default_role, u.owner, u.comment, str(u.public_key is not None).lower(), u.type,
+                str(u.workload is not None).lower())
+        rows.append((u.name, u.created_on, u.name, u.name, *(told if privileges.visible(context, u) else [None] * len(told))))
+    return _finish(scope, "name created_on login_name display_name disabled default_warehouse default_role owner comment has_rsa_public_key type "
+                   "has_workload_identity", rows)
 
 
 def warehouses(context: "Context", cursor: Cursor) -> Result:
@@ -267,6 +274,20 @@ def tasks(context: "Context", cursor: Cursor) -> Result:
                    "task_relations last_suspended_reason", rows)
 
 
+def procedures(context: "Context", cursor: Cursor) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/show-procedures: a comment is the `description`"""
+    scope = read_scope(context, cursor)
+    rows = []
+    for p in members(context, scope, Procedure):
+        database, schema = where(p)
+        kinds = ", ".join(plain_type(kind) for _, kind, _ in p.arguments)
+        least = sum(default is None for _, _, default in p.arguments)
+        rows.append((p.created_on, p.name, schema, "N", "N", "N", least, len(p.arguments), f"{p.name}({kinds}) RETURN {p.returns}",
+                     p.comment or "user-defined procedure", database, "N", "N", "N", None, None))
+    return _finish(scope, "created_on name schema_name is_builtin is_aggregate is_ansi min_num_arguments max_num_arguments arguments description "
+                   "catalog_name is_table_function valid_for_clustering is_secure secrets external_access_integrations", rows)
+
+
 def parameters(context: "Context", cursor: Cursor) -> Result:
     """Of a task: what SHOW TASKS does not have."""
     scope = Scope()
@@ -289,5 +310,5 @@ SHOWS: dict[tuple[str, ...], Callable[..., Result]] = {
     ("NOTIFICATION", "INTEGRATIONS"): lambda c, k: integrations(c, k, "NOTIFICATION"),
     ("DATABASES",): databases, ("SCHEMAS",): show_schemas, ("FILE", "FORMATS"): file_formats, ("STAGES",): stages, ("TABLES",): tables,
     ("VIEWS",): views, ("COLUMNS",): columns, ("PRIMARY", "KEYS"): primary_keys, ("PIPES",): pipes, ("STREAMS",): streams, ("TASKS",): tasks,
-    ("PARAMETERS",): parameters,
+    ("PARAMETERS",): parameters, ("PROCEDURES",): procedures, ("USER", "PROCEDURES"): procedures,
 }

@@ -123,3 +123,83 @@ def test_every_graph_whose_condition_holds_runs_at_once(made: Any) -> None:
     made.run("""ALTER TASK STAR.S.ROOT SUSPEND;
         INSERT INTO STAR.S.SOURCE VALUES (3)""")
     assert states() == {}
+
+
+def test_a_procedure_is_shown_described_and_granted_with_its_arguments(made: Any) -> None:
+    made.run("""CREATE ROLE STAR_CALLER;
+        GRANT ROLE STAR_CALLER TO USER PIPECTL;
+        CREATE SCHEMA STAR.P;
+        GRANT USAGE ON DATABASE STAR TO ROLE STAR_CALLER;
+        GRANT USAGE ON SCHEMA STAR.P TO ROLE STAR_CALLER;
+        GRANT USAGE ON FUTURE PROCEDURES IN SCHEMA STAR.P TO ROLE STAR_CALLER""")
+    made.sql("CREATE PROCEDURE STAR.P.GREET(WHO VARCHAR, N NUMBER DEFAULT 1) RETURNS VARCHAR LANGUAGE SQL COMMENT = 'c' AS $$ BEGIN RETURN 'hi ' || WHO; END $$")
+    shown = made.sql("SHOW USER PROCEDURES IN SCHEMA STAR.P")[0]
+    assert (shown["name"], shown["catalog_name"], shown["schema_name"], shown["description"]) == ("GREET", "STAR", "P", "c")
+    assert (shown["arguments"], shown["min_num_arguments"], shown["max_num_arguments"]) == ("GREET(VARCHAR, NUMBER) RETURN VARCHAR", "1", "2")
+    named = 'STAR.P."GREET(WHO VARCHAR, N NUMBER):VARCHAR"'
+    assert ("USAGE", "PROCEDURE", named) in [(g["privilege"], g["granted_on"], g["name"]) for g in made.sql("SHOW GRANTS TO ROLE STAR_CALLER")]
+    assert made.sql("CALL STAR.P.GREET('you')", role="STAR_CALLER") == [{"GREET": "hi you"}]
+    told = {p["property"]: p["value"] for p in made.sql("DESCRIBE PROCEDURE STAR.P.GREET(VARCHAR, NUMBER)")}
+    assert (told["signature"], told["execute as"], told["body"].strip()) == ("(WHO VARCHAR, N NUMBER)", "OWNER", "BEGIN RETURN 'hi ' || WHO; END")
+    body = "SELECT PROCEDURE_DEFINITION FROM STAR.INFORMATION_SCHEMA.PROCEDURES WHERE PROCEDURE_NAME = 'GREET'"
+    assert made.value(body).strip() == told["body"].strip()
+    # Who may only call it sees that it is there, and not what it does.
+    assert made.value(body, role="STAR_CALLER") is None
+    assert "body" not in [p["property"] for p in made.sql("DESC PROCEDURE STAR.P.GREET(VARCHAR, NUMBER)", role="STAR_CALLER")]
+    made.sql("ALTER PROCEDURE STAR.P.GREET(VARCHAR, NUMBER) SET COMMENT = 'd'")
+    made.run("""REVOKE USAGE ON FUTURE PROCEDURES IN SCHEMA STAR.P FROM ROLE STAR_CALLER;
+        CREATE OR REPLACE PROCEDURE STAR.P.GREET(WHO VARCHAR, N NUMBER) COPY GRANTS RETURNS VARCHAR LANGUAGE SQL AS $$ BEGIN RETURN 'ho'; END $$""")
+    assert made.sql("CALL STAR.P.GREET('you', 1)", role="STAR_CALLER") == [{"GREET": "ho"}]
+    made.sql("REVOKE USAGE ON PROCEDURE STAR.P.GREET(VARCHAR, NUMBER) FROM ROLE STAR_CALLER")
+    with pytest.raises(SqlError, match="002003"):
+        made.sql("CALL STAR.P.GREET('you', 1)", role="STAR_CALLER")
+    for wrong in ("GRANT USAGE ON PROCEDURE STAR.P.GREET TO ROLE STAR_CALLER", "GRANT USAGE ON PROCEDURE STAR.P.GREET(VARCHAR) TO ROLE STAR_CALLER",
+                  "DROP PROCEDURE STAR.P.GREET", "DROP PROCEDURE STAR.P.GREET(VARCHAR)", "ALTER PROCEDURE STAR.P.GREET() SET COMMENT = ''"):
+        with pytest.raises(SqlError):
+            made.sql(wrong)
+    made.sql("CREATE PROCEDURE STAR.P.BOTH(A VARCHAR, B NUMBER) RETURNS VARCHAR LANGUAGE SQL AS $$ BEGIN RETURN A || ' $1 ? ' || B; END $$")
+    bindings = {"1": {"type": "TEXT", "value": "it's"}, "2": {"type": "FIXED", "value": "7"}}
+    assert made.sql("CALL STAR.P.BOTH(?, ?)", bindings=bindings) == [{"BOTH": "it's $1 ? 7"}]
+    made.sql("DROP PROCEDURE STAR.P.BOTH(VARCHAR, NUMBER)")
+    made.sql("DROP PROCEDURE IF EXISTS STAR.P.GREET(VARCHAR)")
+    made.sql("DROP PROCEDURE STAR.P.GREET(VARCHAR, NUMBER)")
+    assert made.sql("SHOW PROCEDURES IN SCHEMA STAR.P") == []
+
+
+def test_a_procedure_loads_a_file_that_its_argument_names(cloud: Any, landing: Any) -> None:
+    found = landing(cloud, "procedure-files")
+    d = found.database
+    columns = "RECORD, FILE_NAME, FILE_ROW, FILE_MODIFIED, LOADED_AT"
+    cloud.sql(f"""CREATE PROCEDURE {d}.RAW.TAKE(FILE VARCHAR, FAILS BOOLEAN) RETURNS NUMBER LANGUAGE SQL AS
+        $$
+        DECLARE
+            STATEMENT VARCHAR DEFAULT 'COPY INTO {d}.RAW.INVOICES ({columns}) FROM (SELECT $1, METADATA$FILENAME, METADATA$FILE_ROW_NUMBER, '
+                || 'METADATA$FILE_LAST_MODIFIED, METADATA$START_SCAN_TIME FROM @{d}.RAW.LANDING/) FILES = (''' || FILE || ''')';
+            BROKEN EXCEPTION (-20001, 'on purpose');
+        BEGIN
+            BEGIN TRANSACTION;
+            EXECUTE IMMEDIATE :STATEMENT;
+            IF (FAILS) THEN
+                RAISE BROKEN;
+            END IF;
+            COMMIT;
+            RETURN 1;
+        EXCEPTION
+            WHEN OTHER THEN
+                ROLLBACK;
+                RAISE;
+        END
+        $$""")
+    found.put("data/a b/1.json", {"N": 1}, {"N": 2})
+    count = f"SELECT COUNT(*) FROM {d}.RAW.INVOICES"
+    with pytest.raises(SqlError, match="on purpose"):
+        cloud.sql(f"CALL {d}.RAW.TAKE('a b/1.json', TRUE)")
+    assert cloud.value(count) == "0"
+    # What was rolled back was not loaded, so COPY takes it again, and then no more.
+    for _ in range(2):
+        cloud.sql(f"CALL {d}.RAW.TAKE('a b/1.json', FALSE)")
+        assert cloud.value(count) == "2"
+    with pytest.raises(SqlError, match="was not found"):
+        cloud.sql(f"CALL {d}.RAW.TAKE('a b/2.json', FALSE)")
+    history = f"SELECT QUERY_TEXT, EXECUTION_STATUS FROM TABLE({d}.INFORMATION_SCHEMA.QUERY_HISTORY(RESULT_LIMIT => 50)) WHERE QUERY_TEXT LIKE 'COPY INTO {d}%'"
+    assert sorted(row["EXECUTION_STATUS"] for row in cloud.sql(history)) == ["FAIL", "SUCCESS", "SUCCESS", "SUCCESS"]

@@ -25,14 +25,19 @@ fn privileges(target: &SnowflakeTarget) -> Vec<Privilege> {
         privilege("CREATE DATABASE", "the pipeline's database", false),
         privilege("CREATE INTEGRATION", "reading the bucket, reporting errors", false),
     ];
+    if target.apply.is_some() {
+        list.push(privilege("CREATE USER", "the function that applies files", false));
+    }
     if target.own_warehouse {
         list.push(privilege("CREATE WAREHOUSE", "the warehouse of the tasks", false));
     }
-    list.push(privilege(
-        "EXECUTE TASK",
-        "given on to the role that owns the tasks",
-        true,
-    ));
+    if target.apply.is_none() {
+        list.push(privilege(
+            "EXECUTE TASK",
+            "given on to the role that owns the tasks",
+            true,
+        ));
+    }
     list
 }
 

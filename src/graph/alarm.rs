@@ -234,6 +234,9 @@ pub fn watch(alert_topic: &str, filters: Vec<Value>, alarms: Vec<Value>) -> Valu
 pub fn log_groups(model: &Model) -> BTreeMap<&'static str, String> {
     let function = |part: &str| format!("/aws/lambda/{}", model.names.resource(part));
     let mut groups = BTreeMap::from([("alert", function("alert"))]);
+    if model.snowflake().is_some_and(|target| target.apply.is_some()) {
+        groups.insert("apply", function("apply"));
+    }
     match &model.source {
         Source::Files(_) => {
             groups.insert("copy", function("copy"));

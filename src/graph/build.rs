@@ -15,7 +15,8 @@ pub fn build(model: &Model) -> anyhow::Result<Graph> {
     for target in &model.targets {
         match target {
             Target::Snowflake(target) => {
-                listening.extend(snowflake::contribute(model, target, &Templates::new()?, &mut graph)?);
+                let templates = Templates::new()?;
+                listening.extend(snowflake::contribute(model, target, &shared, &templates, &mut graph)?);
             }
         }
     }

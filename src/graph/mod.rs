@@ -4,6 +4,7 @@
 //! file beside `files.rs` or a folder beside `snowflake/`.
 
 pub mod alarm;
+pub mod apply;
 pub mod build;
 mod files;
 mod landing;

@@ -21,6 +21,8 @@ use crate::snowflake::sql::canonical;
 pub enum Kind {
     /// A role.
     Role,
+    /// A user: the one that a function of the pipeline signs in as.
+    User,
     /// A virtual warehouse.
     Warehouse,
     /// The right to read a bucket through a role.
@@ -41,6 +43,8 @@ pub enum Kind {
     Pipe,
     /// The rows that arrived since the last read.
     Stream,
+    /// What applies a file that has arrived.
+    Procedure,
     /// Work on a schedule or after another task.
     Task,
 }
@@ -50,6 +54,7 @@ impl Kind {
     pub fn label(self) -> &'static str {
         match self {
             Kind::Role => "role",
+            Kind::User => "user",
             Kind::Warehouse => "warehouse",
             Kind::StorageIntegration => "storage integration",
             Kind::NotificationIntegration => "notification integration",
@@ -60,7 +65,17 @@ impl Kind {
             Kind::Table => "table",
             Kind::Pipe => "pipe",
             Kind::Stream => "stream",
+            Kind::Procedure => "procedure",
             Kind::Task => "task",
+        }
+    }
+
+    /// The types of its arguments, which are part of a procedure's name in statements; all that pipectl makes have the
+    /// same.
+    pub fn arguments(self) -> &'static str {
+        match self {
+            Kind::Procedure => "(VARCHAR, VARCHAR)",
+            _ => "",
         }
     }
 
@@ -151,6 +166,9 @@ impl Object {
         let (head, body) = create.unwrap_or_default();
         if self.kind == Kind::Pipe {
             all.insert("definition", canonical(body).into());
+        }
+        if self.kind == Kind::Procedure {
+            all.insert("definition", canonical(body.trim_matches('$')).into());
         }
         if self.kind == Kind::Task {
             let condition = head.split_once("\n  WHEN ").map(|(_, condition)| condition);

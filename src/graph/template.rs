@@ -6,11 +6,12 @@ use minijinja::{AutoEscape, Environment, Value as Jinja};
 use serde_json::Value;
 
 /// The skeletons, by the part of the pipeline they make.
-const SKELETONS: [(&str, &str); 13] = [
+const SKELETONS: [(&str, &str); 14] = [
     (
         "artifacts",
         include_str!("../../templates/cloudformation/artifacts.yaml"),
     ),
+    ("apply", include_str!("../../templates/cloudformation/apply.yaml")),
     ("alerts", include_str!("../../templates/cloudformation/alerts.yaml")),
     ("ingest", include_str!("../../templates/cloudformation/ingest.yaml")),
     ("delivery", include_str!("../../templates/cloudformation/delivery.yaml")),

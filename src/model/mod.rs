@@ -15,7 +15,7 @@ use crate::spec::sqltype::SqlType;
 pub use crate::spec::types::{Deletes, Load};
 use names::Names;
 
-pub use resolve::{LOCAL, LOCAL_ACCOUNT, LOCAL_REGION, resolve};
+pub use resolve::{LOCAL, LOCAL_ACCOUNT, LOCAL_REGION, feed_name, resolve};
 
 /// A pipeline in one environment.
 #[derive(Debug, Clone)]
@@ -336,6 +336,17 @@ pub struct SnowflakeTarget {
     pub schedule: Schedule,
     /// How files are loaded.
     pub load: Load,
+    /// What the function needs that applies files, where procedures load them.
+    pub apply: Option<Apply>,
+}
+
+/// What a function needs to call procedures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apply {
+    /// The Snowflake account.
+    pub account: String,
+    /// Who signs the identity tokens of the AWS account.
+    pub issuer: String,
 }
 
 impl Model {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Part of the names of what applies files by procedures: the function, and in Snowflake its role and its user.
+pub const APPLY: &str = "APPLY";
+
 /// The four facts that every name is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {

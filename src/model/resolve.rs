@@ -16,14 +16,16 @@ use crate::spec::{Fault, Path, code};
 
 use super::names::Names;
 use super::{
-    Alerts, Cdc, Column, Feed, FilesSource, Landing, Mail, Model, Origin, SnowflakeTarget, Source, Table, Target,
-    mysql, star,
+    Alerts, Apply, Cdc, Column, Feed, FilesSource, Landing, Load, Mail, Model, Origin, SnowflakeTarget, Source, Table,
+    Target, mysql, star,
 };
 
 /// The environment that needs no account.
 pub const LOCAL: &str = "local";
 /// The account that the local cloud has: <https://pypi.org/project/ministack/>.
 pub const LOCAL_ACCOUNT: &str = "000000000000";
+/// The Snowflake account of the local cloud.
+const LOCAL_SNOWFLAKE: &str = "LOCAL";
 /// The region of the local cloud.
 pub const LOCAL_REGION: &str = "us-east-1";
 
@@ -42,6 +44,7 @@ pub fn resolve(spec: &Spec, environment: &str) -> Result<Model, Vec<Fault>> {
         })
         .collect();
     problems.extend(same_feed_name(&spec.tables));
+    problems.extend(procedures(spec, environment));
     if spec.snowflake.is_none() {
         let fault = Fault::new(
             code::REQUIRED,
@@ -187,17 +190,21 @@ fn landing(tables: &[TableSpec], names: &Names) -> Landing {
 fn feed(table: &TableSpec) -> Feed {
     let of_source = table.from.as_ref().map(|from| format!("{from}/"));
     let prefix = of_source.or_else(|| table.prefix.clone()).unwrap_or_default();
+    let name = feed_name(&prefix);
+    Feed { name, prefix }
+}
+
+/// The name of a folder's feed: the letters and digits in it, fit for an identifier.
+pub fn feed_name(prefix: &str) -> String {
     let words: Vec<String> = prefix
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_uppercase)
         .collect();
-    let name = if words.is_empty() {
-        "ALL".to_owned()
-    } else {
-        words.join("_")
-    };
-    Feed { name, prefix }
+    match words.is_empty() {
+        true => "ALL".to_owned(),
+        false => words.join("_"),
+    }
 }
 
 /// Folders whose names differ only in what an identifier cannot hold would share a raw table.
@@ -296,6 +303,61 @@ fn by_name(of_item: bool, name: &str) -> JsonPath {
     }
 }
 
+/// What the file lacks for procedures: a function has no connection of the user's to look into.
+fn procedures(spec: &Spec, environment: &str) -> Vec<Fault> {
+    let Some(target) = spec.snowflake.as_ref().filter(|target| target.load == Load::Procedure) else {
+        return Vec::new();
+    };
+    let at = |key| Path::root().key("snowflake").key(key);
+    let mut faults = Vec::new();
+    if environment != LOCAL {
+        let needed = [
+            (
+                "account",
+                &target.account,
+                "write the account's identifier, ORGANISATION-ACCOUNT",
+            ),
+            (
+                "aws_issuer",
+                &target.aws_issuer,
+                "run `aws iam enable-outbound-web-identity-federation` once in the AWS account, and write the IssuerIdentifier that `aws iam get-outbound-web-identity-federation-info` tells",
+            ),
+        ];
+        for (key, _, hint) in needed.into_iter().filter(|(_, value, _)| value.is_none()) {
+            let message =
+                format!("`load = \"procedure\"` needs `{key}`: the function that calls procedures signs in by it");
+            faults.push(Fault::new(code::REQUIRED, at("load"), message).hint(hint));
+        }
+    }
+    let star = [
+        (!spec.dimensions.is_empty(), "dimensions"),
+        (!spec.facts.is_empty(), "facts"),
+        (!spec.transforms.is_empty(), "transforms"),
+    ];
+    for (_, what) in star.into_iter().filter(|(is_there, _)| *is_there) {
+        let message = format!("{what} are made by tasks from what pipes load, and `load = \"procedure\"` has neither");
+        faults.push(Fault::new(code::TABLE, at("load"), message).hint("write `load = \"snowpipe\"`"));
+    }
+    faults
+}
+
+/// Missing values are told by [`procedures`].
+fn apply(spec: &Snowflake, names: &Names) -> Apply {
+    if names.environment == LOCAL {
+        return Apply {
+            account: LOCAL_SNOWFLAKE.to_owned(),
+            issuer: format!(
+                "https://00000000-0000-4000-8000-{}.tokens.sts.global.api.aws",
+                names.account
+            ),
+        };
+    }
+    Apply {
+        account: spec.account.clone().unwrap_or_default(),
+        issuer: spec.aws_issuer.clone().unwrap_or_default(),
+    }
+}
+
 fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTarget {
     let local = names.environment == LOCAL;
     let default_role = if local { "ACCOUNTADMIN" } else { "SYSADMIN" };
@@ -328,5 +390,6 @@ fn snowflake(spec: &Snowflake, names: &Names, schedule: Schedule) -> SnowflakeTa
         own_warehouse: spec.warehouse.is_none() || local,
         schedule,
         load: spec.load,
+        apply: (spec.load == Load::Procedure).then(|| apply(spec, names)),
     }
 }

@@ -44,8 +44,10 @@ pub struct Kept {
 /// Who owns objects of a kind, and so drops them.
 fn actor(kind: Kind) -> Actor {
     match kind {
-        Kind::Role | Kind::Warehouse | Kind::StorageIntegration | Kind::NotificationIntegration => Actor::Deployer,
-        Kind::Pipe | Kind::Task => Actor::Loader,
+        Kind::Role | Kind::User | Kind::Warehouse | Kind::StorageIntegration | Kind::NotificationIntegration => {
+            Actor::Deployer
+        }
+        Kind::Pipe | Kind::Procedure | Kind::Task => Actor::Loader,
         Kind::Database | Kind::Schema | Kind::FileFormat | Kind::Stream => Actor::Owner,
         // In a database of somebody else's the deploying role owns them itself; it holds the OWNER role everywhere.
         Kind::Stage | Kind::Table => Actor::Deployer,
@@ -220,7 +222,14 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
                 .collect()
         })
         .collect();
-    for kind in [Kind::Pipe, Kind::Stream, Kind::Stage, Kind::FileFormat, Kind::Table] {
+    for kind in [
+        Kind::Procedure,
+        Kind::Pipe,
+        Kind::Stream,
+        Kind::Stage,
+        Kind::FileFormat,
+        Kind::Table,
+    ] {
         let wave = ours(kind)
             .filter(|(name, _)| !keep_rows || !full.contains(name))
             .map(|(name, live)| take_away(kind, name, live, names));
@@ -249,7 +258,12 @@ fn objects(found: &Found, names: &Names, delete_data: bool, kept: &mut Vec<Kept>
                 .collect(),
         );
     }
-    let mut account = vec![Kind::StorageIntegration, Kind::NotificationIntegration, Kind::Warehouse];
+    let mut account = vec![
+        Kind::StorageIntegration,
+        Kind::NotificationIntegration,
+        Kind::Warehouse,
+        Kind::User,
+    ];
     account.extend((!keep).then_some(Kind::Role));
     for kind in account {
         waves.push(ours(kind).map(|(name, _)| drop_object(kind, name)).collect());
@@ -278,7 +292,7 @@ fn take_away(kind: Kind, name: &Name, live: &LiveObject, names: &Names) -> Step 
 /// The step that drops an object.
 pub(super) fn drop_object(kind: Kind, name: &Name) -> Step {
     let id = NodeId::of_object(kind, name);
-    let sql = format!("DROP {} IF EXISTS {name}", securable(kind));
+    let sql = format!("DROP {} IF EXISTS {name}{}", securable(kind), kind.arguments());
     drop_step(
         id,
         format!("{kind} {name}"),

@@ -9,8 +9,8 @@ use crate::graph::snowflake::hexadecimal;
 use crate::graph::{Graph, NodeId};
 
 /// Groups of SQL files, in the order they are run in.
-const GROUPS: [(&str, &[Kind]); 7] = [
-    ("access", &[Kind::Role, Kind::Warehouse]),
+const GROUPS: [(&str, &[Kind]); 8] = [
+    ("access", &[Kind::Role, Kind::User, Kind::Warehouse]),
     (
         "integrations",
         &[Kind::StorageIntegration, Kind::NotificationIntegration],
@@ -20,6 +20,7 @@ const GROUPS: [(&str, &[Kind]); 7] = [
     ("tables", &[Kind::Table]),
     ("pipes", &[Kind::Stream, Kind::Pipe]),
     ("tasks", &[Kind::Task]),
+    ("procedures", &[Kind::Procedure]),
 ];
 
 /// Takes what is rendered, piece by piece: a large pipeline is rendered without holding all its text.

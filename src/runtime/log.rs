@@ -78,6 +78,12 @@ impl Line {
         self
     }
 
+    /// How many records were moved.
+    pub fn rows(mut self, rows: u64) -> Self {
+        self.rows = Some(rows);
+        self
+    }
+
     /// How long it took.
     pub fn took(mut self, time: std::time::Duration) -> Self {
         self.ms = Some(time.as_millis().try_into().unwrap_or(u64::MAX));

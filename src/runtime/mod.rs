@@ -7,14 +7,17 @@
 //! Panics are caught per message, so the binary must not be built with `panic = "abort"`.
 
 pub(crate) mod alert;
+mod apply;
 mod aws;
 pub mod binlog;
 mod copy;
 mod deadline;
 pub mod extract;
 mod fault;
+mod invocation;
 mod json_lines;
 mod kinesis;
+mod letters;
 mod log;
 pub mod mysql;
 pub mod parameter;
@@ -31,12 +34,12 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use deadline::Deadline;
 use log::Line;
 use settings::Settings;
 
+pub use binlog::{LocalBinlog, write_changes};
 pub use extract::{LocalTable, write_lines};
 pub use transform::answer_records;
 
@@ -48,8 +51,8 @@ pub trait Handler: Send + Sync {
 
 /// What answers large events without building values of them.
 trait TextHandler: Send + Sync {
-    /// Answers one event, which is JSON. An error makes the whole invocation fail, so that its event comes again.
-    fn answer(&self, event: &str) -> anyhow::Result<Box<RawValue>>;
+    /// Answers one event, which is JSON, with JSON. An error makes the whole invocation fail, so that its event comes again.
+    fn answer(&self, event: &str) -> anyhow::Result<String>;
 }
 
 /// A handler under way, as settings and clients are read first.
@@ -65,6 +68,7 @@ enum Start {
 /// Every handler by the name that `_HANDLER` holds.
 const HANDLERS: &[(&str, Start)] = &[
     ("alert", Start::Values(alert::start)),
+    ("apply", Start::Values(apply::start)),
     ("copy", Start::Values(copy::start)),
     ("extract", Start::Values(extract::start)),
     ("transform", Start::Text(transform::start)),
@@ -117,11 +121,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
         Start::Text(start) => {
             let handler = start(&settings)?;
-            lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
-                let answer = handler.answer(event.payload.get());
-                async { answer.map_err(|error| failure(&error)) }
-            }))
-            .await
+            let address = settings.required("AWS_LAMBDA_RUNTIME_API")?;
+            match invocation::serve(address, handler.as_ref()).await? {}
         }
     };
     served.map_err(|error| anyhow::anyhow!("the Lambda runtime API: {error}"))

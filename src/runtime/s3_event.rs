@@ -40,6 +40,8 @@ pub struct Change {
     pub bucket: String,
     /// The object's key, decoded.
     pub key: String,
+    /// The hash of its content, which tells two objects of one key apart; empty where the event has none.
+    pub etag: String,
 }
 
 impl Change {
@@ -68,8 +70,11 @@ struct Bucket {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Object {
     key: String,
+    #[serde(default)]
+    e_tag: String,
 }
 
 /// Reads a body: an S3 event as it is (sent straight to the queue, or by SNS with raw delivery) or inside the `Message`
@@ -107,7 +112,7 @@ fn change(index: usize, record: &Value) -> Result<Change, BodyError> {
         index,
         reason: error.to_string(),
     })?;
-    let key = record.s3.object.key;
+    let Object { key, e_tag: etag } = record.s3.object;
     Ok(Change {
         event: record
             .event_name
@@ -116,6 +121,7 @@ fn change(index: usize, record: &Value) -> Result<Change, BodyError> {
             .to_owned(),
         bucket: record.s3.bucket.name,
         key: decode(&key).ok_or(BodyError::Key { index, key })?,
+        etag,
     })
 }
 
@@ -148,7 +154,7 @@ mod tests {
     use super::*;
 
     fn event(key: &str) -> Value {
-        json!({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "raw"}, "object": {"key": key, "size": 1}}}]})
+        json!({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "raw"}, "object": {"key": key, "size": 1, "eTag": "d41d"}}}]})
     }
 
     fn only(body: &str) -> Change {
@@ -163,7 +169,10 @@ mod tests {
         let direct = event("in/a.json").to_string();
         let envelope = json!({"Type": "Notification", "MessageId": "1", "Message": direct}).to_string();
         assert_eq!(only(&direct), only(&envelope));
-        assert_eq!(only(&direct).key, "in/a.json");
+        assert_eq!(
+            (only(&direct).key.as_str(), only(&direct).etag.as_str()),
+            ("in/a.json", "d41d")
+        );
         assert!(only(&direct).is_creation());
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::client::Row;
 use super::ident::Name;
+use crate::graph::object::Kind;
 
 /// One privilege of one role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,10 +74,11 @@ pub enum On {
 }
 
 /// Kinds of objects that this program grants on.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "DATABASE",
     "FILE FORMAT",
     "INTEGRATION",
+    "PROCEDURE",
     "SCHEMA",
     "STAGE",
     "STREAM",
@@ -141,6 +143,7 @@ impl Grant {
         let name = row.get("name")?;
         let on = match (row.get("granted_on"), row.get("grant_on")) {
             (Some("ACCOUNT"), _) => On::Account,
+            (Some("PROCEDURE"), _) => On::Object("PROCEDURE".into(), without_arguments(&Name::from_text(name)?)?),
             (Some(on), _) => On::Object(kind(on), Name::from_text(name)?),
             (None, Some(future)) => On::Future(kind(future), Name::from_text(name.rsplit_once(".<")?.0)?),
             (None, None) => return None,
@@ -174,10 +177,17 @@ impl Grant {
     }
 }
 
+/// A procedure's name, of which SHOW GRANTS tells the arguments and the type, too: `"P(A VARCHAR):VARCHAR"`.
+fn without_arguments(shown: &Name) -> Option<Name> {
+    let (name, _) = shown.last().split_once('(')?;
+    Some(shown.parent()?.child(name))
+}
+
 impl fmt::Display for On {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             On::Account => f.write_str("ACCOUNT"),
+            On::Object(kind, name) if kind == "PROCEDURE" => write!(f, "{kind} {name}{}", Kind::Procedure.arguments()),
             On::Object(kind, name) => write!(f, "{kind} {name}"),
             On::Future(kind, schema) => write!(f, "FUTURE {kind}S IN SCHEMA {schema}"),
         }
@@ -190,6 +200,20 @@ mod tests {
 
     /// Statements that this program makes come back as they were.
     #[test]
+    fn procedures_are_granted_on_with_their_arguments() {
+        let shown = Name::from_text(r#"D.S."APPLY_T(F VARCHAR, E VARCHAR):NUMBER(38,0)""#).unwrap();
+        let grant = Grant {
+            privilege: "USAGE".into(),
+            on: On::Object("PROCEDURE".into(), without_arguments(&shown).unwrap()),
+            role: Name::account("R"),
+        };
+        assert_eq!(
+            grant.give(),
+            "GRANT USAGE ON PROCEDURE D.S.APPLY_T(VARCHAR, VARCHAR) TO ROLE R"
+        );
+    }
+
+    #[test]
     fn grants_are_read_and_written() {
         for sql in [
             "GRANT ROLE A TO ROLE B",
@@ -198,6 +222,7 @@ mod tests {
             "GRANT USAGE ON WAREHOUSE \"odd name\" TO ROLE R",
             "GRANT SELECT ON FUTURE FILE FORMATS IN SCHEMA D.S TO ROLE \"r.1\"",
             "GRANT USAGE ON FILE FORMAT D.S.F TO ROLE R",
+            "GRANT USAGE ON FUTURE PROCEDURES IN SCHEMA D.S TO ROLE R",
         ] {
             let [grant] = &Grant::of_statement(sql).unwrap()[..] else {
                 panic!("{sql}")

@@ -12,13 +12,13 @@ use super::check::{Check, Findings};
 use super::client::{Client, ResultSet, Row, SnowflakeError, Statement};
 use super::grant::{Grant, Grants, On};
 use super::ident::{Name, literal};
-use super::shown::{IN_DATABASE, Shown, comparable, name_in, of_account, of_database};
+use super::shown::{IN_DATABASE, Shown, comparable, name_in, of_account, of_database, of_procedures};
 use super::{mark, sql::canonical, types};
 use crate::graph::object::Kind;
 use crate::graph::properties::Properties;
 use crate::graph::snowflake::securable;
-use crate::model::SnowflakeTarget;
-use crate::model::names::Names;
+use crate::model::names::{APPLY, Names};
+use crate::model::{Load, SnowflakeTarget};
 
 /// An object as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -82,8 +82,8 @@ async fn show(client: &Client, statement: String) -> Result<Option<ResultSet>, S
     }
 }
 
-/// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects, and one
-/// more for a database of over 10,000 columns. `say` hears what could not be read.
+/// Reads all objects that could be the pipeline's: at most nineteen statements, whatever the number of objects, five more
+/// where procedures apply files, and one more for a database of over 10,000 columns. `say` hears what could not be read.
 pub async fn objects(
     client: &Client,
     names: &Names,
@@ -94,7 +94,13 @@ pub async fn objects(
     read(client, of_account(names, target), &mut live).await?;
     let database = (Kind::Database, target.database.clone());
     let has_database = live.contains_key(&database);
-    let kinds = if has_database { of_database(target) } else { vec![] };
+    let mut kinds = if has_database { of_database(target) } else { vec![] };
+    // The role is made before what it may call, and goes after it.
+    let role = (Kind::Role, Name::account(&names.snowflake(APPLY)));
+    let applies = target.load == Load::Procedure || live.contains_key(&role);
+    if applies {
+        kinds.extend(of_procedures(names, target, has_database));
+    }
     let of_tables = async {
         if !has_database {
             return Ok(None);
@@ -104,7 +110,7 @@ pub async fn objects(
         let keys = client.execute(Statement::quick(keys));
         futures::future::try_join(columns, keys).await.map(Some)
     };
-    let roles: Vec<Name> = ["OWNER", "LOADER", "READER"]
+    let roles: Vec<Name> = ["OWNER", "LOADER", "READER", APPLY]
         .iter()
         .map(|part| Name::account(&names.snowflake(part)))
         .filter(|role| live.contains_key(&(Kind::Role, role.clone())))
@@ -132,7 +138,49 @@ pub async fn objects(
         )),
     }
     describe_stages(client, names, &mut live).await?;
+    if applies {
+        define_procedures(client, names, target, &mut live, say).await?;
+    }
     Ok(live)
+}
+
+/// SHOW does not tell what a procedure does, and a view tells it to its owner:
+/// <https://docs.snowflake.com/en/sql-reference/info-schema/procedures>.
+async fn define_procedures(
+    client: &Client,
+    names: &Names,
+    target: &SnowflakeTarget,
+    live: &mut LiveObjects,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<(), SnowflakeError> {
+    if !live.keys().any(|(kind, _)| *kind == Kind::Procedure) {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT PROCEDURE_CATALOG, PROCEDURE_SCHEMA, PROCEDURE_NAME, PROCEDURE_DEFINITION FROM {}.INFORMATION_SCHEMA.PROCEDURES \
+         WHERE PROCEDURE_SCHEMA = {}",
+        target.database,
+        literal(target.raw_schema.last())
+    );
+    let statement = Statement::new(sql)
+        .role(names.snowflake("LOADER"))
+        .warehouse(target.warehouse.last());
+    let told = match client.execute(statement).await {
+        Ok(told) => told,
+        // The deploy makes the role or the warehouse anew; hashes tell what else is to do.
+        Err(error) if error.failure().is_some() => {
+            say(&format!("What the procedures do is not compared: {error}"));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    for row in told.iter() {
+        let name = name_in(&row, &["PROCEDURE_CATALOG", "PROCEDURE_SCHEMA", "PROCEDURE_NAME"]);
+        if let (Some(found), Some(text)) = (live.get_mut(&(Kind::Procedure, name)), row.get("PROCEDURE_DEFINITION")) {
+            found.properties.insert("definition", canonical(text));
+        }
+    }
+    Ok(())
 }
 
 /// What tells the columns of the database.
@@ -362,7 +410,9 @@ fn insert(shown: &Shown, answer: &ResultSet, live: &mut LiveObjects) {
             (Kind::StorageIntegration, Some("NOTIFICATION")) => Kind::NotificationIntegration,
             (kind, _) => kind,
         };
-        let comment = row.get("comment").unwrap_or_default().to_owned();
+        // A procedure's is its `description`.
+        let comment = row.get("comment").or_else(|| row.get("description"));
+        let comment = comment.unwrap_or_default().to_owned();
         live.insert(
             (kind, name_in(&row, shown.name)),
             LiveObject {

@@ -7,7 +7,7 @@ use super::ident::{Name, literal};
 use super::sql::canonical;
 use crate::graph::object::Kind;
 use crate::model::SnowflakeTarget;
-use crate::model::names::Names;
+use crate::model::names::{APPLY, Names};
 
 /// How one kind is shown.
 pub(super) struct Shown {
@@ -63,6 +63,27 @@ pub(super) fn of_account(names: &Names, target: &SnowflakeTarget) -> Vec<Shown> 
             &[("retention_time", "retention_time"), ("owner", "owner")],
         ),
     ]
+}
+
+/// What the account and the database show of pipelines whose files are applied by procedures.
+pub(super) fn of_procedures(names: &Names, target: &SnowflakeTarget, has_database: bool) -> Vec<Shown> {
+    let user = literal(&names.snowflake(APPLY).replace('_', "\\_"));
+    let users = Shown {
+        kind: Kind::User,
+        statement: format!("SHOW USERS LIKE {user}"),
+        name: &["name"],
+        properties: &[("default_role", "default_role"), ("disabled", "disabled")],
+    };
+    let procedures = Shown {
+        kind: Kind::Procedure,
+        // Without those that Snowflake brings.
+        statement: format!("SHOW USER PROCEDURES IN DATABASE {}", target.database),
+        name: &["catalog_name", "schema_name", "name"],
+        properties: &[],
+    };
+    std::iter::once(users)
+        .chain(has_database.then_some(procedures))
+        .collect()
 }
 
 /// What the database shows.

@@ -21,6 +21,7 @@ macro_rules! templates {
 
 const TEMPLATES: &[(&str, &str)] = templates![
     "role",
+    "user",
     "warehouse",
     "storage_integration",
     "notification_integration",
@@ -30,6 +31,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "stage",
     "table",
     "pipe",
+    "procedure_apply",
     "stream",
     "task_root",
     "task_branch",

@@ -186,6 +186,11 @@ pub struct Snowflake {
     #[deserr(default)]
     #[schemars(default)]
     pub load: Load,
+    /// Who signs the AWS account's identity tokens, as `aws iam get-outbound-web-identity-federation-info` tells; with
+    /// `load = "procedure"`, whose function signs in to Snowflake with such a token.
+    #[deserr(default)]
+    #[schemars(default)]
+    pub aws_issuer: Option<String>,
 }
 
 /// How files are loaded.

@@ -54,6 +54,9 @@ pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec
     if model.alerts.mail.is_some() || model.alerts.webhook.is_some() {
         queues.extend(queue::pair(&names.resource("alert"), &mut questions));
     }
+    if model.snowflake().is_some_and(|target| target.apply.is_some()) {
+        queues.extend(queue::pair(&names.resource("apply"), &mut questions));
+    }
     let answers = questions.answers(aws).await?;
     if let Some(source) = &source {
         hops.extend(source.hops(aws, &answers).await?);

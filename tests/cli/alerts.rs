@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Iam, RAW, wait};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 pub const ALERTS: &str = "[alerts]\nmail = { from = \"alarms@example.com\", to = [\"ops@example.com\"] }\n\n[source]";
 
 /// Every mail that SES or SNS sent, oldest first.

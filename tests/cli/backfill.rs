@@ -11,7 +11,7 @@ use crate::interrupt::signal;
 use crate::run::Run;
 use crate::verify::{ROWS, SCHEMA, verify};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 const CURATED: &str = "video-events-local-curated-000000000000-us-east-1";
 const FOLDER: &str = "data/video.site/backfill/";
 

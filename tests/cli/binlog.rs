@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Cloud, Iam, wait};
 use crate::database::Database;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 const PIPELINE: &str = "people-cdc";
 const BUCKET: &str = "people-cdc-local-curated-000000000000-us-east-1";
 const PERSONS: &str = "SELECT PersonID, FullName, City FROM CDC_schema.Persons ORDER BY PersonID";

@@ -18,7 +18,7 @@ use crate::kinesis::{BadDay, Day};
 use batches::Batches;
 use source::{NAMES, Source};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 const CURATED: &str = "chinook-star-local-curated-000000000000-us-east-1";
 const DELIVERY: &str = "chinook-star-local-delivery";
 /// Batches of changes, and how many of them come between two readings that are waited for.

@@ -21,7 +21,7 @@ pub const RAW: &str = "chinook-invoices-local-raw-000000000000-us-east-1";
 pub const CURATED: &str = "chinook-invoices-local-curated-000000000000-us-east-1";
 pub const DATABASE: &str = "CHINOOK_INVOICES_LOCAL";
 /// How long anything may take that does happen: generous, because the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// Half of a cloud's life is waiting for its clocks, so two keep a core busy.
 const CLOUDS_OF_A_CORE: usize = 2;
 

@@ -11,7 +11,7 @@ use crate::cloud::{Cloud, Iam, wait};
 use crate::database::Database;
 use crate::policies::{Policy, policies};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 const CURATED: &str = "video-events-local-curated-000000000000-us-east-1";
 const STREAM: &str = "video-events-local-changes";
 const EVENTS: &str = "VIDEO_EVENTS_LOCAL.VIDEO.VIDEO_EVENT";

@@ -15,7 +15,7 @@ fn a_folder_that_no_table_names_is_told() {
             format!("{{\"name\": \"{name}\"}}"),
         );
     }
-    wait("the copies", Duration::from_secs(60), || {
+    wait("the copies", Duration::from_secs(240), || {
         match cloud.keys(CURATED, "data/typos/").len() {
             2 => Ok(()),
             found => Err(found.to_string()),

@@ -13,7 +13,7 @@ use crate::policies::{Policy, policies, sids};
 
 /// How long a file is waited for that is not to arrive. One that arrives takes about two seconds.
 const NEVER: Duration = Duration::from_secs(4);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What the local cloud does not check, and why: resource, part, Sid, reason. The content is compared instead.
 const UNPROVEN: [(&str, &str, &str, &str); 2] = [

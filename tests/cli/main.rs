@@ -15,6 +15,7 @@ mod stand_in;
 
 mod adopt;
 mod alerts;
+mod apply;
 mod backfill;
 mod binlog;
 mod call_count;

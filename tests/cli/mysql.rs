@@ -8,7 +8,7 @@ use crate::cloud::{Cloud, Iam, wait};
 use crate::database::Database;
 use crate::with_iam_off_and_enforced;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 const EVENTS: &str = "VIDEO_EVENTS_LOCAL.VIDEO.VIDEO_EVENT";
 const RAW_EVENTS: &str = "VIDEO_EVENTS_LOCAL.VIDEO_RAW.RAW_VIDEO_VIDEO_INIT";
 /// The source's own words for what the typed table must hold.

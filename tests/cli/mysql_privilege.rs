@@ -12,7 +12,7 @@ use crate::policies::{Policy, policies, sids};
 const CURATED: &str = "video-events-local-curated-000000000000-us-east-1";
 /// How long a row is waited for that is not to arrive. One that arrives takes about four seconds.
 const NEVER: Duration = Duration::from_secs(8);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// The roles of this source; the others are those of every pipeline.
 const ROLES: [&str; 3] = ["ExtractRole", "DeliveryRole", "ScheduleRole"];
 /// What the local cloud does without asking, and why: resource, Sid, reason. The content is compared instead.

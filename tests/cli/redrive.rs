@@ -8,7 +8,7 @@ use crate::cloud::{CURATED, Cloud, Iam, RAW, example, wait};
 
 const DEAD: &str = "chinook-invoices-local-copy-dead-letters";
 const SOURCE: &str = "chinook-invoices-local-copy";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Messages of a queue, those that somebody works at included.
 fn depth(cloud: &Cloud, queue: &str) -> u64 {

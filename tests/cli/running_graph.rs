@@ -14,7 +14,7 @@ fn a_deploy_waits_for_a_running_graph(iam: Iam) {
     make_the_load_slow(&cloud);
     cloud.put_the_example();
     let executing = format!("select count(*) {HISTORY} STATE = 'EXECUTING'");
-    wait("a run that takes its time", std::time::Duration::from_secs(60), || {
+    wait("a run that takes its time", std::time::Duration::from_secs(240), || {
         let count = cloud.value(&executing);
         if count == "0" { Err(count) } else { Ok(()) }
     });

@@ -25,7 +25,7 @@ fn status(cloud: &Cloud, stack: &str) -> String {
 }
 
 fn comes_to(cloud: &Cloud, stack: &str, expected: &str) {
-    wait(&format!("{stack} to be {expected}"), Duration::from_secs(60), || {
+    wait(&format!("{stack} to be {expected}"), Duration::from_secs(240), || {
         let found = status(cloud, stack);
         if found == expected { Ok(()) } else { Err(found) }
     });

@@ -11,7 +11,7 @@ use crate::cloud::{Cloud, Iam, wait};
 use crate::database::Database;
 use crate::run::Run;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 pub const SCHEMA: &str = "VIDEO_EVENTS_LOCAL.VIDEO";
 pub const ROWS: u32 = 5000;
 

@@ -90,12 +90,12 @@ def pieces(script: str) -> Iterator[Piece]:
 
 
 def _body(statement: list[Token]) -> Token | None:
-    """Finds where the body of a CREATE TASK, PROCEDURE or FUNCTION begins: the token after AS."""
+    """Finds where the body of a CREATE TASK, PROCEDURE or FUNCTION begins: the token after AS, not that of EXECUTE AS."""
     words = [token.text.upper() if token.kind == "word" else "" for token in statement]
     if not words or words[0] != "CREATE" or not _HAS_BODY & set(words[:6]):
         return None
     for position in range(len(words) - 1):
-        if words[position] == "AS":
+        if words[position] == "AS" and words[position - 1] != "EXECUTE":
             return statement[position + 1]
     return None
 

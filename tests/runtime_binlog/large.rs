@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::cloud::CURATED;
+use crate::drain::Drain;
 use crate::servers::Kind;
-use crate::service::{Service, until, world};
+use crate::service::{PREFIX, Service, until, world};
 
 /// 24 MB of rows in one event, then a row of 20 MB.
 async fn arrives(options: &[&str]) {
@@ -58,4 +59,53 @@ async fn events_of_several_packets() {
 #[tokio::test]
 async fn compressed_events_of_several_packets() {
     arrives(&["--binlog-transaction-compression=ON"]).await;
+}
+
+/// 200 MB in one transaction: many small rows, then some that are nearly as large as a record may be.
+#[tokio::test]
+async fn a_large_transaction_takes_no_more_memory() {
+    let world = world(Kind::MySql, &[]).await;
+    world
+        .server
+        .sql("CREATE TABLE shop.t (id INT PRIMARY KEY, v LONGTEXT CHARACTER SET latin1)");
+    let drain = Drain::start();
+    let settings = [("AWS_ENDPOINT_URL_KINESIS", drain.endpoint.as_str())];
+    let service = Service::start(&world, &["t"], &settings);
+    service.wait("reading");
+    let (small, large) = (60_000, 150);
+    let rows = |first: i32, count: i32, bytes: i32| {
+        format!(
+            "INSERT INTO t WITH RECURSIVE n (id) AS (SELECT {first} UNION ALL SELECT id + 1 FROM n WHERE id < {}) \
+             SELECT id, REPEAT('x', {bytes}) FROM n;",
+            first + count - 1
+        )
+    };
+    world.server.sql(&format!(
+        "USE shop; SET cte_max_recursion_depth = 100000; BEGIN; {} {} COMMIT",
+        rows(1, small, 1000),
+        rows(small + 1, large, 940_000)
+    ));
+    // The `t` of the empty snapshot is a record too.
+    let expected = 1 + (small + large) as usize;
+    for _ in 0..1800 {
+        if drain.records() >= expected {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(drain.records(), expected);
+    let peak = service.peak();
+    assert!(peak <= 64, "{peak} MiB");
+    // The position goes on behind the front of a file without transactions.
+    world.server.sql("FLUSH BINARY LOGS");
+    let files = world.server.sql("SHOW BINARY LOGS");
+    let end: Vec<&str> = files.lines().last().unwrap().split('\t').collect();
+    for _ in 0..300 {
+        let known = world.parameter(&format!("{PREFIX}position")).await.unwrap();
+        if known["file"] == end[0] && known["position"].to_string() == end[1] {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the service does not reach the end: {:?}", service.log().last());
 }

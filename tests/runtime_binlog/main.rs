@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 #[path = "../runtime_copy/cloud.rs"]
 mod cloud;
+mod drain;
 #[allow(dead_code)]
 #[path = "../runtime_copy/function.rs"]
 mod function;
@@ -15,6 +16,7 @@ mod lost;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod service;
+#[allow(dead_code)]
 #[path = "../shared/session.rs"]
 mod session;
 mod types;

@@ -20,7 +20,7 @@ pub async fn world(kind: Kind, options: &[&str]) -> World {
         Kind::MySql => &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"],
         Kind::MariaDb => &["--log-bin=b", "--binlog-format=ROW"],
     };
-    let both = ["--server-id=7", "--binlog-row-metadata=FULL"];
+    let both = ["--server-id=7", "--loose-binlog-row-metadata=FULL"];
     let server = Server::start_with(kind, &[&both, own, options].concat());
     server.sql(&format!(
         "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{USER}'@'%'"

@@ -190,7 +190,7 @@ fn mysql(data: &Path) -> (Command, Command) {
     }
     install.arg("--initialize-insecure");
     // The folder that Debian builds in is not there.
-    run.args(["--mysqlx=OFF", "--secure-file-priv=NULL"]);
+    run.args(["--loose-mysqlx=OFF", "--secure-file-priv=NULL"]);
     (install, run)
 }
 

@@ -4,6 +4,7 @@ use minijinja::Value;
 
 use super::objects::{Blueprint, grants_on, values};
 use super::{Context, HandshakeRoles};
+use crate::graph::apply;
 use crate::graph::object::{Actor, Adoption, Kind, Object};
 use crate::graph::{Body, Graph, NodeId};
 use crate::snowflake::ident::Name;
@@ -19,6 +20,8 @@ pub struct Access {
     pub schema: NodeId,
     /// The warehouse, where it is the pipeline's own.
     pub warehouse: Option<NodeId>,
+    /// The user that calls procedures, where files are applied by them.
+    pub user: Option<NodeId>,
 }
 
 /// Adds a blueprint to the graph.
@@ -44,16 +47,31 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
     } else {
         raw(&context.target.warehouse)
     };
-    for (name, about, executes_tasks, warehouse) in [
+    let of_all = [
         (
             &roles.owner,
             "Owns the pipeline's structure",
             false,
             foreign_warehouse.clone(),
         ),
-        (&roles.loader, "Moves the pipeline's rows", true, foreign_warehouse),
+        (
+            &roles.loader,
+            "Moves the pipeline's rows",
+            context.target.apply.is_none(),
+            foreign_warehouse.clone(),
+        ),
         (&roles.reader, "Reads the pipeline's tables", false, Value::from(())),
-    ] {
+    ];
+    let apply = roles.apply.iter();
+    let apply = apply.map(|role| {
+        (
+            role,
+            "Calls the pipeline's procedures",
+            false,
+            foreign_warehouse.clone(),
+        )
+    });
+    for (name, about, executes_tasks, warehouse) in of_all.into_iter().chain(apply) {
         let blueprint = Blueprint {
             kind: Kind::Role,
             template: "role",
@@ -64,11 +82,13 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
         };
         made.push(add(context, blueprint, &[], graph)?);
     }
-    let [owner, loader, reader] = &made[..] else {
+    let [owner, loader, reader, apply @ ..] = &made[..] else {
         anyhow::bail!("three roles were to be made")
     };
-    let warehouse = warehouse(context, &[owner.clone(), loader.clone()], graph)?;
+    let users: Vec<NodeId> = [owner, loader].into_iter().chain(apply).cloned().collect();
+    let warehouse = warehouse(context, &users, graph)?;
     let integrations = integrations(context, handshake, owner, loader, graph)?;
+    let user = user(context, apply, graph)?;
     let database = database(context, &made, graph)?;
     let users = [database, loader.clone(), reader.clone()];
     let schema = schema(
@@ -79,26 +99,55 @@ pub(super) fn contribute(context: &Context, handshake: &HandshakeRoles, graph: &
         &users,
         graph,
     )?;
+    let users: Vec<NodeId> = users.iter().chain(apply).cloned().collect();
     let raw_schema = schema_raw(context, &users, graph)?;
     Ok(Access {
         integrations,
         raw_schema,
         schema,
         warehouse,
+        user,
     })
+}
+
+/// The user that the function signs in as which applies files: AWS vouches for the function's role.
+fn user(context: &Context, role: &[NodeId], graph: &mut Graph) -> anyhow::Result<Option<NodeId>> {
+    let (Some(name), Some(apply)) = (&context.roles.apply, &context.target.apply) else {
+        return Ok(None);
+    };
+    let names = &context.model.names;
+    let blueprint = Blueprint {
+        kind: Kind::User,
+        template: "user",
+        name: name.clone(),
+        actor: Actor::Deployer,
+        about: "Applies the pipeline's files".to_owned(),
+        values: values! {
+            "role": raw(name),
+            "arn": names.role_arn(&names.resource(apply::PART)),
+            "issuer": apply.issuer.clone(),
+        },
+    };
+    let mut user = blueprint.build(context.templates, names)?;
+    user.settings.insert("default_role", name.last().to_owned());
+    user.settings.insert("disabled", "false");
+    Ok(Some(insert(user, role, graph)))
 }
 
 fn warehouse(context: &Context, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<Option<NodeId>> {
     if !context.target.own_warehouse {
         return Ok(None);
     }
+    let roles = &context.roles;
+    let users = [&roles.owner, &roles.loader].into_iter().chain(&roles.apply);
+    let users: Vec<Value> = users.map(raw).collect();
     let blueprint = Blueprint {
         kind: Kind::Warehouse,
         template: "warehouse",
         name: context.target.warehouse.clone(),
         actor: Actor::Deployer,
         about: "Runs the pipeline's tasks".to_owned(),
-        values: values! { "owner": raw(&context.roles.owner), "loader": raw(&context.roles.loader) },
+        values: values! { "users": users },
     };
     add(context, blueprint, needs, graph).map(Some)
 }
@@ -194,19 +243,26 @@ fn schema(
 
 fn schema_raw(context: &Context, needs: &[NodeId], graph: &mut Graph) -> anyhow::Result<NodeId> {
     let loader = &context.roles.loader;
-    let future = vec![
+    let mut future = vec![
         grant("SELECT, INSERT", "TABLES", loader),
         grant("SELECT", "STREAMS", loader),
         grant("USAGE", "STAGES", loader),
         grant("USAGE", "FILE FORMATS", loader),
     ];
-    let creators = vec![grant("CREATE PIPE, CREATE TASK", "", loader)];
+    let mut users = vec![raw(loader)];
+    let mut creates = "CREATE PIPE, CREATE TASK";
+    if let Some(apply) = &context.roles.apply {
+        future.push(grant("USAGE", "PROCEDURES", apply));
+        users.push(raw(apply));
+        creates = "CREATE PROCEDURE";
+    }
+    let creators = vec![grant(creates, "", loader)];
     let name = &context.target.raw_schema;
     schema_with(
         context,
         name,
         "What arrived, as it arrived",
-        vec![raw(loader)],
+        users,
         future,
         creators,
         needs,

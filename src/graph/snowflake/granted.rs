@@ -61,6 +61,7 @@ fn key(object: &Object) -> (&'static str, Name) {
 pub fn securable(kind: Kind) -> &'static str {
     match kind {
         Kind::Role => "ROLE",
+        Kind::User => "USER",
         Kind::Warehouse => "WAREHOUSE",
         Kind::StorageIntegration | Kind::NotificationIntegration => "INTEGRATION",
         Kind::Database => "DATABASE",
@@ -70,6 +71,7 @@ pub fn securable(kind: Kind) -> &'static str {
         Kind::Table => "TABLE",
         Kind::Pipe => "PIPE",
         Kind::Stream => "STREAM",
+        Kind::Procedure => "PROCEDURE",
         Kind::Task => "TASK",
     }
 }

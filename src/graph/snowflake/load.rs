@@ -6,6 +6,7 @@ use minijinja::Value;
 
 use super::Context;
 use super::access::{Access, add, adoptable, insert};
+use super::apply::{self, Applied};
 use super::cdc::{self, Changes};
 use super::each::each;
 use super::objects::{Blueprint, grants_on, values};
@@ -64,21 +65,42 @@ pub(super) fn contribute(
         false => None,
     };
     let mut loads = Vec::new();
+    let mut applied: BTreeMap<&str, Applied> = BTreeMap::new();
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
     let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     for (table, typed) in tables.iter().zip(each(tables, |table| {
         Typed::new(context, table, &raws, &feeding, &of_rejected)
     })?) {
-        let (load, stage) = typed.insert(
-            context,
-            table,
-            access,
-            truncated.as_ref().filter(|_| table.cdc.is_some()),
-            graph,
-        )?;
+        let truncated = truncated.as_ref().filter(|_| table.cdc.is_some());
+        if context.target.apply.is_some() {
+            let (nodes, statements) = typed.insert_applied(access, truncated, graph);
+            let of_feed = applied.entry(&table.feed).or_default();
+            of_feed.nodes.extend(nodes);
+            of_feed.statements.extend(statements);
+            continue;
+        }
+        let (load, stage) = typed.insert(context, table, access, truncated, graph)?;
         stages.extend(stage.map(|stage| (table.name.clone(), stage)));
         streams.entry(&table.feed).or_default().push(load.stream_node.clone());
         loads.push(load);
+    }
+    if context.target.apply.is_some() {
+        let ledger = apply::ledger(context, access, graph)?;
+        let mut listening = Vec::new();
+        for feed in feeds {
+            let mut applied = applied.remove(feed.name.as_str()).unwrap_or_default();
+            applied.nodes.extend([ledger.1.clone(), stage_node.clone()]);
+            let procedure = apply::procedure(
+                context,
+                feed,
+                &raws[feed.name.as_str()].table,
+                &ledger.0,
+                &format,
+                &applied,
+            )?;
+            listening.push(insert(procedure, &applied.nodes, graph));
+        }
+        return Ok(listening);
     }
     let mut listening = Vec::new();
     let pipes = each(feeds, |feed| {
@@ -291,7 +313,11 @@ impl<'a> Typed<'a> {
             Some(changes) => changes.rows(templates.gap())?,
             None => rows::rows(spec, templates.gap(), templates)?,
         };
-        let (arrived, kept) = (stream.to_string(), source.table.to_string());
+        let arrived = match &context.target.apply {
+            Some(_) => apply::arrived(&source.table),
+            None => stream.to_string(),
+        };
+        let kept = source.table.to_string();
         let arriving = raw(templates.without_gaps(&rows, &arrived));
         let statements = match &changes {
             Some(changes) => {
@@ -324,6 +350,18 @@ impl<'a> Typed<'a> {
         })
     }
 
+    /// Adds what a procedure fills; gives its nodes and the statements of the procedure.
+    fn insert_applied(
+        self,
+        access: &Access,
+        truncated: Option<&NodeId>,
+        graph: &mut Graph,
+    ) -> (Vec<NodeId>, Vec<String>) {
+        let tables = (self.table, self.rejected, self.beside);
+        let nodes = insert_tables(tables, &self.source, access, truncated, graph);
+        (nodes, self.statements.concat())
+    }
+
     fn insert(
         self,
         context: &Context,
@@ -333,24 +371,8 @@ impl<'a> Typed<'a> {
         graph: &mut Graph,
     ) -> anyhow::Result<(Load, Option<Stage>)> {
         let (target, stream) = (self.table.name.clone(), self.stream.name.clone());
-        // Made first, from what was kept: filling a column of the typed table looks into them.
-        let mut filled = vec![access.schema.clone(), access.raw_schema.clone(), self.source.clone()];
-        filled.extend(access.warehouse.clone());
-        filled.extend(truncated.cloned());
-        let beside: Vec<NodeId> = self
-            .beside
-            .into_iter()
-            .map(|table| insert(table, &filled, graph))
-            .collect();
-        let mut needs = vec![access.schema.clone(), self.source.clone()];
-        needs.extend(truncated.cloned());
-        needs.extend(beside.iter().cloned());
-        if self.table.adoption.is_some() {
-            // Taking it over adds columns, which are filled.
-            needs.extend(access.warehouse.clone());
-        }
-        let typed = insert(self.table, &needs, graph);
-        let rejected = insert(self.rejected, std::slice::from_ref(&access.raw_schema), graph);
+        let tables = (self.table, self.rejected, self.beside);
+        let mut nodes = insert_tables(tables, &self.source, access, truncated, graph);
         let stream_node = insert(self.stream, std::slice::from_ref(&self.source), graph);
         let stage = match self.rows {
             Some([arrived, kept]) => {
@@ -365,9 +387,7 @@ impl<'a> Typed<'a> {
             }
             None => None,
         };
-        let mut nodes = vec![typed, rejected, stream_node.clone()];
-        nodes.extend(truncated.cloned());
-        nodes.extend(beside);
+        nodes.push(stream_node.clone());
         nodes.extend(stage.iter().flat_map(|stage| stage.nodes.iter().cloned()));
         let load = Load {
             name: spec.name.clone(),
@@ -383,6 +403,32 @@ impl<'a> Typed<'a> {
         };
         Ok((load, stage))
     }
+}
+
+/// Adds a typed table, its rejected records, and the tables beside it.
+fn insert_tables(
+    (table, rejected, beside): (Object, Object, Vec<Object>),
+    source: &NodeId,
+    access: &Access,
+    truncated: Option<&NodeId>,
+    graph: &mut Graph,
+) -> Vec<NodeId> {
+    // Made first, from what was kept: filling a column of the typed table looks into them.
+    let mut filled = vec![access.schema.clone(), access.raw_schema.clone(), source.clone()];
+    filled.extend(access.warehouse.clone());
+    filled.extend(truncated.cloned());
+    let beside: Vec<NodeId> = beside.into_iter().map(|table| insert(table, &filled, graph)).collect();
+    let mut needs = vec![access.schema.clone(), source.clone()];
+    needs.extend(truncated.cloned());
+    needs.extend(beside.iter().cloned());
+    if table.adoption.is_some() {
+        // Taking it over adds columns, which are filled.
+        needs.extend(access.warehouse.clone());
+    }
+    let typed = insert(table, &needs, graph);
+    let rejected = insert(rejected, std::slice::from_ref(&access.raw_schema), graph);
+    let both = [typed, rejected].into_iter();
+    both.chain(truncated.cloned()).chain(beside).collect()
 }
 
 fn typed_table(context: &Context, spec: &Table, changes: Option<&Changes>, name: &Name) -> anyhow::Result<Object> {
@@ -500,7 +546,7 @@ fn pipe(context: &Context, feed: &Feed, source: &Raw, stage: &Name, format: &Nam
 }
 
 /// A stage with a path, quoted as one literal where the path needs it.
-fn location(stage: &Name, prefix: &str) -> String {
+pub(super) fn location(stage: &Name, prefix: &str) -> String {
     let path = format!("@{stage}/{prefix}");
     let plain = prefix
         .chars()

@@ -4,6 +4,7 @@
 //! table, stream, pipe → tasks. The nodes returned are those that must listen before the source is switched on.
 
 mod access;
+mod apply;
 pub mod cdc;
 #[cfg(test)]
 mod cdc_golden_tests;
@@ -19,11 +20,12 @@ mod tasks;
 
 use serde_json::json;
 
+use crate::model::names::APPLY;
 use crate::model::{Model, SnowflakeTarget};
 use crate::snowflake::ident::Name;
 use crate::snowflake::sql::Templates;
 
-use super::landing::stack;
+use super::landing::{Shared, stack};
 use super::policy::{Principal, Statement, external_trust, policy};
 use super::stack::Parameter;
 use super::{Body, Graph, NodeId};
@@ -43,6 +45,8 @@ pub(super) struct Roles {
     pub owner: Name,
     pub loader: Name,
     pub reader: Name,
+    /// Who calls procedures, where files are applied by them.
+    pub apply: Option<Name>,
 }
 
 /// Names of the pipeline's AWS roles that Snowflake takes.
@@ -55,6 +59,7 @@ struct HandshakeRoles {
 pub fn contribute(
     model: &Model,
     target: &SnowflakeTarget,
+    shared: &Shared,
     templates: &Templates,
     graph: &mut Graph,
 ) -> anyhow::Result<Vec<NodeId>> {
@@ -68,6 +73,7 @@ pub fn contribute(
             owner: account("OWNER"),
             loader: account("LOADER"),
             reader: account("READER"),
+            apply: target.apply.as_ref().map(|_| account(APPLY)),
         },
         storage_integration: account("S3"),
         error_integration: account("ERRORS"),
@@ -78,7 +84,13 @@ pub fn contribute(
     };
     let access = access::contribute(&context, &handshake, graph)?;
     let delivery = delivery(&context, &handshake, access.integrations.clone(), graph)?;
-    let listening = load::contribute(&context, &access, delivery, graph)?;
+    let mut listening = load::contribute(&context, &access, delivery.clone(), graph)?;
+    if let Some(apply) = &target.apply {
+        let mut needs = std::mem::take(&mut listening);
+        needs.extend(access.user);
+        needs.push(delivery);
+        listening.push(super::apply::contribute(model, target, apply, shared, needs, graph)?);
+    }
     granted::settle(graph);
     Ok(listening)
 }

@@ -2,24 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::anyhow;
 use aws_config::SdkConfig;
-use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
 
 use super::super::parameter;
 use super::super::settings::{SettingError, Settings};
-use super::super::sqs::Message;
-
-/// Entries of one batch call: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>.
-const ENTRIES: usize = 10;
+use super::super::sqs::{Message, Queue};
 
 /// When the last mail went, and how long it is quiet after one.
 pub struct Quiet {
     ssm: aws_sdk_ssm::Client,
-    sqs: aws_sdk_sqs::Client,
+    queue: Queue,
     parameter: String,
-    queue_url: String,
     seconds: u64,
 }
 
@@ -28,9 +21,11 @@ impl Quiet {
     pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, SettingError> {
         Ok(Self {
             ssm: aws_sdk_ssm::Client::new(config),
-            sqs: aws_sdk_sqs::Client::new(config),
+            queue: Queue {
+                client: aws_sdk_sqs::Client::new(config),
+                url: settings.required("PIPECTL_QUEUE_URL")?.to_owned(),
+            },
             parameter: settings.required("PIPECTL_LAST_MAIL")?.to_owned(),
-            queue_url: settings.required("PIPECTL_QUEUE_URL")?.to_owned(),
             seconds: settings.number("PIPECTL_QUIET_SECONDS", 300)?,
         })
     }
@@ -41,24 +36,10 @@ impl Quiet {
         Ok(left(last.as_deref(), now(), self.seconds))
     }
 
-    /// Hides the messages until then. One whose time could not be set comes again when the queue's own is over.
+    /// Hides the messages until then.
     pub async fn put_off(&self, messages: &[&Message], seconds: u64) -> anyhow::Result<()> {
-        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
-        for some in messages.chunks(ENTRIES) {
-            let mut request = self.sqs.change_message_visibility_batch().queue_url(&self.queue_url);
-            for (index, message) in some.iter().enumerate() {
-                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .receipt_handle(&message.receipt_handle)
-                    .visibility_timeout(seconds);
-                request = request.entries(entry.build()?);
-            }
-            request
-                .send()
-                .await
-                .map_err(|error| anyhow!("sqs:ChangeMessageVisibility: {}", DisplayErrorContext(&error)))?;
-        }
-        Ok(())
+        let messages: Vec<_> = messages.iter().map(|message| (*message, seconds)).collect();
+        self.queue.put_off(&messages).await
     }
 
     /// A mail was sent now.

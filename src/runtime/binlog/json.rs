@@ -7,9 +7,10 @@ use std::io::Write as _;
 
 use serde_json::value::RawValue;
 
-use super::rows::decimal;
+use super::temporal::{json_duration, json_moment};
+use super::values::{decimal, unsigned};
 use crate::runtime::extract::encode::{base64, clock, date, duration};
-use crate::runtime::mysql::{Bytes, Duration, Moment, kind};
+use crate::runtime::mysql::{Bytes, kind};
 
 /// The server's limit is 100 levels.
 const DEPTH_MAX: usize = 128;
@@ -113,10 +114,6 @@ fn signed(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn unsigned(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
 /// The shortest digits that read back, without an exponent as long as the point stands near them, and with `.0` where
 /// the number would look like a whole one: `my_gcvt` in the server's `strings/dtoa.cc`.
 fn double(out: &mut Vec<u8>, number: f64) {
@@ -168,7 +165,7 @@ fn opaque(out: &mut Vec<u8>, column: u8, bytes: &[u8]) -> Option<()> {
         }
         kind::DATE | kind::DATETIME | kind::TIMESTAMP => {
             let packed = rest.number().map(u64::from_le_bytes)?;
-            let at = moment(packed);
+            let at = json_moment(packed);
             out.push(b'"');
             date(out, at);
             if column != kind::DATE {
@@ -180,7 +177,7 @@ fn opaque(out: &mut Vec<u8>, column: u8, bytes: &[u8]) -> Option<()> {
         kind::TIME => {
             let packed = rest.number().map(i64::from_le_bytes)?;
             out.push(b'"');
-            duration(out, length_of_time(packed), 6);
+            duration(out, json_duration(packed), 6);
             out.push(b'"');
         }
         _ => {
@@ -191,33 +188,6 @@ fn opaque(out: &mut Vec<u8>, column: u8, bytes: &[u8]) -> Option<()> {
         }
     }
     Some(())
-}
-
-/// The fraction in 24 bits, then the clock in 17, then the day in 5 and the months.
-fn moment(packed: u64) -> Moment {
-    let clock = packed >> 24;
-    let months = clock >> 22 & 0x1_ffff;
-    Moment {
-        year: (months / 13) as u16,
-        month: (months % 13) as u8,
-        day: (clock >> 17 & 31) as u8,
-        hour: (clock >> 12 & 31) as u8,
-        minute: (clock >> 6 & 63) as u8,
-        second: (clock & 63) as u8,
-        micros: (packed & 0xff_ffff) as u32,
-    }
-}
-
-fn length_of_time(packed: i64) -> Duration {
-    let length = packed.unsigned_abs();
-    let clock = length >> 24;
-    Duration {
-        negative: packed < 0,
-        hours: (clock >> 12 & 0x3ff) as u32,
-        minutes: (clock >> 6 & 63) as u8,
-        seconds: (clock & 63) as u8,
-        micros: (length & 0xff_ffff) as u32,
-    }
 }
 
 /// Applies the changes to a document that `write` wrote, and writes the new one.

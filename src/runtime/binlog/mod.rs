@@ -18,6 +18,7 @@ mod inflow;
 mod json;
 mod layout;
 mod lease;
+mod lines;
 mod query;
 mod reader;
 mod rows;
@@ -26,6 +27,9 @@ mod server;
 mod service;
 mod snapshot;
 mod table_map;
+mod temporal;
+mod values;
 
 pub use checkpoint::State;
+pub use lines::{LocalBinlog, write_changes};
 pub use service::main;

@@ -3,30 +3,29 @@
 //! An event of up to one packet (16 MiB) is read where it lies in the receive buffer. A longer one and a compressed one
 //! flow through a buffer that holds what a row needs.
 
+mod events;
+mod record;
 mod unread;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::event::{self, CHECKSUM, HEADER, Header, Operation, RowsHeader, kind};
-use super::gtid::{Begin, Gtid};
+use super::gtid::Gtid;
 use super::inflow::Inflow;
-use super::query::{self, Bracket};
-use super::rows::{Layout, from_seconds};
-use super::table_map::{self, TableMap};
-use crate::runtime::extract::encode::{Encoded, clock, date, text};
-use crate::runtime::extract::record::{Reading, fnv, padded};
+use super::query;
+use super::rows::Layout;
+use super::table_map::TableMap;
+use super::temporal::from_seconds;
+use crate::runtime::extract::encode::Encoded;
+use crate::runtime::extract::record::Reading;
 use crate::runtime::mysql::Part;
+use events::Inner;
+pub use record::{Record, emptied};
 use unread::{Place, Rows};
-
-/// Table maps kept by their numbers; a server gives each opening of a table a new one.
-const MAPS_MAX: usize = 4096;
-/// A statement inside a compressed transaction is looked at up to this many bytes.
-const WHOLE_MAX: usize = 1 << 20;
-/// The front of a rows event is at most this long: two bits for each of 4,096 columns, and what it refers to.
-const FRONT_MAX: usize = 80 << 10;
 
 /// The binlog cannot be read on from here.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -42,9 +41,9 @@ pub enum ReadError {
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A record, in `line`, `spread` and `seq`.
+    /// A record: the reader's `record`.
     Record,
-    /// The transaction is complete: `position` is behind it.
+    /// No transaction is under way at `position`: one is complete, or the server says that nothing follows.
     End,
     /// A statement that stands for itself was executed; what it may have changed.
     Statement { change: query::Change },
@@ -85,7 +84,6 @@ enum Stage {
 /// Reads one stream of events.
 pub struct Reader {
     wanted: HashSet<(String, String)>,
-    generation: u32,
     checksums: bool,
     maps: HashMap<u64, Mapped>,
     file: String,
@@ -104,26 +102,19 @@ pub struct Reader {
     found: Option<Item>,
     /// Bytes of an event in a payload that do not matter.
     skip: u64,
-    row: u64,
     before: Encoded,
     after: Encoded,
     /// The second record of an update that changed the key is still to be made.
     second: bool,
     gtid: Option<Gtid>,
-    gtid_text: Vec<u8>,
+    /// When the transaction was committed, microseconds since 1970.
     committed: Option<u64>,
-    ts: Vec<u8>,
     /// Whether a COMMIT is to come.
     open: bool,
-    seq_start: Vec<u8>,
-    /// The record found last, with its line break.
-    pub line: Vec<u8>,
-    /// A hash of its key, by which the stream spreads records.
-    pub spread: String,
-    /// Its `seq`.
-    pub seq: String,
-    /// Its table, `schema.table`.
-    pub title: String,
+    /// Whether a transaction began that is not complete.
+    within: bool,
+    /// The record found last.
+    pub record: Record,
 }
 
 impl Reader {
@@ -131,7 +122,6 @@ impl Reader {
     pub fn new(wanted: HashSet<(String, String)>, generation: u32, checksums: bool) -> Self {
         Self {
             wanted,
-            generation,
             checksums,
             maps: HashMap::new(),
             file: String::new(),
@@ -146,20 +136,14 @@ impl Reader {
             checksum: Vec::new(),
             found: None,
             skip: 0,
-            row: 0,
             before: Encoded::default(),
             after: Encoded::default(),
             second: false,
             gtid: None,
-            gtid_text: b"null".to_vec(),
             committed: None,
-            ts: Vec::new(),
             open: false,
-            seq_start: Vec::new(),
-            line: Vec::new(),
-            spread: String::new(),
-            seq: String::new(),
-            title: String::new(),
+            within: false,
+            record: Record::new(generation),
         }
     }
 
@@ -174,29 +158,6 @@ impl Reader {
     /// The transaction read last, where it has a name.
     pub fn gtid(&self) -> Option<&Gtid> {
         self.gtid.as_ref()
-    }
-
-    /// Tells the layout of a table map's rows; `None` to pass them over.
-    pub fn learn(&mut self, number: u64, layout: Option<Arc<Layout>>) {
-        if let Some(mapped) = self.maps.get_mut(&number) {
-            mapped.layout = layout;
-        }
-    }
-
-    /// Rows of this table are not wanted any more.
-    pub fn drop_table(&mut self, schema: &str, table: &str) {
-        self.wanted.remove(&(schema.to_owned(), table.to_owned()));
-        let is_it = |layout: &Arc<Layout>| layout.schema == schema && layout.table == table;
-        for mapped in self.maps.values_mut() {
-            if mapped.layout.as_ref().is_some_and(is_it) {
-                mapped.layout = None;
-            }
-        }
-    }
-
-    /// The wanted tables.
-    pub fn wanted(&self) -> &HashSet<(String, String)> {
-        &self.wanted
     }
 
     /// Takes a part as it came. `next` then gives what is in it.
@@ -246,9 +207,10 @@ impl Reader {
         if part.last && self.left > 0 {
             return Err(self.malformed("its length"));
         }
-        self.row = 0;
-        self.start_seq();
-        self.date(header.at);
+        let at = self
+            .committed
+            .map_or_else(|| from_seconds(header.at, 0), |at| Reading(at).moment());
+        self.record.begin_event(self.file_number, self.end, at);
         self.stage = Stage::Between;
         self.rows = None;
         self.skip = 0;
@@ -259,6 +221,11 @@ impl Reader {
                 event::has_checksums(&part.bytes[HEADER..]).ok_or_else(|| self.malformed("its description"))?;
             return Ok(());
         }
+        self.enter(header, part, body)
+    }
+
+    /// Begins to read what is in an event, of which this part holds a body.
+    fn enter(&mut self, header: Header, part: &Part<'_>, body: Range<usize>) -> Result<(), ReadError> {
         let bytes = &part.bytes[body.clone()];
         if header.kind == kind::TRANSACTION_PAYLOAD {
             let (compression, front) = event::payload(bytes).ok_or_else(|| self.malformed("its payload"))?;
@@ -304,7 +271,7 @@ impl Reader {
         loop {
             if self.second {
                 self.second = false;
-                self.write_record(b'i');
+                self.write(b'i');
                 return Ok(Some(Item::Record));
             }
             if self.rows.is_some() {
@@ -358,14 +325,21 @@ impl Reader {
             None => {}
         }
         match operation {
-            Operation::Insert => self.write_record(b'i'),
-            Operation::Delete => self.write_record(b'd'),
+            Operation::Insert => self.write(b'i'),
+            Operation::Delete => self.write(b'd'),
             Operation::Update | Operation::PartialUpdate => {
                 self.second = self.key_changed();
-                self.write_record(if self.second { b'd' } else { b'u' });
+                self.write(if self.second { b'd' } else { b'u' });
             }
         }
         Ok(Row::Record)
+    }
+
+    #[inline]
+    fn write(&mut self, operation: u8) {
+        if let Some(rows) = &self.rows {
+            self.record.write(&rows.layout, operation, &self.before, &self.after);
+        }
     }
 
     fn fill(&mut self, part: &Part<'_>, what: &'static str) -> Result<bool, ReadError> {
@@ -378,278 +352,6 @@ impl Reader {
             let (before, after) = (&self.before.spans[*column], &self.after.spans[*column]);
             self.before.after[before.clone()] != self.after.after[after.clone()]
         })
-    }
-
-    /// Writes the record of the images: an insert, update or delete.
-    #[inline]
-    fn write_record(&mut self, operation: u8) {
-        let Some(rows) = &self.rows else { return };
-        let layout = &rows.layout;
-        let image = if operation == b'd' { &self.before } else { &self.after };
-        let line = &mut self.line;
-        line.clear();
-        line.extend_from_slice(b"{\"op\":\"");
-        line.push(operation);
-        line.push(b'"');
-        line.extend_from_slice(&layout.head);
-        let start = line.len();
-        for (index, column) in layout.key.iter().enumerate() {
-            line.push(if index == 0 { b'{' } else { b',' });
-            line.extend_from_slice(&layout.fields[*column].label);
-            line.extend_from_slice(&image.after[image.spans[*column].clone()]);
-        }
-        line.push(b'}');
-        let spread = fnv(&line[start..]);
-        line.extend_from_slice(b",\"seq\":\"");
-        let seq = line.len();
-        line.extend_from_slice(&self.seq_start);
-        padded(line, self.row, 8);
-        self.row += 1;
-        let seq = seq..line.len();
-        line.extend_from_slice(b"\",\"gtid\":");
-        line.extend_from_slice(&self.gtid_text);
-        line.extend_from_slice(b",\"ts\":\"");
-        line.extend_from_slice(&self.ts);
-        line.extend_from_slice(b"\",\"before\":");
-        match operation {
-            b'i' => line.extend_from_slice(b"null"),
-            _ => line.extend_from_slice(&self.before.after),
-        }
-        line.extend_from_slice(b",\"after\":");
-        match operation {
-            b'd' => line.extend_from_slice(b"null"),
-            _ => line.extend_from_slice(&self.after.after),
-        }
-        if !image.zero.is_empty() {
-            line.extend_from_slice(b",\"zero\":{");
-            line.extend_from_slice(&image.zero);
-            line.push(b'}');
-        }
-        line.extend_from_slice(b"}\n");
-        use std::fmt::Write as _;
-        self.spread.clear();
-        let _ = write!(self.spread, "{spread:016x}");
-        self.seq.clear();
-        self.seq.push_str(std::str::from_utf8(&line[seq]).unwrap_or_default());
-        if self.title.len() != layout.schema.len() + 1 + layout.table.len() || !self.title.ends_with(&layout.table) {
-            self.title = layout.title();
-        }
-    }
-
-    /// Makes the record that every older row of a table is gone.
-    pub fn emptied(&mut self, schema: &str, table: &str) {
-        let (line, spread) = emptied(schema, table, &self.next_seq(), &self.gtid_text, &self.ts);
-        (self.line, self.spread) = (line, spread);
-        self.title = format!("{schema}.{table}");
-    }
-
-    /// The seq of a record at this place.
-    fn next_seq(&mut self) -> String {
-        let mut seq = self.seq_start.clone();
-        padded(&mut seq, self.row, 8);
-        self.row += 1;
-        self.seq = String::from_utf8(seq).unwrap_or_default();
-        self.seq.clone()
-    }
-
-    /// An event other than rows, whose body is all there unless it is longer than what matters of it.
-    fn event(&mut self, header: Header, body: &[u8]) -> Result<Option<Item>, ReadError> {
-        match header.kind {
-            kind::ROTATE => {
-                let (file, position) = event::rotation(body).ok_or_else(|| self.malformed("a rotation"))?;
-                self.file_number = file_number(&file).ok_or_else(|| ReadError::FileName(file.clone()))?;
-                (self.file, self.end) = (file, position);
-            }
-            kind::TABLE_MAP => return self.table_map(body),
-            kind::XID => {
-                self.open = false;
-                return Ok(Some(Item::End));
-            }
-            kind::XA_PREPARE => return Ok(Some(Item::Prepared)),
-            kind::GTID | kind::ANONYMOUS_GTID | kind::MARIADB_GTID => {
-                let begin = match header.kind {
-                    kind::MARIADB_GTID => Begin::mariadb(body, header.server),
-                    other => Begin::mysql(body, other == kind::ANONYMOUS_GTID),
-                };
-                self.begin_transaction(begin.ok_or_else(|| self.malformed("a GTID"))?);
-            }
-            kind::GTID_TAGGED => self.begin_transaction(Begin {
-                standalone: true,
-                ..Begin::default()
-            }),
-            kind::QUERY | kind::QUERY_COMPRESSED => {
-                let (schema, statement) = event::query(body).ok_or_else(|| self.malformed("a statement"))?;
-                let schema = String::from_utf8_lossy(schema);
-                let mut plain = Vec::new();
-                let mut statement = statement;
-                if header.kind == kind::QUERY_COMPRESSED {
-                    let zlib = event::compressed(statement).ok_or_else(|| self.malformed("a compressed statement"))?;
-                    use std::io::Read as _;
-                    let read = flate2::read::ZlibDecoder::new(zlib)
-                        .take(WHOLE_MAX as u64)
-                        .read_to_end(&mut plain);
-                    read.map_err(|_| self.malformed("a compressed statement"))?;
-                    statement = &plain;
-                }
-                return Ok(self.statement(&schema, &String::from_utf8_lossy(statement)));
-            }
-            _ => {}
-        }
-        Ok(None)
-    }
-
-    fn table_map(&mut self, body: &[u8]) -> Result<Option<Item>, ReadError> {
-        let number = table_map::number(body).ok_or_else(|| self.malformed("a table map"))?;
-        if self.maps.get(&number).is_some_and(|mapped| mapped.body == body) {
-            return Ok(None);
-        }
-        let (schema, table) = table_map::title(body).ok_or_else(|| self.malformed("a table map"))?;
-        let title = (
-            String::from_utf8_lossy(schema).into_owned(),
-            String::from_utf8_lossy(table).into_owned(),
-        );
-        if self.maps.len() == MAPS_MAX {
-            self.maps.clear();
-        }
-        let mapped = Mapped {
-            body: body.to_vec(),
-            layout: None,
-        };
-        self.maps.insert(number, mapped);
-        if !self.wanted.contains(&title) {
-            return Ok(None);
-        }
-        let map = Box::new(TableMap::read(body).ok_or_else(|| self.malformed("a table map"))?);
-        Ok(Some(Item::Unknown { number, map }))
-    }
-
-    /// What a statement is.
-    fn statement(&mut self, schema: &str, statement: &str) -> Option<Item> {
-        match query::bracket(statement) {
-            Bracket::Begin => self.open = true,
-            Bracket::Inside => {}
-            Bracket::End => {
-                self.open = false;
-                return Some(Item::End);
-            }
-            Bracket::Whole => {
-                let change = query::change(schema, statement);
-                let done = (!self.open).then_some(Item::End);
-                return change.map(|change| Item::Statement { change }).or(done);
-            }
-        }
-        None
-    }
-
-    /// Begins to read rows; where they are not wanted, the event's rest is passed over.
-    fn open_rows(
-        &mut self,
-        operation: Operation,
-        front: RowsHeader,
-        place: Place,
-        stage: Stage,
-    ) -> Result<Stage, ReadError> {
-        let mapped = self.maps.get(&front.table);
-        let Some(layout) = mapped.and_then(|mapped| mapped.layout.as_ref()) else {
-            return Ok(Stage::Skipped);
-        };
-        if layout.fields.len() != front.columns {
-            return Err(self.malformed("the number of its columns"));
-        }
-        if !front.whole {
-            let title = layout.title();
-            self.found = Some(Item::NotWhole { title });
-            return Ok(Stage::Skipped);
-        }
-        self.rows = Some(Rows {
-            operation,
-            layout: Arc::clone(layout),
-            place,
-        });
-        Ok(stage)
-    }
-
-    /// The next event of a payload.
-    fn inner(&mut self, part: &Part<'_>) -> Result<Inner, ReadError> {
-        if self.skip > 0 {
-            let now = (self.inflow.bytes().len() as u64).min(self.skip);
-            self.inflow.consume(now as usize);
-            self.skip -= now;
-        }
-        let bytes = self.inflow.bytes();
-        let header = Header::read(bytes);
-        let needed = match &header {
-            // What is passed over is not all there yet.
-            _ if self.skip > 0 => usize::MAX,
-            None => HEADER,
-            Some(header) if header.rows().is_some() => (header.size as usize).min(FRONT_MAX),
-            Some(header) => (header.size as usize).min(WHOLE_MAX),
-        };
-        if bytes.len() < needed {
-            let filled = self.fill(part, "its payload")?;
-            return match (filled, self.inflow.is_over(), self.inflow.bytes().is_empty()) {
-                (true, ..) => Ok(Inner::Again),
-                (false, true, true) => {
-                    self.stage = Stage::Skipped;
-                    Ok(Inner::More)
-                }
-                (false, true, false) => Err(self.malformed("the end of its payload")),
-                (false, false, _) => Ok(Inner::More),
-            };
-        }
-        let Some(header) = header else {
-            return Err(self.malformed("a header in its payload"));
-        };
-        let body = bytes[HEADER..needed].to_vec();
-        let size = u64::from(header.size);
-        if let Some(rows) = header.rows() {
-            let front = RowsHeader::read(&body, rows).ok_or_else(|| self.malformed("its rows' front"))?;
-            let before = HEADER + front.length;
-            let left = size - before as u64;
-            let place = Place::Inflow { left: Some(left) };
-            self.inflow.consume(before);
-            if matches!(
-                self.open_rows(rows.operation, front, place, Stage::Rows)?,
-                Stage::Skipped
-            ) {
-                self.skip = left;
-            }
-        } else {
-            self.inflow.consume(needed);
-            self.skip = size - needed as u64;
-            self.found = self.event(header, &body)?;
-        }
-        Ok(self.found.take().map_or(Inner::Again, Inner::Found))
-    }
-
-    fn begin_transaction(&mut self, begin: Begin) {
-        self.gtid_text.clear();
-        match &begin.gtid {
-            Some(gtid) => text(&mut self.gtid_text, gtid.to_string().as_bytes()),
-            None => self.gtid_text.extend_from_slice(b"null"),
-        }
-        self.gtid = begin.gtid;
-        self.committed = begin.at;
-        self.open = !begin.standalone;
-    }
-
-    fn start_seq(&mut self) {
-        self.seq_start.clear();
-        for (number, digits) in [(u64::from(self.generation), 6), (self.file_number, 10), (self.end, 20)] {
-            padded(&mut self.seq_start, number, digits);
-            self.seq_start.push(b'-');
-        }
-    }
-
-    fn date(&mut self, logged: u32) {
-        let at = self
-            .committed
-            .map_or_else(|| from_seconds(logged, 0), |at| Reading(at).moment());
-        self.ts.clear();
-        date(&mut self.ts, at);
-        self.ts.push(b'T');
-        clock(&mut self.ts, at, 6);
-        self.ts.push(b'Z');
     }
 
     fn check(&mut self, bytes: &[u8]) {
@@ -677,30 +379,6 @@ enum Row {
     /// The rest comes with the next part.
     More,
     End,
-}
-
-/// How far the events of a payload came.
-enum Inner {
-    Found(Item),
-    More,
-    Again,
-}
-
-/// The record that every row of a table is gone whose seq is smaller, and what spreads it.
-pub fn emptied(schema: &str, table: &str, seq: &str, gtid: &[u8], ts: &[u8]) -> (Vec<u8>, String) {
-    let mut line = b"{\"op\":\"t\",\"schema\":".to_vec();
-    text(&mut line, schema.as_bytes());
-    line.extend_from_slice(b",\"table\":");
-    text(&mut line, table.as_bytes());
-    let spread = format!("{:016x}", fnv(&line));
-    line.extend_from_slice(b",\"key\":null,\"seq\":\"");
-    line.extend_from_slice(seq.as_bytes());
-    line.extend_from_slice(b"\",\"gtid\":");
-    line.extend_from_slice(gtid);
-    line.extend_from_slice(b",\"ts\":\"");
-    line.extend_from_slice(ts);
-    line.extend_from_slice(b"\",\"before\":null,\"after\":null}\n");
-    (line, spread)
 }
 
 /// The number at the end of a binlog file's name.

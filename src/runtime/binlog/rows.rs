@@ -5,11 +5,12 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1_1event_1_1Rows__event.html>.
 
 use super::charset::Charset;
-use super::json;
+use super::values::{address, big_endian, counted, decimal, integer, little_endian, padded, quoted, unsigned, uuid};
+use super::{json, temporal};
 use crate::runtime::extract::encode::{
-    Encoded, base64, checked_json, clock, date, duration, float, geometry, is_real, text, vector,
+    Encoded, checked_json, clock, date, duration, float, geometry, is_real, text, vector,
 };
-use crate::runtime::mysql::{Bytes, Duration, Moment};
+use crate::runtime::mysql::{Bytes, Moment};
 
 /// What a column's values are.
 #[derive(Debug, Clone)]
@@ -80,6 +81,8 @@ pub struct Field {
     pub name: String,
     /// `"name":`
     pub label: Vec<u8>,
+    /// The same behind a comma.
+    next: Vec<u8>,
     pub shape: Shape,
 }
 
@@ -100,9 +103,11 @@ impl Field {
         let mut label = Vec::new();
         text(&mut label, name.as_bytes());
         label.push(b':');
+        let next = [b",".as_slice(), label.as_slice()].concat();
         Self {
             name: name.to_owned(),
             label,
+            next,
             shape,
         }
     }
@@ -159,8 +164,12 @@ impl Layout {
         let out = &mut row.after;
         let mut documents = 0;
         for (index, field) in self.fields.iter().enumerate() {
-            out.push(if index == 0 { b'{' } else { b',' });
-            out.extend_from_slice(&field.label);
+            if index == 0 {
+                out.push(b'{');
+                out.extend_from_slice(&field.label);
+            } else {
+                out.extend_from_slice(&field.next);
+            }
             let start = out.len();
             let document = documents;
             documents += usize::from(matches!(field.shape, Shape::Json));
@@ -209,51 +218,22 @@ impl Field {
                 let years = u64::from(rest.byte()?);
                 unsigned(out, if years == 0 { 0 } else { 1900 + years });
             }
-            Shape::Date => {
-                let [a, b, c] = rest.number()?;
-                let packed = u32::from_le_bytes([a, b, c, 0]);
-                let at = Moment {
-                    year: (packed >> 9) as u16,
-                    month: (packed >> 5 & 15) as u8,
-                    day: (packed & 31) as u8,
-                    ..Moment::default()
-                };
-                self.moment(out, zero, at);
-            }
-            Shape::Local(digits) => {
-                let at = local(rest, *digits)?;
-                self.moment(out, zero, at);
-            }
-            Shape::Utc(digits) => {
-                let seconds = rest.number().map(u32::from_be_bytes)?;
-                let micros = fraction(rest, *digits)?;
-                self.moment(out, zero, from_seconds(seconds, micros));
-            }
+            Shape::Date => self.moment(out, zero, temporal::day(rest)?),
+            Shape::Local(digits) => self.moment(out, zero, temporal::local(rest, *digits)?),
+            Shape::Utc(digits) => self.moment(out, zero, temporal::utc(rest, *digits)?),
             Shape::OldUtc => {
                 let seconds = rest.long()?;
-                self.moment(out, zero, from_seconds(seconds, 0));
+                self.moment(out, zero, temporal::from_seconds(seconds, 0));
             }
-            Shape::OldLocal => {
-                let packed = rest.number().map(u64::from_le_bytes)?;
-                self.moment(out, zero, from_digits(packed));
+            Shape::OldLocal => self.moment(out, zero, temporal::old_local(rest)?),
+            Shape::Time(digits) => {
+                let length = temporal::time(rest, *digits)?;
+                quoted(out, |out| duration(out, length, *digits));
             }
-            Shape::Time(digits) => quoted(out, |out| {
-                duration(out, time(rest, *digits)?, *digits);
-                Some(())
-            })?,
-            Shape::OldTime => quoted(out, |out| {
-                let [a, b, c] = rest.number()?;
-                let packed = i32::from_le_bytes([0, a, b, c]) >> 8;
-                let length = Duration {
-                    negative: packed < 0,
-                    hours: packed.unsigned_abs() / 10_000,
-                    minutes: (packed.unsigned_abs() / 100 % 100) as u8,
-                    seconds: (packed.unsigned_abs() % 100) as u8,
-                    micros: 0,
-                };
-                duration(out, length, 0);
-                Some(())
-            })?,
+            Shape::OldTime => {
+                let length = temporal::old_time(rest)?;
+                quoted(out, |out| duration(out, length, 0));
+            }
             Shape::Text { prefix, charset } => charset.write(out, counted(rest, *prefix)?),
             Shape::Padded { prefix, length } => padded(out, counted(rest, *prefix)?, *length),
             Shape::Json => json::write(out, counted(rest, 4)?)?,
@@ -327,210 +307,4 @@ impl Field {
         }
         out.push(b'"');
     }
-}
-
-fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
-    out.push(b'"');
-    write(out)?;
-    out.push(b'"');
-    Some(())
-}
-
-#[inline]
-fn unsigned(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-#[inline]
-fn integer(out: &mut Vec<u8>, rest: &mut Bytes<'_>, bytes: u8, is_unsigned: bool) -> Option<()> {
-    let number = little_endian(rest.take(usize::from(bytes))?);
-    if is_unsigned {
-        unsigned(out, number);
-    } else {
-        let spare = 64 - 8 * u32::from(bytes);
-        let number = (number << spare).cast_signed() >> spare;
-        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    }
-    Some(())
-}
-
-/// At most eight bytes, the least significant first.
-#[inline]
-fn little_endian(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-/// At most eight bytes, the most significant first.
-#[inline]
-fn big_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-/// Bytes behind a length of `prefix` bytes.
-#[inline]
-pub fn counted<'a>(rest: &mut Bytes<'a>, prefix: u8) -> Option<&'a [u8]> {
-    let length = little_endian(rest.take(usize::from(prefix))?);
-    rest.take(usize::try_from(length).ok()?)
-}
-
-/// Groups of nine digits in four bytes each, what is left over in fewer; the first bit is the sign, and a negative
-/// number has all bits inverted (<https://dev.mysql.com/doc/refman/8.4/en/precision-math-decimal-characteristics.html>).
-pub fn decimal(out: &mut Vec<u8>, rest: &mut Bytes<'_>, precision: u8, scale: u8) -> Option<()> {
-    const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
-    let (whole, parts) = (usize::from(precision.checked_sub(scale)?), usize::from(scale));
-    let mut digits = Bytes(rest.take(whole / 9 * 4 + BYTES[whole % 9] + parts / 9 * 4 + BYTES[parts % 9])?);
-    let first = *digits.0.first()?;
-    let negative = first & 0x80 == 0;
-    let mut flip = Some(0x80);
-    let mut group = |count: usize| {
-        let bytes = digits.take(BYTES[count])?;
-        let number = bytes.iter().fold(0_u32, |number, byte| {
-            let byte = byte ^ flip.take().unwrap_or(0) ^ if negative { 0xff } else { 0 };
-            number << 8 | u32::from(byte)
-        });
-        Some(number)
-    };
-    if negative {
-        out.push(b'-');
-    }
-    let start = out.len();
-    let mut write = |out: &mut Vec<u8>, count: usize, leading: bool| {
-        let number = group(count)?;
-        let mut buffer = itoa::Buffer::new();
-        let shown = buffer.format(number);
-        if leading {
-            if number > 0 {
-                out.extend_from_slice(shown.as_bytes());
-            }
-        } else {
-            out.resize(out.len() + count.saturating_sub(shown.len()), b'0');
-            out.extend_from_slice(shown.as_bytes());
-        }
-        Some(())
-    };
-    if !whole.is_multiple_of(9) {
-        write(out, whole % 9, true)?;
-    }
-    for _ in 0..whole / 9 {
-        let leading = out.len() == start;
-        write(out, 9, leading)?;
-    }
-    if out.len() == start {
-        out.push(b'0');
-    }
-    if parts > 0 {
-        out.push(b'.');
-        for _ in 0..parts / 9 {
-            write(out, 9, false)?;
-        }
-        if !parts.is_multiple_of(9) {
-            write(out, parts % 9, false)?;
-        }
-    }
-    Some(())
-}
-
-/// A fraction of a second with so many digits, as microseconds.
-fn fraction(rest: &mut Bytes<'_>, digits: u8) -> Option<u32> {
-    let bytes = usize::from(digits.div_ceil(2));
-    Some(big_endian(rest.take(bytes)?) as u32 * scale_of(bytes))
-}
-
-/// What one unit of a fraction in so many bytes is, in microseconds.
-fn scale_of(bytes: usize) -> u32 {
-    match bytes {
-        1 => 10_000,
-        2 => 100,
-        _ => 1,
-    }
-}
-
-fn local(rest: &mut Bytes<'_>, digits: u8) -> Option<Moment> {
-    let packed = big_endian(rest.take(5)?) & 0x7f_ffff_ffff;
-    let months = packed >> 22;
-    Some(Moment {
-        year: (months / 13) as u16,
-        month: (months % 13) as u8,
-        day: (packed >> 17 & 31) as u8,
-        hour: (packed >> 12 & 31) as u8,
-        minute: (packed >> 6 & 63) as u8,
-        second: (packed & 63) as u8,
-        micros: fraction(rest, digits)?,
-    })
-}
-
-/// The whole number, fraction included, is offset by half of its range.
-fn time(rest: &mut Bytes<'_>, digits: u8) -> Option<Duration> {
-    let bytes = usize::from(digits.div_ceil(2));
-    let bits = 8 * bytes as u32;
-    let packed = big_endian(rest.take(3 + bytes)?).cast_signed() - (0x80_0000_i64 << bits);
-    let length = packed.unsigned_abs();
-    let clock = length >> bits;
-    Some(Duration {
-        negative: packed < 0,
-        hours: (clock >> 12 & 0x3ff) as u32,
-        minutes: (clock >> 6 & 63) as u8,
-        seconds: (clock & 63) as u8,
-        micros: (length & ((1 << bits) - 1)) as u32 * scale_of(bytes),
-    })
-}
-
-/// Seconds since 1970 in UTC; 0 is the zero date.
-pub fn from_seconds(seconds: u32, micros: u32) -> Moment {
-    if seconds == 0 && micros == 0 {
-        return Moment::default();
-    }
-    let micros = u64::from(seconds) * 1_000_000 + u64::from(micros);
-    crate::runtime::extract::record::Reading(micros).moment()
-}
-
-/// `YYYYMMDDhhmmss` as a number.
-fn from_digits(packed: u64) -> Moment {
-    let two = |divisor: u64| (packed / divisor % 100) as u8;
-    Moment {
-        year: (packed / 10_000_000_000 % 10_000) as u16,
-        month: two(100_000_000),
-        day: two(1_000_000),
-        hour: two(10_000),
-        minute: two(100),
-        second: two(1),
-        micros: 0,
-    }
-}
-
-fn padded(out: &mut Vec<u8>, bytes: &[u8], length: usize) {
-    if bytes.len() >= length {
-        base64(out, bytes);
-    } else {
-        let mut whole = bytes.to_vec();
-        whole.resize(length, 0);
-        base64(out, &whole);
-    }
-}
-
-/// A value of MariaDB's address types, whose zero bytes at the end are not in the image.
-fn address(out: &mut Vec<u8>, bytes: &[u8], length: usize, show: impl Fn(&[u8]) -> String) {
-    let mut whole = bytes.to_vec();
-    whole.resize(length, 0);
-    text(out, show(&whole).as_bytes());
-}
-
-/// MariaDB stores the parts of a UUID of version 1 to 5 from last to first, so that they sort by time
-/// (<https://mariadb.com/docs/server/reference/data-types/string-data-types/uuid-data-type>).
-fn uuid(bytes: &[u8]) -> String {
-    let mut whole: [u8; 16] = bytes.try_into().unwrap_or_default();
-    // Stored swapped unless the variant's bit or the version says otherwise.
-    let swapped = whole[6] & 0x80 != 0 && whole[8] & 0xf0 <= 0x50 && whole[8] >= 0x10;
-    if swapped {
-        let stored = whole;
-        whole[..4].copy_from_slice(&stored[12..]);
-        whole[4..6].copy_from_slice(&stored[10..12]);
-        whole[6..8].copy_from_slice(&stored[8..10]);
-        whole[8..10].copy_from_slice(&stored[6..8]);
-        whole[10..].copy_from_slice(&stored[..6]);
-    }
-    uuid::Uuid::from_bytes(whole).to_string()
 }

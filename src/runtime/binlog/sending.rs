@@ -1,7 +1,7 @@
 //! Records on their way, and how far they are acknowledged.
 
 use super::gtid::Executed;
-use super::reader::{Position, Reader};
+use super::reader::{Position, Reader, Record};
 use crate::runtime::extract::sink::{Aside, Sink};
 
 /// A place up to which everything is done when it is acknowledged.
@@ -16,8 +16,10 @@ pub struct Sending<'a> {
     pub sink: Sink<Option<Mark>>,
     pub aside: Aside<'a>,
     pub record_max: usize,
+    /// The transactions read, where the server names them.
+    pub executed: Option<Executed>,
     /// Behind the last transaction that is complete.
-    pub mark: Option<Mark>,
+    pub complete: Option<Position>,
 }
 
 impl Sending<'_> {
@@ -33,21 +35,33 @@ impl Sending<'_> {
         Ok(())
     }
 
+    /// Adds the record that was made last.
+    #[inline]
+    pub async fn record(&mut self, record: &Record) -> anyhow::Result<()> {
+        self.push(&record.title, record.seq(), &record.spread, &record.line)
+            .await
+    }
+
     /// The transaction that was read is complete.
-    pub fn end(&mut self, reader: &Reader, executed: &mut Option<Executed>) {
-        if let (Some(executed), Some(gtid)) = (executed.as_mut(), reader.gtid()) {
+    pub fn end(&mut self, reader: &Reader) {
+        if let (Some(executed), Some(gtid)) = (self.executed.as_mut(), reader.gtid()) {
             executed.add(gtid);
         }
-        self.mark = Some(Mark {
-            position: reader.position(),
-            executed: executed.as_ref().map(ToString::to_string),
-        });
+        self.complete = Some(reader.position());
+    }
+
+    /// How far everything is done when what was added is acknowledged.
+    pub fn mark(&self) -> Option<Mark> {
+        Some(Mark {
+            position: self.complete.clone()?,
+            executed: self.executed.as_ref().map(ToString::to_string),
+        })
     }
 
     /// Sends what was added.
     pub async fn flush(&mut self) -> anyhow::Result<()> {
         if self.sink.is_waiting() {
-            self.sink.send(self.mark.clone(), 0).await?;
+            self.sink.send(self.mark(), 0).await?;
         }
         Ok(())
     }

@@ -83,6 +83,7 @@ mod tests {
                 message_id: (*name).to_owned(),
                 receipt_handle: String::new(),
                 body: String::new(),
+                attributes: Default::default(),
             })
             .collect()
     }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::runtime::letters::plain;
 use crate::runtime::mysql::{Cell, Cells, Column, Duration, Moment, Value, kind};
 
 /// What becomes of a column's values.
@@ -265,29 +266,30 @@ pub fn float(out: &mut Vec<u8>, finite: bool, number: impl zmij::Float) {
     }
 }
 
+/// The last two digits of a number.
+#[inline]
+fn digits(number: u8) -> [u8; 2] {
+    [b'0' + number / 10 % 10, b'0' + number % 10]
+}
+
 #[inline]
 fn two(out: &mut Vec<u8>, number: u8) {
-    out.extend_from_slice(&[b'0' + number / 10 % 10, b'0' + number % 10]);
+    out.extend_from_slice(&digits(number));
 }
 
 #[inline]
 pub fn date(out: &mut Vec<u8>, at: Moment) {
-    two(out, (at.year / 100) as u8);
-    two(out, (at.year % 100) as u8);
-    out.push(b'-');
-    two(out, at.month);
-    out.push(b'-');
-    two(out, at.day);
+    let [a, b] = digits((at.year / 100) as u8);
+    let [c, d] = digits((at.year % 100) as u8);
+    let ([e, f], [g, h]) = (digits(at.month), digits(at.day));
+    out.extend_from_slice(&[a, b, c, d, b'-', e, f, b'-', g, h]);
 }
 
 #[inline]
-pub fn clock(out: &mut Vec<u8>, at: Moment, digits: u8) {
-    two(out, at.hour);
-    out.push(b':');
-    two(out, at.minute);
-    out.push(b':');
-    two(out, at.second);
-    fraction(out, at.micros, digits);
+pub fn clock(out: &mut Vec<u8>, at: Moment, parts: u8) {
+    let ([a, b], [c, d], [e, f]) = (digits(at.hour), digits(at.minute), digits(at.second));
+    out.extend_from_slice(&[a, b, b':', c, d, b':', e, f]);
+    fraction(out, at.micros, parts);
 }
 
 pub fn duration(out: &mut Vec<u8>, length: Duration, digits: u8) {
@@ -305,17 +307,16 @@ pub fn duration(out: &mut Vec<u8>, length: Duration, digits: u8) {
     fraction(out, length.micros, digits);
 }
 
+/// So many digits of a second's fraction behind a point.
 #[inline]
-fn fraction(out: &mut Vec<u8>, micros: u32, digits: u8) {
-    if digits == 0 {
+fn fraction(out: &mut Vec<u8>, micros: u32, count: u8) {
+    if count == 0 {
         return;
     }
-    out.push(b'.');
-    let end = out.len() + usize::from(digits);
-    two(out, (micros / 10_000) as u8);
-    two(out, (micros / 100 % 100) as u8);
-    two(out, (micros % 100) as u8);
-    out.truncate(end);
+    let [a, b] = digits((micros / 10_000) as u8);
+    let ([c, d], [e, f]) = (digits((micros / 100 % 100) as u8), digits((micros % 100) as u8));
+    let all = [b'.', a, b, c, d, e, f];
+    out.extend_from_slice(&all[..=usize::from(count.min(6))]);
 }
 
 /// A BIT's bytes, the most significant first.
@@ -380,30 +381,20 @@ pub fn text(out: &mut Vec<u8>, bytes: &[u8]) {
         }
     };
     out.push(b'"');
-    let mut clean = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        if ESCAPED[usize::from(*byte)] {
-            out.extend_from_slice(&bytes[clean..index]);
-            clean = index + 1;
-            escape(out, *byte);
+    let mut rest = bytes;
+    loop {
+        let (clean, behind) = rest.split_at(plain(rest));
+        out.extend_from_slice(clean);
+        match behind.split_first() {
+            Some((byte, behind)) => {
+                escape(out, *byte);
+                rest = behind;
+            }
+            None => break,
         }
     }
-    out.extend_from_slice(&bytes[clean..]);
     out.push(b'"');
 }
-
-/// Bytes that may not stand in a JSON string as they are.
-const ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
 
 #[cold]
 fn escape(out: &mut Vec<u8>, byte: u8) {

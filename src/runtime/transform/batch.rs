@@ -4,7 +4,6 @@
 //! of the batch is answered, once, under its own id; the metadata's `partitionKeys` say its folder:
 //! <https://docs.aws.amazon.com/firehose/latest/dev/dynamic-partitioning-partitioning-keys.html>.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64_simd::STANDARD;
@@ -86,6 +85,7 @@ pub struct Batch<'a> {
     converted: Vec<u8>,
     /// The lines that go on.
     lines: Vec<u8>,
+    front: record::Front,
     /// The folder of the record at hand, as a JSON string without its quotes.
     folder: String,
     answer: String,
@@ -94,13 +94,14 @@ pub struct Batch<'a> {
 
 /// The answer to an event, and what it says. An error means that the event is not a batch of Firehose.
 pub fn answer(event: &str, format: &Format, most: usize) -> Result<(String, Tally), Fault> {
-    let records = records(event)?;
+    let records = records(event, matches!(format, Format::PythonDict(_)))?;
     let mut batch = Batch {
         format,
         most,
         input: Vec::new(),
         converted: Vec::new(),
         lines: Vec::new(),
+        front: record::Front::default(),
         folder: String::new(),
         answer: String::with_capacity((event.len() + 64).min(most)),
         tally: Tally::default(),
@@ -119,7 +120,8 @@ pub fn answer(event: &str, format: &Format, most: usize) -> Result<(String, Tall
     Ok((batch.answer, batch.tally))
 }
 
-fn records(event: &str) -> Result<Vec<Incoming<'_>>, Fault> {
+/// The records of an event. Whoever asks for them whole also gets their place in the stream.
+fn records(event: &str, is_whole: bool) -> Result<Vec<Incoming<'_>>, Fault> {
     let mut found = None;
     let mut scan = Scan::new(event);
     scan.members(|scan, name| {
@@ -128,7 +130,16 @@ fn records(event: &str) -> Result<Vec<Incoming<'_>>, Fault> {
         }
         let mut records = Vec::new();
         scan.elements(|scan| {
-            records.push(incoming(event, scan)?);
+            let start = scan.at();
+            let record = if is_whole { None } else { usual(event, scan) };
+            let record = match record {
+                Some(record) => record,
+                None => {
+                    scan.back(start);
+                    incoming(event, scan)?
+                }
+            };
+            records.push(record);
             Ok(())
         })?;
         found = Some(records);
@@ -137,6 +148,38 @@ fn records(event: &str) -> Result<Vec<Incoming<'_>>, Fault> {
     found.ok_or_else(|| scan.fault("the event has no `records`: it is not from Firehose"))
 }
 
+/// A record as Firehose writes it, without blanks and without its place in the stream. `None` for every other.
+fn usual<'a>(event: &'a str, scan: &mut Scan<'a>) -> Option<Incoming<'a>> {
+    let (mut id, mut data) = (None, None);
+    if !scan.literal(b"{") {
+        return None;
+    }
+    loop {
+        if scan.literal(b"\"recordId\":\"") {
+            id = Some(scan.unescaped()?);
+        } else if scan.literal(b"\"data\":") {
+            data = Some(scan.letters().ok()?);
+        } else if scan.literal(b"\"approximateArrivalTimestamp\":") {
+            scan.value().ok()?;
+        } else if scan.literal(b"\"kinesisRecordMetadata\":") {
+            scan.flat()?;
+        } else {
+            return None;
+        }
+        if scan.literal(b"}") {
+            return Some(Incoming {
+                id: event.get(id?)?,
+                data: event.get(data?)?,
+                ..Incoming::default()
+            });
+        }
+        if !scan.literal(b",") {
+            return None;
+        }
+    }
+}
+
+/// Any other record.
 fn incoming<'a>(event: &'a str, scan: &mut Scan<'a>) -> Result<Incoming<'a>, Fault> {
     let mut record = Incoming::default();
     let (mut has_id, mut has_data) = (false, false);
@@ -204,27 +247,30 @@ impl Batch<'_> {
         self.input.clear();
         self.lines.clear();
         self.folder.clear();
-        let data = unescaped(record.data);
-        STANDARD
-            .decode_append(data.as_bytes(), &mut self.input)
-            .map_err(|_| whole("the data is not base64"))?;
+        let mut outcome = Outcome::Same;
+        if STANDARD.decode_append(record.data.as_bytes(), &mut self.input).is_err() {
+            self.input.clear();
+            outcome = Outcome::Lines;
+            // Some senders escape its slashes.
+            STANDARD
+                .decode_append(record.data.replace("\\/", "/").as_bytes(), &mut self.input)
+                .map_err(|_| whole("the data is not base64"))?;
+        }
         if self.input.starts_with(&AGGREGATE) {
             return Err(whole(
                 "several records in one by the Kinesis Producer Library: switch its aggregation off",
             ));
         }
         let text = utf8(&self.input)?;
-        let outcome = match self.format {
-            Format::Records if check(text, &mut self.folder, &mut self.lines)? => {
-                // As long as the lines that it is.
-                self.lines.extend_from_slice(&self.input);
-                if matches!(data, Cow::Borrowed(_)) {
-                    Outcome::Same
-                } else {
-                    Outcome::Lines
+        let (folder, lines, front) = (&mut self.folder, &mut self.lines, &mut self.front);
+        match self.format {
+            Format::Records => {
+                if !check(text, folder, lines, front)? {
+                    outcome = Outcome::Lines;
+                } else if matches!(outcome, Outcome::Lines) {
+                    lines.extend_from_slice(&self.input);
                 }
             }
-            Format::Records => Outcome::Lines,
             Format::PythonDict(reader) => {
                 self.converted.clear();
                 let origin = Origin {
@@ -234,13 +280,17 @@ impl Batch<'_> {
                 if !reader.convert(text, &origin, &mut self.converted)? {
                     return Ok(Outcome::Dropped);
                 }
-                if check(utf8(&self.converted)?, &mut self.folder, &mut self.lines)? {
-                    std::mem::swap(&mut self.lines, &mut self.converted);
+                if check(utf8(&self.converted)?, folder, lines, front)? {
+                    std::mem::swap(lines, &mut self.converted);
                 }
-                Outcome::Lines
+                outcome = Outcome::Lines;
             }
+        }
+        let size = match outcome {
+            Outcome::Same => self.input.len(),
+            _ => self.lines.len(),
         };
-        if self.lines.len() > RECORD {
+        if size > RECORD {
             return Err(whole("the record is larger than the 1,000 KiB that Firehose takes"));
         }
         Ok(outcome)
@@ -291,16 +341,16 @@ impl Batch<'_> {
 
 /// Checks the records of a text, all of one table, and writes each on a line of its own unless the text is just that
 /// already: then the answer is true and nothing is written.
-fn check(text: &str, folder: &mut String, lines: &mut Vec<u8>) -> Result<bool, Fault> {
+fn check(text: &str, folder: &mut String, lines: &mut Vec<u8>, front: &mut record::Front) -> Result<bool, Fault> {
     let mut scan = Scan::new(text);
-    let first = record::read(text, &mut scan)?;
+    let first = record::read(text, &mut scan, front)?;
     folder.extend([first.schema, ".", first.table]);
     if first.span.start == 0 && !scan.has_break() && text.get(first.span.end..) == Some("\n") {
         return Ok(true);
     }
     line(text.get(first.span).unwrap_or_default(), scan.has_break(), lines);
     while scan.peek().is_some() {
-        let next = record::read(text, &mut scan)?;
+        let next = record::read(text, &mut scan, front)?;
         if (next.schema, next.table) != (first.schema, first.table) {
             return Err(Fault {
                 reason: "records of several tables in one: send each on its own",
@@ -331,12 +381,4 @@ fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
         reason: "the record is not UTF-8",
         offset: error.valid_up_to(),
     })
-}
-
-/// Base64 whose slashes some senders escape.
-fn unescaped(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'\\', text.as_bytes()).is_some() {
-        return Cow::Owned(text.replace("\\/", "/"));
-    }
-    Cow::Borrowed(text)
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::runtime::fault::Fault;
+use crate::runtime::letters::plain;
 
 /// How deep values may nest. MySQL's JSON nests up to 100 levels
 /// (<https://dev.mysql.com/doc/refman/8.4/en/json.html>), and a record adds three.
@@ -96,6 +97,47 @@ impl<'a> Scan<'a> {
         Ok(start..end)
     }
 
+    /// Passes over these bytes if they are what comes next, blanks included.
+    #[inline(always)]
+    pub fn literal(&mut self, word: &[u8]) -> bool {
+        let is_next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
+        if is_next {
+            self.at += word.len();
+        }
+        is_next
+    }
+
+    /// Passes over a string whose opening quote was, and that holds no escape; `None` for another one.
+    #[inline]
+    pub fn unescaped(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        let end = start + memchr::memchr2(b'"', b'\\', self.text.get(start..)?)?;
+        if self.text[end] == b'\\' {
+            return None;
+        }
+        self.at = end + 1;
+        Some(start..end)
+    }
+
+    /// Passes over an object without objects and escapes in it, and without a look at its grammar; `None` for another
+    /// one.
+    pub fn flat(&mut self) -> Option<()> {
+        let object = self.text.get(self.at..)?.strip_prefix(b"{")?;
+        let object = &object[..memchr::memchr(b'}', object)?];
+        // The brace that was found stands in a string when the quotes before it do not pair up.
+        let paired = memchr::memchr_iter(b'"', object).count().is_multiple_of(2);
+        if !paired || memchr::memchr2(b'{', b'\\', object).is_some() {
+            return None;
+        }
+        self.at += object.len() + 2;
+        Some(())
+    }
+
+    /// Goes back to a place where it was.
+    pub fn back(&mut self, at: usize) {
+        self.at = at;
+    }
+
     /// Reads the members of an object, one call each with its name. `each` must pass over the value.
     #[inline]
     pub fn members(&mut self, mut each: impl FnMut(&mut Self, Range<usize>) -> Result<(), Fault>) -> Result<(), Fault> {
@@ -140,15 +182,62 @@ impl<'a> Scan<'a> {
                 let span = self.string()?;
                 return Ok(Found { kind: Kind::Text, span });
             }
-            Some(b'{') => Kind::Object,
-            Some(b'n') => Kind::Null,
-            _ => Kind::Other,
+            Some(b'{') => {
+                if !self.row() {
+                    self.at = start;
+                    self.nested()?;
+                }
+                Kind::Object
+            }
+            Some(b'n') => {
+                self.word(b"null")?;
+                Kind::Null
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                Kind::Other
+            }
+            _ => {
+                self.nested()?;
+                Kind::Other
+            }
         };
-        self.nested()?;
         Ok(Found {
             kind,
             span: start..self.at,
         })
+    }
+
+    /// Passes over an object as rows mostly are: of texts, numbers and nulls, without blanks. False for every other, good
+    /// or bad, which leaves the pass anywhere.
+    #[inline]
+    fn row(&mut self) -> bool {
+        loop {
+            // Behind the brace or the comma.
+            self.at += 1;
+            if self.text.get(self.at) != Some(&b'"') || self.string().is_err() || self.text.get(self.at) != Some(&b':')
+            {
+                return false;
+            }
+            self.at += 1;
+            let is_fine = match self.text.get(self.at) {
+                Some(b'"') => self.string().is_ok(),
+                Some(b'-' | b'0'..=b'9') => self.number().is_ok(),
+                Some(b'n') => self.word(b"null").is_ok(),
+                _ => false,
+            };
+            if !is_fine {
+                return false;
+            }
+            match self.text.get(self.at) {
+                Some(b',') => {}
+                Some(b'}') => {
+                    self.at += 1;
+                    return true;
+                }
+                _ => return false,
+            }
+        }
     }
 
     /// Passes over a value and everything in it, without recursion: one bit for each level that is open.
@@ -327,31 +416,6 @@ impl<'a> Scan<'a> {
             offset: self.at.saturating_sub(usize::from(self.at < self.text.len())),
         }
     }
-}
-
-/// How many bytes stand for themselves inside a string, eight at a time: no quote, backslash or control character.
-///
-/// The tests for a byte are those of <https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord>; the lowest
-/// byte that they find is always right.
-#[inline(always)]
-fn plain(text: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let mut rest = text;
-    while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quote | backslash | control) & HIGH;
-        if found != 0 {
-            return text.len() - rest.len() + (found.trailing_zeros() / 8) as usize;
-        }
-        rest = tail;
-    }
-    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));
-    text.len() - rest.len() + end.unwrap_or(rest.len())
 }
 
 #[cfg(test)]

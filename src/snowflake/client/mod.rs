@@ -40,7 +40,7 @@ pub use rows::{Rows, Values};
 pub use secret::Secret;
 pub use statement::{Binding, Context, Statement, Transaction, Wait};
 pub use transport::Retry;
-pub use workload::{Provider, TokenSource, Workload};
+pub use workload::{Provider, TokenService, TokenSource, Workload};
 
 use running::{Running, Waiting};
 use statement::Body;

@@ -4,12 +4,14 @@
 //! <https://docs.snowflake.com/en/user-guide/workload-identity-federation> (the user),
 //! <https://docs.github.com/en/actions/reference/security/oidc> (asking GitHub for a token).
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures::future::BoxFuture;
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -56,6 +58,12 @@ impl Provider {
     }
 }
 
+/// A service that gives tokens, such as AWS's STS.
+pub trait TokenService: fmt::Debug + Send + Sync {
+    /// Asks for a token whose audience is `audience`.
+    fn ask(&self, audience: &'static str) -> BoxFuture<'_, Result<Secret, SnowflakeError>>;
+}
+
 /// Where its token comes from.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
@@ -70,6 +78,8 @@ pub enum TokenSource {
         /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
         request_token: Secret,
     },
+    /// Another service, asked again before a token ends.
+    Service(Arc<dyn TokenService>),
 }
 
 /// A workload's identity. Clones share the token that was fetched last.
@@ -115,7 +125,10 @@ impl Workload {
                     .map_err(|error| no_token(format!("{} cannot be read: {error}", file.display()), false))?;
                 Secret::new(text)
             }
-            TokenSource::GitHub { url, request_token } => self.of_github(http, now, url, request_token).await?,
+            TokenSource::GitHub { url, request_token } => {
+                self.kept_or(now, ask_github(http, url, request_token)).await?
+            }
+            TokenSource::Service(service) => self.kept_or(now, service.ask(AUDIENCE)).await?,
         };
         Ok(Secret::new(format!(
             "WIF.{}.{}",
@@ -124,18 +137,17 @@ impl Workload {
         )))
     }
 
-    async fn of_github(
+    /// The token that was fetched last, or what `ask` gives.
+    async fn kept_or(
         &self,
-        http: &reqwest::Client,
         now: SystemTime,
-        url: &str,
-        request_token: &Secret,
+        ask: impl Future<Output = Result<Secret, SnowflakeError>>,
     ) -> Result<Secret, SnowflakeError> {
         let kept = self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(kept) = kept.filter(|kept| now < kept.until) {
             return Ok(kept.token);
         }
-        let token = ask_github(http, url, request_token).await?;
+        let token = ask.await?;
         let until = end(token.expose()).map_or(now + UNKNOWN_LIFETIME, |end| end - RENEW_BEFORE);
         *self.fetched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fetched {
             token: token.clone(),

@@ -201,11 +201,11 @@ pub fn object(
             Some(wanted.hash.clone()),
         ));
     }
-    // CREATE OR ALTER brings a task to its definition; other kinds have statements of their own for it.
-    let alter = if wanted.kind == Kind::Task {
-        &wanted.statements.create
-    } else {
-        &wanted.statements.alter
+    // CREATE OR ALTER brings a task to its definition, and CREATE OR REPLACE a procedure, which holds nothing; other kinds
+    // have statements of their own for it.
+    let alter = match wanted.kind {
+        Kind::Task | Kind::Procedure => &wanted.statements.create,
+        _ => &wanted.statements.alter,
     };
     if !only_grants {
         statements.extend(alter.iter().cloned());

@@ -1,3 +1,4 @@
+mod binlog;
 mod cdc;
 mod environments;
 mod mutations;

@@ -1,0 +1,106 @@
+//! Tables are read once before their changes are.
+
+use std::collections::HashSet;
+
+use anyhow::bail;
+use tokio::time::Instant;
+
+use super::{Service, Wanted, title};
+use crate::runtime::binlog::checkpoint::{Snapshot, State};
+use crate::runtime::binlog::{server, snapshot};
+use crate::runtime::extract::table::Table;
+use crate::runtime::log::Line;
+use crate::runtime::mysql::{Connection, MysqlError};
+
+/// A reason to pass a table over.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Stop(String);
+
+impl Service {
+    /// Reads every table that was not read yet.
+    pub(super) async fn snapshots(&self, connection: &mut Connection, state: &mut State) -> anyhow::Result<()> {
+        let names: HashSet<String> = self.tables.iter().map(title).collect();
+        state.tables.retain(|table| names.contains(table));
+        // Locking reads lock rows only, not the gaps between them.
+        connection
+            .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .await?;
+        for wanted in &self.tables {
+            let title = title(wanted);
+            if state.tables.contains(&title) || state.stopped.contains_key(&title) {
+                continue;
+            }
+            match self.read_table(connection, state, wanted).await {
+                Ok(()) => {}
+                Err(error)
+                    if error.downcast_ref::<MysqlError>().is_none() && error.downcast_ref::<Stop>().is_some() =>
+                {
+                    self.stop(state, &title, &error.to_string());
+                }
+                Err(error) => return Err(error.context(format!("the snapshot of {title}"))),
+            }
+            self.checkpoint.write(state).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a table is there now that was not when snapshots were taken.
+    pub(super) async fn has_come(&self, connection: &mut Connection, state: &State) -> anyhow::Result<bool> {
+        let is_read = |name: &String| state.tables.contains(name) || state.stopped.contains_key(name);
+        for wanted in self.tables.iter().filter(|table| !is_read(&title(table))) {
+            if Table::describe(connection, &wanted.schema, &wanted.table)
+                .await?
+                .is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn read_table(&self, connection: &mut Connection, state: &mut State, wanted: &Wanted) -> anyhow::Result<()> {
+        let (title, started) = (title(wanted), Instant::now());
+        let table = Table::describe(connection, &wanted.schema, &wanted.table).await?;
+        let Some(table) = table else {
+            let detail =
+                "it does not exist, or the user may not read it (GRANT SELECT); it is read as soon as it is there";
+            Line::warn("table absent").key(&title).detail(detail).write();
+            return Ok(());
+        };
+        if table.key.is_empty() {
+            bail!(Stop(
+                "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key".to_owned()
+            ));
+        }
+        let mut under_way = match state.snapshot.take() {
+            Some(snapshot) if snapshot.table == title => snapshot,
+            _ => {
+                let position = server::position(connection).await?;
+                Snapshot {
+                    table: title.clone(),
+                    seq: snapshot::seq(state.generation, &position)?,
+                    after: None,
+                }
+            }
+        };
+        let mut sending = self.sending();
+        loop {
+            let (generation, rows) = (state.generation, self.chunk_rows);
+            if snapshot::chunk(connection, &mut sending, generation, &table, &mut under_way, rows).await? {
+                break;
+            }
+            state.snapshot = Some(under_way.clone());
+            self.checkpoint.write(state).await?;
+        }
+        state.snapshot = None;
+        state.tables.push(title.clone());
+        let rows = sending.rows();
+        Line::info("snapshot")
+            .key(&title)
+            .moved(Some(rows), 0)
+            .took(started.elapsed())
+            .write();
+        Ok(())
+    }
+}
