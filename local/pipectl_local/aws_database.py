@@ -130,7 +130,9 @@ class Server:
             command = [tool, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=socket", "--skip-test-db", *user]
         else:
             command = [str(program), "--no-defaults", "--initialize-insecure", f"--datadir={data}", *user]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        # Two that make their files at once would share names in one folder for temporary files.
+        own = os.environ | {"TMPDIR": str(data.parent)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, env=own)
         if done.returncode:
             shutil.rmtree(data, ignore_errors=True)
             raise ValueError(f"the database {self.identifier} could not be made: {command[0]}: {(done.stdout + done.stderr)[-1500:]}")

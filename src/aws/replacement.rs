@@ -55,7 +55,12 @@ pub enum Foreseen {
 /// [template reference](https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/), `createOnlyProperties`
 /// in its schemas. Every type that the templates of this crate have is here; `tests/judges` holds it against the schemas.
 pub const REPLACING: &[(&str, &[&str])] = &[
+    (
+        "AWS::AutoScaling::AutoScalingGroup",
+        &["AutoScalingGroupName", "InstanceId"],
+    ),
     ("AWS::CloudWatch::Alarm", &["AlarmName"]),
+    ("AWS::EC2::LaunchTemplate", &["LaunchTemplateName"]),
     ("AWS::EC2::SecurityGroup", &["GroupDescription", "GroupName", "VpcId"]),
     (
         "AWS::EC2::VPCEndpoint",
@@ -69,6 +74,34 @@ pub const REPLACING: &[(&str, &[&str])] = &[
             "VpcId",
         ],
     ),
+    ("AWS::ECS::Cluster", &["ClusterName"]),
+    (
+        "AWS::ECS::Service",
+        &["Cluster", "Role", "SchedulingStrategy", "ServiceName"],
+    ),
+    (
+        "AWS::ECS::TaskDefinition",
+        &[
+            "ContainerDefinitions",
+            "Cpu",
+            "EnableFaultInjection",
+            "EphemeralStorage",
+            "ExecutionRoleArn",
+            "Family",
+            "InferenceAccelerators",
+            "IpcMode",
+            "Memory",
+            "NetworkMode",
+            "PidMode",
+            "PlacementConstraints",
+            "ProxyConfiguration",
+            "RequiresCompatibilities",
+            "RuntimePlatform",
+            "TaskRoleArn",
+            "Volumes",
+        ],
+    ),
+    ("AWS::IAM::InstanceProfile", &["InstanceProfileName", "Path"]),
     ("AWS::IAM::Role", &["Path", "RoleName"]),
     ("AWS::Kinesis::Stream", &["Name"]),
     (
@@ -133,10 +166,10 @@ pub const REPLACING: &[(&str, &[&str])] = &[
         &["BucketName", "BucketNamePrefix", "BucketNamespace"],
     ),
     ("AWS::S3::BucketPolicy", &["Bucket"]),
+    ("AWS::SES::EmailIdentity", &["EmailIdentity"]),
     ("AWS::SNS::Subscription", &["Endpoint", "Protocol", "TopicArn"]),
     ("AWS::SNS::Topic", &["FifoTopic", "TopicName"]),
     ("AWS::SNS::TopicPolicy", &[]),
-    ("AWS::SES::EmailIdentity", &["EmailIdentity"]),
     ("AWS::SQS::Queue", &["FifoQueue", "QueueName"]),
     ("AWS::SQS::QueuePolicy", &[]),
     ("AWS::Scheduler::Schedule", &["Name"]),
@@ -145,6 +178,16 @@ pub const REPLACING: &[(&str, &[&str])] = &[
 
 /// Properties of these types whose change replaces a resource only sometimes.
 pub const SOMETIMES: &[(&str, &[&str])] = &[
+    (
+        "AWS::AutoScaling::AutoScalingGroup",
+        &[
+            "LaunchConfigurationName",
+            "LaunchTemplate",
+            "MixedInstancesPolicy",
+            "VPCZoneIdentifier",
+        ],
+    ),
+    ("AWS::ECS::Service", &["LaunchType"]),
     ("AWS::Lambda::Function", &["DurableConfig"]),
     (
         "AWS::RDS::DBInstance",

@@ -137,7 +137,7 @@ pub struct Object {
     /// Columns of a table's primary key, in order.
     pub key: Vec<Ident>,
     /// Rows that go with a column that the table has no more.
-    pub leaving: Option<Leaving>,
+    pub leaving: Option<Box<Leaving>>,
     /// Every grant on it that the pipeline makes, whichever object states it; those that it has from future grants, too.
     pub grants: Grants,
     /// Its place in a task graph.

@@ -81,19 +81,19 @@ pub async fn down(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Resul
         progress,
     )
     .await?;
-    match status(directory).await? {
-        Status::Up(state) | Status::Busy(state) => {
-            progress("Stopping the local cloud");
-            process::stop(state.pid, directory).await?;
-            state::remove(directory)?;
-            Ok(true)
-        }
-        Status::Stale => {
-            clear_away(directory, progress).await?;
-            Ok(false)
-        }
-        Status::Down => Ok(false),
+    if !state::file(directory).exists() {
+        return Ok(false);
     }
+    let running = match State::process(directory) {
+        Some(pid) if process::is_cloud(pid, directory).await => Some(pid),
+        _ => None,
+    };
+    if let Some(pid) = running {
+        progress("Stopping the local cloud");
+        process::stop(pid, directory).await?;
+    }
+    state::remove(directory)?;
+    Ok(running.is_some())
 }
 
 /// Looks whether one runs, and changes nothing.

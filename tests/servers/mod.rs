@@ -167,6 +167,8 @@ fn mariadb(data: &Path) -> (Command, Command) {
     let mut run = Command::new("/usr/sbin/mariadbd");
     run.args(["--no-defaults", "--user=root", &datadir]);
     install.arg("--user=root");
+    // Two that make their files at once would share names in one folder.
+    install.env("TMPDIR", data.parent().expect("a folder of its own"));
     (install, run)
 }
 

@@ -464,7 +464,7 @@ fn typed_table(context: &Context, spec: &Table, changes: Option<&Changes>, name:
     if let Some(adoption) = &mut typed.adoption {
         adoption.grants.extend(more_on(context, name, privileges));
     }
-    typed.leaving = leaving;
+    typed.leaving = leaving.map(Box::new);
     Ok(typed)
 }
 

@@ -27,7 +27,8 @@ impl Sending<'_> {
     #[inline]
     pub async fn push(&mut self, title: &str, seq: &str, spread: &str, line: &[u8]) -> anyhow::Result<()> {
         if line.len() + spread.len() > self.record_max {
-            return self.aside.put(title, seq, line).await;
+            // Rows of a snapshot's chunk share their `seq`.
+            return self.aside.put(title, &format!("{seq}-{spread}"), line).await;
         }
         if self.sink.push(spread, line) {
             self.flush().await?;

@@ -128,11 +128,11 @@ pub struct Aside<'a> {
 
 impl Aside<'_> {
     /// Writes the record where the stream's files are too, or to the error prefix with its reason when nothing could
-    /// load it from there. Nothing is lost, and the rows behind it go on.
-    pub async fn put(&self, title: &str, seq: &str, record: &[u8]) -> anyhow::Result<()> {
+    /// load it from there. Nothing is lost, and the rows behind it go on. The name is that of this record only.
+    pub async fn put(&self, title: &str, name: &str, record: &[u8]) -> anyhow::Result<()> {
         let loadable = record.len() <= self.loadable_max;
         let prefix = if loadable { self.data } else { self.errors };
-        let place = Place::new(self.bucket, &format!("{prefix}{title}/large/{seq}.jsonl"));
+        let place = Place::new(self.bucket, &format!("{prefix}{title}/large/{name}.jsonl"));
         self.store.put(&place, "application/x-ndjson", record.to_vec()).await?;
         let bytes = record.len() as u64;
         if loadable {
@@ -148,7 +148,7 @@ impl Aside<'_> {
             "the record has {bytes} bytes, more than the {} that can be loaded; it is kept, but not in the warehouse",
             self.loadable_max
         );
-        let document = json!({"table": title, "seq": seq, "bytes": bytes, "reason": reason});
+        let document = json!({"table": title, "name": name, "bytes": bytes, "reason": reason});
         let beside = Place::new(self.bucket, &format!("{}.reason.json", place.key));
         self.store
             .put(&beside, "application/json", document.to_string().into_bytes())

@@ -68,7 +68,7 @@ fn in_the_making(column: &Ident) -> Ident {
 /// The rows that go, where the table still has the column that they go with.
 fn leaving<'a>(wanted: &'a Object, live: &LiveObject) -> Option<&'a Leaving> {
     let has = |rows: &&Leaving| live.columns.iter().any(|found| found.name == rows.column.as_str());
-    wanted.leaving.as_ref().filter(has)
+    wanted.leaving.as_deref().filter(has)
 }
 
 fn is_unfinished(live: &LiveObject) -> bool {
