@@ -36,7 +36,7 @@ for architecture in "${architectures[@]}"; do
     if command -v rustup >/dev/null; then
         rustup target add "$triple"
     fi
-    cargo zigbuild --locked --profile runtime --bin pipectl-runtime --target "$triple.$glibc"
-    install -m 755 "$target/$triple/runtime/pipectl-runtime" "$target/release/pipectl-runtime-$architecture"
+    cargo zigbuild --locked --release --bin pipectl-runtime --target "$triple.$glibc"
+    install -m 755 "$target/$triple/release/pipectl-runtime" "$target/release/pipectl-runtime-$architecture"
     printf 'runtime: %s\n' "$target/release/pipectl-runtime-$architecture"
 done
