@@ -34,7 +34,8 @@ const PEM: &str = "-----BEGIN ";
 /// Where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretReference {
-    /// In AWS Secrets Manager, under this name or ARN.
+    /// In AWS Secrets Manager, under this name or ARN. Names of secrets that an AWS service manages have a `!`:
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html>.
     SecretsManager(String),
     /// In AWS Systems Manager Parameter Store, under this name.
     Ssm(String),
@@ -58,7 +59,7 @@ impl FromStr for SecretReference {
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
         };
         match scheme {
-            "secretsmanager" if made_of("/_+=.@-:") => Ok(Self::SecretsManager(name.to_owned())),
+            "secretsmanager" if made_of("/_+=.@-:!") => Ok(Self::SecretsManager(name.to_owned())),
             "ssm" if made_of("/_.-") => Ok(Self::Ssm(name.to_owned())),
             "env" if made_of("_") && !name.starts_with(|c: char| c.is_ascii_digit()) => Ok(Self::Env(name.to_owned())),
             _ => Err(NotAReference),

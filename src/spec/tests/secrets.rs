@@ -94,6 +94,8 @@ fn references_are_taken() {
     for line in [
         "token = \"env:TOKEN\"",
         "private_key = \"secretsmanager:prod/snowflake\"",
+        // As RDS names the one that it manages.
+        "private_key = \"secretsmanager:arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds!db-0a1b2c3d-AbCdEf\"",
         "private_key = \"ssm:/prod/key\"",
     ] {
         assert!(parse(&in_snowflake(line), "pipeline.toml", "dev").is_ok(), "{line}");
