@@ -33,8 +33,8 @@ struct State {
 }
 
 impl BadDay {
-    /// Starts one, on a throttled day, and sends the function of this name to it.
-    pub fn before(cloud: &Cloud, function: &str) -> Arc<Self> {
+    /// Starts one, on a throttled day.
+    pub fn start(cloud: &Cloud) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let bad = Arc::new(Self {
             endpoint: format!("http://{}", listener.local_addr().unwrap()),
@@ -52,6 +52,12 @@ impl BadDay {
                 std::thread::spawn(move || shared.serve(&stream));
             }
         });
+        bad
+    }
+
+    /// Starts one, and sends the function of this name to it.
+    pub fn before(cloud: &Cloud, function: &str) -> Arc<Self> {
+        let bad = Self::start(cloud);
         let named = json!({ "FunctionName": function });
         let mut environment = cloud.aws("lambda", "get_function_configuration", named)["Environment"].clone();
         environment["Variables"]["AWS_ENDPOINT_URL_KINESIS"] = json!(bad.endpoint);
@@ -115,7 +121,7 @@ impl BadDay {
             state.day = Day::Kills(left.saturating_sub(1));
             if left <= 1 {
                 state.day = Day::Good;
-                state.kills += kill(&self.endpoint);
+                state.kills += kill(&format!("AWS_ENDPOINT_URL_KINESIS={}", self.endpoint));
                 return None;
             }
         }
@@ -142,11 +148,10 @@ impl BadDay {
     }
 }
 
-/// Kills the processes whose stream this is; gives how many there were.
-fn kill(endpoint: &str) -> usize {
+/// Kills the processes that have this in their environment, `NAME=value`; gives how many there were.
+pub fn kill(wanted: &str) -> usize {
     use rustix::process::{Pid, Signal, kill_process};
 
-    let wanted = format!("AWS_ENDPOINT_URL_KINESIS={endpoint}");
     let numbers = std::fs::read_dir("/proc").unwrap().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let own = numbers.filter(|number| {

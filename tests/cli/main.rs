@@ -48,3 +48,4 @@ mod stack_status;
 mod star;
 mod there_and_back;
 mod verify;
+mod workload;
