@@ -106,9 +106,7 @@ impl Metric {
             of: None,
         }
     }
-}
 
-impl Metric {
     /// The highest of the values that a [`gauge`] reads.
     pub fn most_of_lines(model: &Model, name: &'static str) -> Self {
         Metric {

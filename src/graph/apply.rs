@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::alarm::{LATE_SECONDS, Metric, When, absence, alarm, filter, watch};
+use super::alarm::{LATE_SECONDS, Metric, When, absence, alarm, filter, hearing, watch};
 use super::landing::{Shared, stack};
 use super::policy::{Principal, Statement, policy, service_trust};
 use super::stack::Parameter;
 use super::{Body, Graph, NodeId};
-use crate::model::names::APPLY;
+use crate::model::names::{APPLY, WORKLOAD_AUDIENCE};
 use crate::model::{Apply, LOCAL, Model, SnowflakeTarget};
 
 /// Part of the name of its stack, queue, function and role.
@@ -26,8 +26,6 @@ const RETRY_SECONDS: u32 = 10;
 const LOCAL_RETRY_SECONDS: u32 = 1;
 /// Batches at a time, the fewest that Lambda lets one say. Files of one table wait for each other in the warehouse.
 const BATCHES_AT_ONCE: u32 = 2;
-/// The audience that Snowflake's workload identities have.
-const AUDIENCE: &str = "snowflakecomputing.com";
 /// The metric that counts error lines of the function.
 const ERROR_LINES: &str = "ApplyErrorLines";
 
@@ -44,9 +42,7 @@ pub fn contribute(
     let mut stack = stack(model, PART, "files into the warehouse", values)?;
     stack.parameters.insert("RuntimeKey".to_owned(), Parameter::RuntimeKey);
     needs.push(shared.runtime.clone());
-    if model.alerts.absent_after.is_some() {
-        needs.push(shared.hearing.clone());
-    }
+    needs.extend(hearing(model, shared));
     Ok(graph.add("aws:apply", needs, Body::Stack(stack)))
 }
 
@@ -152,23 +148,8 @@ fn alarms(model: &Model) -> Vec<Value> {
 /// What the function `apply` may do, and no more. The files it never reads: Snowflake does.
 fn apply_policy(model: &Model, function: &str, queue_arn: &str) -> Value {
     policy(&[
-        Statement::allow(
-            "Logs",
-            Principal::Holder,
-            &["logs:CreateLogStream", "logs:PutLogEvents"],
-            &[model.names.arn("logs", &format!("log-group:/aws/lambda/{function}:*"))],
-        ),
-        Statement::allow(
-            "Queue",
-            Principal::Holder,
-            &[
-                "sqs:ReceiveMessage",
-                "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
-                "sqs:ChangeMessageVisibility",
-            ],
-            &[queue_arn.to_owned()],
-        ),
+        Statement::logs(&model.names, &format!("/aws/lambda/{function}")),
+        Statement::queue(queue_arn, &["sqs:ChangeMessageVisibility"]),
         // It knows no resource; a token for anybody else it may not ask for:
         // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_policies.html
         Statement::allow(
@@ -180,7 +161,7 @@ fn apply_policy(model: &Model, function: &str, queue_arn: &str) -> Value {
         .condition(
             "ForAllValues:StringEquals",
             "sts:IdentityTokenAudience",
-            json!([AUDIENCE]),
+            json!([WORKLOAD_AUDIENCE]),
         ),
     ])
 }

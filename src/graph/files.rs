@@ -167,18 +167,8 @@ fn copy_policy(model: &Model, source: &FilesSource, function: &str, queue_arn: &
     let curated = |prefix: &str| names.bucket_arn(&model.landing.bucket, Some(&format!("{prefix}*")));
     let written = [curated(model.landing.prefix), curated(model.landing.error_prefix)];
     policy(&[
-        Statement::allow(
-            "Logs",
-            Principal::Holder,
-            &["logs:CreateLogStream", "logs:PutLogEvents"],
-            &[names.arn("logs", &format!("log-group:/aws/lambda/{function}:*"))],
-        ),
-        Statement::allow(
-            "Queue",
-            Principal::Holder,
-            &["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
-            &[queue_arn.to_owned()],
-        ),
+        Statement::logs(names, &format!("/aws/lambda/{function}")),
+        Statement::queue(queue_arn, &[]),
         Statement::allow(
             "ReadRaw",
             Principal::Holder,

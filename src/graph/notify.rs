@@ -120,26 +120,11 @@ fn alarms(model: &Model) -> Vec<Value> {
 /// What the function `alert` may do, and no more.
 fn alert_policy(model: &Model, function: &str, queue_arn: &str) -> Value {
     let names = &model.names;
-    let logs = |group: &str| names.arn("logs", &format!("log-group:{group}:*"));
-    let read: Vec<String> = log_groups(model).values().map(|group| logs(group)).collect();
+    let logs = |group: &String| names.arn("logs", &format!("log-group:{group}:*"));
+    let read: Vec<String> = log_groups(model).values().map(logs).collect();
     let mut statements = vec![
-        Statement::allow(
-            "Logs",
-            Principal::Holder,
-            &["logs:CreateLogStream", "logs:PutLogEvents"],
-            &[logs(&format!("/aws/lambda/{function}"))],
-        ),
-        Statement::allow(
-            "Queue",
-            Principal::Holder,
-            &[
-                "sqs:ReceiveMessage",
-                "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
-                "sqs:ChangeMessageVisibility",
-            ],
-            &[queue_arn.to_owned()],
-        ),
+        Statement::logs(names, &format!("/aws/lambda/{function}")),
+        Statement::queue(queue_arn, &["sqs:ChangeMessageVisibility"]),
         Statement::allow("ReadErrors", Principal::Holder, &["logs:FilterLogEvents"], &read),
         Statement::allow(
             "LastMail",
@@ -150,12 +135,7 @@ fn alert_policy(model: &Model, function: &str, queue_arn: &str) -> Value {
     ];
     statements.extend(model.alerts.mail.as_ref().map(|mail| send(model, mail)));
     statements.extend(model.alerts.webhook.as_deref().map(|secret| {
-        let arn = match secret.starts_with("arn:") {
-            true => secret.to_owned(),
-            // Secrets Manager adds six characters of its own to the name:
-            // https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html
-            false => names.arn("secretsmanager", &format!("secret:{secret}-??????")),
-        };
+        let arn = names.secret_arn(secret);
         Statement::allow("WebHook", Principal::Holder, &["secretsmanager:GetSecretValue"], &[arn])
     }));
     policy(&statements)

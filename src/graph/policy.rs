@@ -47,6 +47,20 @@ impl Statement {
         self
     }
 
+    /// Writing a log of this group.
+    pub fn logs(names: &Names, group: &str) -> Self {
+        let streams = names.arn("logs", &format!("log-group:{group}:*"));
+        let actions = ["logs:CreateLogStream", "logs:PutLogEvents"];
+        Statement::allow("Logs", Principal::Holder, &actions, &[streams])
+    }
+
+    /// Taking messages of a queue as a function's event source, and besides what the function itself does to them.
+    pub fn queue(queue_arn: &str, besides: &[&'static str]) -> Self {
+        let taken = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
+        let actions = [&taken, besides].concat();
+        Statement::allow("Queue", Principal::Holder, &actions, &[queue_arn.to_owned()])
+    }
+
     /// Refuses every request that is not made over TLS.
     pub fn deny_plain_http(resources: &[String]) -> Self {
         let mut statement = Statement::allow("DenyPlainHttp", Principal::Anyone, &["s3:*"], resources);

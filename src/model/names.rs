@@ -4,6 +4,9 @@ use std::fmt;
 
 /// Part of the names of what applies files by procedures: the function, and in Snowflake its role and its user.
 pub const APPLY: &str = "APPLY";
+/// The audience of a workload identity's token that Snowflake expects where its user names none:
+/// <https://docs.snowflake.com/en/user-guide/workload-identity-federation>.
+pub const WORKLOAD_AUDIENCE: &str = "snowflakecomputing.com";
 
 /// The four facts that every name is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,15 @@ impl Names {
     /// ARN of a role of the pipeline's account.
     pub fn role_arn(&self, role: &str) -> String {
         format!("arn:{}:iam::{}:role/{role}", self.partition(), self.account)
+    }
+
+    /// ARN of a secret that a user names, by name or by its ARN. Secrets Manager adds six characters of its own to a name:
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html>.
+    pub fn secret_arn(&self, secret: &str) -> String {
+        match secret.starts_with("arn:") {
+            true => secret.to_owned(),
+            false => self.arn("secretsmanager", &format!("secret:{secret}-??????")),
+        }
     }
 
     /// ARN of a bucket, or of the objects that `path` matches.

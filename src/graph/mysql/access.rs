@@ -60,7 +60,7 @@ impl<'a> Access<'a> {
     }
 
     /// The runtime's settings of the database; values may be references.
-    pub fn variables(&self) -> Value {
+    pub fn variables(&self) -> Vec<(&'static str, Value)> {
         let (host, port, secret) = match self.database {
             Database::Existing { host, port, secret } => (json!(host), json!(port.to_string()), json!(secret)),
             Database::New(_) => (
@@ -69,12 +69,12 @@ impl<'a> Access<'a> {
                 json!({ "Ref": "DatabaseSecret" }),
             ),
         };
-        json!({
-            "PIPECTL_DATABASE_HOST": host,
-            "PIPECTL_DATABASE_PORT": port,
-            "PIPECTL_DATABASE_SECRET": secret,
-            "PIPECTL_DATABASE_TLS": "verify",
-        })
+        vec![
+            ("PIPECTL_DATABASE_HOST", host),
+            ("PIPECTL_DATABASE_PORT", port),
+            ("PIPECTL_DATABASE_SECRET", secret),
+            ("PIPECTL_DATABASE_TLS", json!("verify")),
+        ]
     }
 
     /// Subnets and security groups of what reaches the database; null where there is no network.
@@ -93,12 +93,7 @@ impl<'a> Access<'a> {
     pub fn password(&self) -> Statement {
         let secret = match self.database {
             Database::New(_) => json!({ "Ref": "DatabaseSecret" }),
-            Database::Existing { secret, .. } if secret.starts_with("arn:") => json!(secret),
-            // Secrets Manager adds six characters of its own to the name:
-            // https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html
-            Database::Existing { secret, .. } => {
-                json!(self.names.arn("secretsmanager", &format!("secret:{secret}-??????")))
-            }
+            Database::Existing { secret, .. } => json!(self.names.secret_arn(secret)),
         };
         Statement::allow("Password", Principal::Holder, &["secretsmanager:GetSecretValue"], &[]).on(secret)
     }

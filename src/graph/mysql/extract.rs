@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::access::Access;
+use super::{landing, sending, stream_arn};
 use crate::graph::alarm::{Metric, When, alarm, filter, of_runs, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust};
@@ -95,61 +96,33 @@ fn alarms(model: &Model, source: &MysqlSource) -> Vec<Value> {
 
 fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Value {
     let mut variables = access.variables();
-    let own = json!({
-        "PIPECTL_CURATED_BUCKET": model.landing.bucket,
-        "PIPECTL_CURATED_PREFIX": model.landing.prefix,
-        "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
-    });
-    let of_watermark = json!({
-        "PIPECTL_STREAM": model.names.arn("kinesis", &format!("stream/{}", source.stream)),
-        "PIPECTL_WATERMARKS": model.names.watermark_parameters(),
-    });
-    let more = source.schedule().map(|_| of_watermark);
-    for more in std::iter::once(own).chain(more) {
-        if let (Value::Object(variables), Value::Object(more)) = (&mut variables, more) {
-            variables.extend(more);
-        }
+    variables.extend(landing(model));
+    if source.schedule().is_some() {
+        variables.push(("PIPECTL_STREAM", json!(stream_arn(model, source))));
+        variables.push(("PIPECTL_WATERMARKS", json!(model.names.watermark_parameters())));
     }
     variables
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// What the function `extract` may do, and no more.
 fn extract(model: &Model, source: &MysqlSource, access: &Access<'_>, function: &str) -> Value {
     let names = &model.names;
-    let curated = |prefix: &str| names.bucket_arn(&model.landing.bucket, Some(&format!("{prefix}*")));
-    let parameters = names.watermark_parameters();
     let mut statements = vec![
-        Statement::allow(
-            "Logs",
-            Principal::Holder,
-            &["logs:CreateLogStream", "logs:PutLogEvents"],
-            &[names.arn("logs", &format!("log-group:/aws/lambda/{function}:*"))],
-        ),
+        Statement::logs(names, &format!("/aws/lambda/{function}")),
         access.password(),
-    ];
-    let sends = [
-        Statement::allow(
-            "Watermarks",
-            Principal::Holder,
-            &["ssm:GetParameter", "ssm:PutParameter"],
-            &[names.arn("ssm", &format!("parameter{parameters}*"))],
-        ),
-        Statement::allow(
-            "Send",
-            Principal::Holder,
-            &["kinesis:PutRecords"],
-            &[names.arn("kinesis", &format!("stream/{}", source.stream))],
-        ),
-        Statement::allow(
-            "WriteCurated",
-            Principal::Holder,
-            &["s3:PutObject", "s3:AbortMultipartUpload"],
-            &[curated(model.landing.prefix), curated(model.landing.error_prefix)],
-        ),
     ];
     // Where another reads the changes, it only compares.
     if source.schedule().is_some() {
-        statements.extend(sends);
+        statements.push(Statement::allow(
+            "Watermarks",
+            Principal::Holder,
+            &["ssm:GetParameter", "ssm:PutParameter"],
+            &[names.arn("ssm", &format!("parameter{}*", names.watermark_parameters()))],
+        ));
+        statements.extend(sending(model, source));
     }
     if source.network.is_some() {
         // Lambda checks these on every resource:

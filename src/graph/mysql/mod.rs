@@ -17,9 +17,12 @@ pub mod transform;
 
 use anyhow::Context as _;
 
+use serde_json::{Value, json};
+
 use crate::model::{Capture, Model, MysqlSource};
 
 use super::landing::Shared;
+use super::policy::{Principal, Statement};
 use super::{Graph, NodeId};
 use access::Access;
 
@@ -66,4 +69,40 @@ pub fn switch_on(
         Capture::Watermark { schedule } => schedule::contribute(model, source, schedule, shared, needs, graph),
         Capture::Binlog(reader) => reader::contribute(model, source, reader, shared, needs, graph),
     }
+}
+
+fn stream_arn(model: &Model, source: &MysqlSource) -> String {
+    model.names.arn("kinesis", &format!("stream/{}", source.stream))
+}
+
+/// The runtime's settings of where rows go that are no records of the stream.
+fn landing(model: &Model) -> [(&'static str, Value); 3] {
+    [
+        ("PIPECTL_CURATED_BUCKET", json!(model.landing.bucket)),
+        ("PIPECTL_CURATED_PREFIX", json!(model.landing.prefix)),
+        ("PIPECTL_ERROR_PREFIX", json!(model.landing.error_prefix)),
+    ]
+}
+
+/// Sending rows to the stream, and to the curated bucket those that the stream cannot take.
+fn sending(model: &Model, source: &MysqlSource) -> [Statement; 2] {
+    let curated = |prefix: &str| {
+        model
+            .names
+            .bucket_arn(&model.landing.bucket, Some(&format!("{prefix}*")))
+    };
+    [
+        Statement::allow(
+            "Send",
+            Principal::Holder,
+            &["kinesis:PutRecords"],
+            &[stream_arn(model, source)],
+        ),
+        Statement::allow(
+            "WriteCurated",
+            Principal::Holder,
+            &["s3:PutObject", "s3:AbortMultipartUpload"],
+            &[curated(model.landing.prefix), curated(model.landing.error_prefix)],
+        ),
+    ]
 }

@@ -4,6 +4,7 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::access::Access;
+use super::{landing, sending, stream_arn};
 use crate::graph::alarm::{LATE_SECONDS, Metric, When, alarm, filter, gauge, only_after, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust, service_trust_of_account};
@@ -91,7 +92,7 @@ pub fn contribute(
 }
 
 /// The settings of the service, by name; values may be references.
-fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Vec<(String, Value)> {
+fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Vec<(&'static str, Value)> {
     let names = &model.names;
     let tables: Vec<Value> = source
         .tables
@@ -99,22 +100,14 @@ fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Vec<(S
         .map(|table| json!({ "schema": table.name.schema, "table": table.name.table }))
         .collect();
     let mut variables = access.variables();
-    let own = json!({
-        "AWS_REGION": names.region,
-        "PIPECTL_TABLES": json!(tables).to_string(),
-        "PIPECTL_STREAM": names.arn("kinesis", &format!("stream/{}", source.stream)),
-        "PIPECTL_CHECKPOINT": names.binlog_parameters(),
-        "PIPECTL_CURATED_BUCKET": model.landing.bucket,
-        "PIPECTL_CURATED_PREFIX": model.landing.prefix,
-        "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
-    });
-    if let (Value::Object(variables), Value::Object(own)) = (&mut variables, own) {
-        variables.extend(own);
-    }
-    match variables {
-        Value::Object(variables) => variables.into_iter().collect(),
-        _ => Vec::new(),
-    }
+    variables.extend([
+        ("AWS_REGION", json!(names.region)),
+        ("PIPECTL_TABLES", json!(json!(tables).to_string())),
+        ("PIPECTL_STREAM", json!(stream_arn(model, source))),
+        ("PIPECTL_CHECKPOINT", json!(names.binlog_parameters())),
+    ]);
+    variables.extend(landing(model));
+    variables
 }
 
 /// The user data in pieces to be joined, as references stand between them.
@@ -133,10 +126,7 @@ fn user_data(model: &Model, source: &MysqlSource, access: &Access<'_>, shared: &
             "@SETTINGS@" => assign(&mut pieces, settings.iter().map(|(name, value)| (*name, value)))?,
             "@ENVIRONMENT@" => {
                 let variables = variables(model, source, access);
-                assign(
-                    &mut pieces,
-                    variables.iter().map(|(name, value)| (name.as_str(), value)),
-                )?;
+                assign(&mut pieces, variables.iter().map(|(name, value)| (*name, value)))?;
             }
             line => text(&mut pieces, &format!("{line}\n")),
         }
@@ -186,12 +176,7 @@ fn container(model: &Model, source: &MysqlSource, access: &Access<'_>, image: &s
         .into_iter()
         .map(|(name, value)| json!({ "Name": name, "Value": value }))
         .collect();
-    let mut statements = vec![Statement::allow(
-        "Logs",
-        Principal::Holder,
-        &["logs:CreateLogStream", "logs:PutLogEvents"],
-        &[names.arn("logs", &format!("log-group:{}:*", log_group(model)))],
-    )];
+    let mut statements = vec![Statement::logs(names, &log_group(model))];
     if let Some(repository) = repository(image) {
         // It names no resource: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
         let everything = ["*".to_owned()];
@@ -231,7 +216,6 @@ fn repository(image: &str) -> Option<String> {
 /// What the reader may do, and no more.
 fn read(model: &Model, source: &MysqlSource, access: &Access<'_>, shared: &Shared, of_server: bool) -> Value {
     let names = &model.names;
-    let curated = |prefix: &str| names.bucket_arn(&model.landing.bucket, Some(&format!("{prefix}*")));
     let mut statements = vec![
         access.password(),
         Statement::allow(
@@ -240,19 +224,8 @@ fn read(model: &Model, source: &MysqlSource, access: &Access<'_>, shared: &Share
             &["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"],
             &[names.arn("ssm", &format!("parameter{}*", names.binlog_parameters()))],
         ),
-        Statement::allow(
-            "Send",
-            Principal::Holder,
-            &["kinesis:PutRecords"],
-            &[names.arn("kinesis", &format!("stream/{}", source.stream))],
-        ),
-        Statement::allow(
-            "WriteCurated",
-            Principal::Holder,
-            &["s3:PutObject", "s3:AbortMultipartUpload"],
-            &[curated(model.landing.prefix), curated(model.landing.error_prefix)],
-        ),
     ];
+    statements.extend(sending(model, source));
     if of_server {
         statements.extend(keep(model, shared));
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::transform;
+use super::{stream_arn, transform};
 use crate::graph::alarm::{LATE_SECONDS, Metric, When, absence, alarm, hearing, watch};
 use crate::graph::landing::{Shared, stack};
 use crate::graph::policy::{Principal, Statement, policy, service_trust_of};
@@ -135,7 +135,7 @@ fn deliver(model: &Model, source: &MysqlSource, log_group: &str, transforms: boo
                 "kinesis:GetRecords",
                 "kinesis:ListShards",
             ],
-            &[names.arn("kinesis", &format!("stream/{}", source.stream))],
+            &[stream_arn(model, source)],
         ),
         Statement::allow(
             "WriteCurated",

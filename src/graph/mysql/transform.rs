@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::graph::alarm::{Metric, When, alarm, filter, watch};
 use crate::graph::landing::{Shared, stack};
-use crate::graph::policy::{Principal, Statement, policy, service_trust};
+use crate::graph::policy::{Statement, policy, service_trust};
 use crate::graph::stack::Parameter;
 use crate::graph::{Body, Graph, NodeId};
 use crate::model::{Model, Origin, Reader};
@@ -30,19 +30,14 @@ pub fn version(model: &Model) -> String {
 pub fn contribute(model: &Model, reader: &Reader, shared: &Shared, graph: &mut Graph) -> anyhow::Result<NodeId> {
     let names = &model.names;
     let function = names.resource(PART);
-    let logs = Statement::allow(
-        "Logs",
-        Principal::Holder,
-        &["logs:CreateLogStream", "logs:PutLogEvents"],
-        &[names.arn("logs", &format!("log-group:/aws/lambda/{function}:*"))],
-    );
+    let log_group = format!("/aws/lambda/{function}");
     let values = json!({
-        "log_group": { "name": format!("/aws/lambda/{function}") },
+        "log_group": { "name": log_group },
         "log_retention_days": model.log_retention_days,
         "role": {
             "name": function,
             "trust": service_trust("lambda.amazonaws.com"),
-            "policy": policy(&[logs]),
+            "policy": policy(&[Statement::logs(names, &log_group)]),
         },
         "function": { "name": function },
         "timeout_seconds": TIMEOUT_SECONDS,

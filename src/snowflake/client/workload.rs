@@ -18,9 +18,8 @@ use serde::Deserialize;
 use super::error::SnowflakeError;
 use super::secret::Secret;
 use super::transport::{chain, is_loopback, is_passing};
+use crate::model::names::WORKLOAD_AUDIENCE;
 
-/// The audience that Snowflake expects where its user names none.
-const AUDIENCE: &str = "snowflakecomputing.com";
 /// A token is asked for anew this long before it ends. GitHub's last five minutes.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// How long a token that does not tell its end is used.
@@ -128,7 +127,7 @@ impl Workload {
             TokenSource::GitHub { url, request_token } => {
                 self.kept_or(now, ask_github(http, url, request_token)).await?
             }
-            TokenSource::Service(service) => self.kept_or(now, service.ask(AUDIENCE)).await?,
+            TokenSource::Service(service) => self.kept_or(now, service.ask(WORKLOAD_AUDIENCE)).await?,
         };
         Ok(Secret::new(format!(
             "WIF.{}.{}",
@@ -167,7 +166,7 @@ async fn ask_github(http: &reqwest::Client, url: &str, request_token: &Secret) -
         .ok()
         .filter(|url| url.scheme() == "https" || is_loopback(url))
         .ok_or_else(|| no_token("ACTIONS_ID_TOKEN_REQUEST_URL is no https address".to_owned(), false))?;
-    url.query_pairs_mut().append_pair("audience", AUDIENCE);
+    url.query_pairs_mut().append_pair("audience", WORKLOAD_AUDIENCE);
     let answer = http.get(url).bearer_auth(request_token.expose()).send().await;
     let answer = answer.map_err(|error| no_token(format!("GitHub's token service: {}", chain(&error)), true))?;
     let status = answer.status();
