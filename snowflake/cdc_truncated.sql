@@ -1,11 +1,11 @@
-INSERT INTO {{ truncated }} (TABLE_NAME, _SEQ, _TS, _LOADED_AT)
+INSERT INTO {{ table }} ({{ column }}, _SEQ, _TS, _LOADED_AT)
 SELECT
-  {{ name }},
+  {{ value }},
   s._SEQ,
   s._TS,
   CURRENT_TIMESTAMP()
 FROM (
   {{ truncations|indent(2) }}
 ) AS s
-LEFT JOIN {{ truncated }} AS t ON t.TABLE_NAME = {{ name }} AND t._SEQ = s._SEQ
+LEFT JOIN {{ table }} AS t ON t.{{ column }} = {{ value }} AND t._SEQ = s._SEQ
 WHERE t._SEQ IS NULL

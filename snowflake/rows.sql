@@ -11,12 +11,15 @@ SELECT
   _ITEM,
   _RECORD,
   CASE
+{% for reason in reasons %}
+    WHEN {{ reason }}
+{% endfor %}
 {% for column in columns %}
 {% if column.required %}
-    WHEN {{ column.text }} IS NULL THEN {{ column.missing }}
+    WHEN {{ column.guard }}{{ column.text }} IS NULL THEN {{ column.missing }}
 {% endif %}
 {% if column.checked %}
-    WHEN {{ column.text }} IS NOT NULL AND {{ column.value }} IS NULL THEN {{ column.invalid }} || LEFT({{ column.text }}, 200)
+    WHEN {{ column.guard }}{{ column.text }} IS NOT NULL AND {{ column.value }} IS NULL THEN {{ column.invalid }} || LEFT({{ column.text }}, 200)
 {% endif %}
 {% endfor %}
   END AS _REASON
@@ -33,5 +36,5 @@ FROM (
     r.FILE_MODIFIED AS _FILE_MODIFIED,
     {{ item_index }} AS _ITEM,
     {{ item }} AS _RECORD
-  FROM {{ source }} AS r{{ flatten }}
+  FROM {{ from|indent(2) }}
 )

@@ -5,11 +5,13 @@
 //! the second finds the other's row in the ledger and is rolled back. COPY is told to load whatever it loaded before, so
 //! that nothing but the ledger decides.
 
+use std::collections::BTreeMap;
+
 use anyhow::bail;
 
 use super::Context;
 use super::access::{Access, insert};
-use super::load::{TEXT, column, location, table};
+use super::load::{Raw, TEXT, column, location, table};
 use super::objects::{Blueprint, values};
 use crate::graph::object::{Actor, Kind, Object};
 use crate::graph::{Graph, NodeId};
@@ -32,8 +34,28 @@ pub(super) fn arrived(raw_table: &Name) -> String {
     format!("(SELECT * FROM {raw_table} WHERE FILE_NAME = :arrived)")
 }
 
+/// Adds the ledger and a procedure for each feed, whose nodes it gives: they come after the stage.
+pub(super) fn contribute(
+    context: &Context,
+    access: &Access,
+    (raws, stage, format): (&BTreeMap<&str, Raw>, &NodeId, &Name),
+    mut applied: BTreeMap<&str, Applied>,
+    graph: &mut Graph,
+) -> anyhow::Result<Vec<NodeId>> {
+    let (ledger, ledger_node) = ledger(context, access, graph)?;
+    let mut listening = Vec::new();
+    for feed in &context.model.landing.feeds {
+        let mut applied = applied.remove(feed.name.as_str()).unwrap_or_default();
+        applied.nodes.extend([ledger_node.clone(), stage.clone()]);
+        let raw_table = &raws[feed.name.as_str()].table;
+        let procedure = procedure(context, feed, raw_table, &ledger, format, &applied)?;
+        listening.push(insert(procedure, &applied.nodes, graph));
+    }
+    Ok(listening)
+}
+
 /// Adds the table of the files that were applied.
-pub(super) fn ledger(context: &Context, access: &Access, graph: &mut Graph) -> anyhow::Result<(Name, NodeId)> {
+fn ledger(context: &Context, access: &Access, graph: &mut Graph) -> anyhow::Result<(Name, NodeId)> {
     let name = context.target.raw_schema.child("APPLIED_FILES");
     let columns = vec![
         column("FILE_NAME", TEXT, true, "The file"),
@@ -54,7 +76,7 @@ pub(super) fn ledger(context: &Context, access: &Access, graph: &mut Graph) -> a
 }
 
 /// The procedure of a feed.
-pub(super) fn procedure(
+fn procedure(
     context: &Context,
     feed: &Feed,
     raw_table: &Name,

@@ -9,7 +9,7 @@
 
 use minijinja::{Value, context};
 
-use super::rows::{self, below};
+use super::rows::{self, Carried, Reading, below};
 use crate::graph::object::{ColumnDefinition, Leaving, Object};
 use crate::model::{Column, Deletes, Table};
 use crate::snowflake::ident::{Ident, Name};
@@ -17,7 +17,7 @@ use crate::snowflake::sql::{Templates, raw};
 use crate::spec::jsonpath::{Root, Step};
 
 use super::Context;
-use super::load::{TEXT, column, table_with};
+use super::load::{TEXT, column, table, table_with};
 use super::star::{equal, list};
 
 /// Days that a deleted key is remembered. A record that is older than the delete can come after it for as long as it lies
@@ -26,6 +26,26 @@ const TOMBSTONE_DAYS: u32 = 90;
 
 /// The column that says whether a row is deleted.
 pub const DELETED: &str = "_DELETED";
+
+/// What each change says besides the row.
+const CARRIED: [Carried; 3] = [
+    rows::ORDER,
+    Carried {
+        name: "_OP",
+        json: "r.RECORD:\"op\"::VARCHAR",
+        about: "What happened to the row",
+    },
+    Carried {
+        name: "_TS",
+        json: "TRY_CAST(r.RECORD:\"ts\"::VARCHAR AS TIMESTAMP_NTZ)",
+        about: "When it happened in the source",
+    },
+];
+/// What is no change of a row.
+const NO_CHANGE: [&str; 2] = [
+    "_SEQ IS NULL THEN 'seq is missing'",
+    "_OP IS NULL OR _OP NOT IN ('i', 'u', 'd') THEN 'op is none of i, u, d and t: ' || COALESCE(LEFT(_OP, 200), 'missing')",
+];
 
 /// A typed table that is fed by changes, with the tables beside it.
 pub struct Changes<'a> {
@@ -57,6 +77,10 @@ impl<'a> Changes<'a> {
             gone: (cdc.deletes == Deletes::Delete).then(|| raw_schema.child(&format!("{}_GONE", table.name))),
             history: cdc.history.then(|| schema.child(&format!("{}_HISTORY", table.name))),
         })
+    }
+
+    fn columns(&self) -> Vec<Ident> {
+        self.table.columns.iter().map(|column| column.name.clone()).collect()
     }
 
     /// Whether deleted rows stay, with a flag.
@@ -111,16 +135,25 @@ impl<'a> Changes<'a> {
     fn rows_with(&self, source: &str, which: impl Fn(&Column) -> bool) -> anyhow::Result<String> {
         let columns = self.table.columns.iter().enumerate();
         let columns = columns.filter(|(_, column)| which(column));
-        let columns = columns.map(|(position, column)| rows::column(position, column, &place(column)));
-        let values = context! { columns => columns.collect::<Vec<_>>(), source => raw(source) };
-        self.templates.text("cdc_rows", values)
+        let columns = columns.map(|(position, column)| {
+            let guard = if column.key { "" } else { "_OP <> 'd' AND " };
+            rows::column(position, column, &place(column), column.key || column.not_null, guard)
+        });
+        let reading = Reading {
+            columns: columns.collect(),
+            carried: &CARRIED,
+            reasons: &NO_CHANGE,
+            item: rows::RECORD,
+            from: self.templates.text("cdc_images", context! { source => raw(source) })?,
+        };
+        reading.select(self.templates)
     }
 
     /// Adds to `batch` what a truncation took away: each row with the first truncation after it, as deleted. Between the
     /// two parts of [`Changes::load`].
     pub fn truncated_rows(&self, batch: &Name, source: &str) -> anyhow::Result<String> {
         let key = rows::key(self.table);
-        let own: Vec<Ident> = self.table.columns.iter().map(|column| column.name.clone()).collect();
+        let own = self.columns();
         let values = context! {
             batch => raw(batch),
             table => raw(&self.target),
@@ -166,12 +199,7 @@ impl<'a> Changes<'a> {
     }
 
     fn truncate(&self, source: &str) -> anyhow::Result<String> {
-        let values = context! {
-            truncated => raw(&self.truncated),
-            name => &self.table.name,
-            truncations => self.truncations(source)?,
-        };
-        self.templates.text("cdc_truncated", values)
+        self.remember(&self.truncated, "TABLE_NAME", &self.table.name, source)
     }
 
     fn bury(&self, gone: &Name, source: &str) -> anyhow::Result<String> {
@@ -188,7 +216,7 @@ impl<'a> Changes<'a> {
 
     fn merge(&self, rows: &Value) -> anyhow::Result<String> {
         let key = rows::key(self.table);
-        let own: Vec<Ident> = self.table.columns.iter().map(|column| column.name.clone()).collect();
+        let own = self.columns();
         let updated = self.table.columns.iter().filter(|column| !column.key);
         let values = context! {
             table => raw(&self.target),
@@ -222,7 +250,7 @@ impl<'a> Changes<'a> {
 
     fn record(&self, history: &Name, rows: &Value, refill: bool) -> anyhow::Result<String> {
         let key = rows::key(self.table);
-        let own: Vec<Ident> = self.table.columns.iter().map(|column| column.name.clone()).collect();
+        let own = self.columns();
         let values = context! {
             history => raw(history),
             rows => rows,
@@ -237,8 +265,18 @@ impl<'a> Changes<'a> {
     }
 
     fn record_truncations(&self, history: &Name, source: &str) -> anyhow::Result<String> {
-        let values = context! { history => raw(history), truncations => self.truncations(source)? };
-        self.templates.text("cdc_history_truncated", values)
+        self.remember(history, "_OP", "t", source)
+    }
+
+    /// Adds each truncation once to a table whose `column` holds `value` for truncations of this one.
+    fn remember(&self, table: &Name, column: &'static str, value: &str, source: &str) -> anyhow::Result<String> {
+        let values = context! {
+            table => raw(table),
+            column => raw(column),
+            value => value,
+            truncations => self.truncations(source)?,
+        };
+        self.templates.text("cdc_truncated", values)
     }
 }
 
@@ -286,7 +324,7 @@ pub(super) fn tables(context: &Context, changes: &Changes, kept: &str) -> anyhow
             column("_LOADED_AT", "TIMESTAMP_LTZ(9)", false, "When it was loaded"),
         ]);
         let about = format!("Every change of {}", changes.table.name);
-        let mut table = table_with(context, history, &about, columns, &[], "")?;
+        let mut table = table(context, history, &about, columns, &[])?;
         let rows = raw(changes.rows(kept)?);
         let fill = vec![
             changes.record(history, &rows, true)?,
@@ -312,14 +350,8 @@ pub(super) fn truncated(context: &Context) -> anyhow::Result<Object> {
         column("_TS", "TIMESTAMP_NTZ(9)", false, "When that was, in the source"),
         column("_LOADED_AT", "TIMESTAMP_LTZ(9)", true, "When it was loaded"),
     ];
-    table_with(
-        context,
-        &truncated_name(context),
-        "Tables that were truncated",
-        columns,
-        &[],
-        "",
-    )
+    let name = truncated_name(context);
+    table(context, &name, "Tables that were truncated", columns, &[])
 }
 
 /// Columns of the typed table as other tables have them. What is filled from kept records takes NULL.

@@ -23,8 +23,8 @@ use crate::snowflake::sql::raw;
 pub(super) const TEXT: &str = "VARCHAR(16777216)";
 
 /// Nodes and names of one feed.
-struct Raw {
-    table: Name,
+pub(super) struct Raw {
+    pub table: Name,
     node: NodeId,
 }
 
@@ -64,43 +64,31 @@ pub(super) fn contribute(
         )),
         false => None,
     };
-    let mut loads = Vec::new();
-    let mut applied: BTreeMap<&str, Applied> = BTreeMap::new();
-    let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
-    let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
-    for (table, typed) in tables.iter().zip(each(tables, |table| {
+    let typed = each(tables, |table| {
         Typed::new(context, table, &raws, &feeding, &of_rejected)
-    })?) {
+    })?;
+    let typed = tables.iter().zip(typed).map(|(table, typed)| {
         let truncated = truncated.as_ref().filter(|_| table.cdc.is_some());
-        if context.target.apply.is_some() {
-            let (nodes, statements) = typed.insert_applied(access, truncated, graph);
+        (table, typed, truncated)
+    });
+    if context.target.apply.is_some() {
+        let mut applied: BTreeMap<&str, Applied> = BTreeMap::new();
+        for (table, typed, truncated) in typed {
             let of_feed = applied.entry(&table.feed).or_default();
+            let (nodes, statements) = typed.insert_applied(access, truncated, graph);
             of_feed.nodes.extend(nodes);
             of_feed.statements.extend(statements);
-            continue;
         }
+        return apply::contribute(context, access, (&raws, &stage_node, &format), applied, graph);
+    }
+    let mut loads = Vec::new();
+    let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
+    let mut streams: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
+    for (table, typed, truncated) in typed {
         let (load, stage) = typed.insert(context, table, access, truncated, graph)?;
         stages.extend(stage.map(|stage| (table.name.clone(), stage)));
         streams.entry(&table.feed).or_default().push(load.stream_node.clone());
         loads.push(load);
-    }
-    if context.target.apply.is_some() {
-        let ledger = apply::ledger(context, access, graph)?;
-        let mut listening = Vec::new();
-        for feed in feeds {
-            let mut applied = applied.remove(feed.name.as_str()).unwrap_or_default();
-            applied.nodes.extend([ledger.1.clone(), stage_node.clone()]);
-            let procedure = apply::procedure(
-                context,
-                feed,
-                &raws[feed.name.as_str()].table,
-                &ledger.0,
-                &format,
-                &applied,
-            )?;
-            listening.push(insert(procedure, &applied.nodes, graph));
-        }
-        return Ok(listening);
     }
     let mut listening = Vec::new();
     let pipes = each(feeds, |feed| {

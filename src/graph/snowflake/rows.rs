@@ -14,23 +14,63 @@ const UNLIMITED: u32 = 16_777_216;
 /// The rows of `table` in `source`: a stream, the raw table itself, or what either is put in for later.
 pub fn rows(table: &Table, source: &str, templates: &Templates) -> anyhow::Result<String> {
     let flatten = match &table.origin {
-        Origin::File { flatten: Some(path) } => Some(format!(
-            ",\n    LATERAL FLATTEN(INPUT => {}) AS f",
-            expression(&table.origin, path)
-        )),
+        Origin::File { flatten: Some(path) } => Some(expression(&table.origin, path)),
         _ => None,
     };
     let columns = table.columns.iter().enumerate();
-    let carried = of_record(table).into_iter();
-    let values = context! {
-        columns => columns.map(|(position, spec)| column(position, spec, &expression(&table.origin, &spec.path))).collect::<Vec<_>>(),
-        carried => carried.map(|carried| context! { name => raw(carried.name), json => raw(carried.json) }).collect::<Vec<_>>(),
-        item_index => raw(if flatten.is_some() { "f.INDEX" } else { "0" }),
-        item => raw(if flatten.is_some() { "f.VALUE" } else { "r.RECORD" }),
-        source => raw(source),
-        flatten => raw(flatten.unwrap_or_default()),
+    let columns = columns.map(|(position, spec)| {
+        column(
+            position,
+            spec,
+            &expression(&table.origin, &spec.path),
+            spec.not_null,
+            "",
+        )
+    });
+    let reading = Reading {
+        columns: columns.collect(),
+        carried: &of_record(table),
+        reasons: &[],
+        item: flatten.as_ref().map_or(RECORD, |_| ("f.INDEX", "f.VALUE")),
+        from: match flatten {
+            Some(path) => format!("{source} AS r,\n  LATERAL FLATTEN(INPUT => {path}) AS f"),
+            None => format!("{source} AS r"),
+        },
     };
-    templates.text("rows", values)
+    reading.select(templates)
+}
+
+/// Place and value of a row that is a whole record.
+pub(super) const RECORD: (&str, &str) = ("0", "r.RECORD");
+
+/// A query that gives typed rows, with the reason why one is none.
+pub(super) struct Reading<'a> {
+    /// What [`column`] gives.
+    pub columns: Vec<Value>,
+    pub carried: &'a [Carried],
+    /// Conditions on what is carried with why they make a row none, as what follows WHEN.
+    pub reasons: &'a [&'static str],
+    /// Place and value of the row in its record.
+    pub item: (&'static str, &'static str),
+    /// What gives records, as `r`.
+    pub from: String,
+}
+
+impl Reading<'_> {
+    /// The query.
+    pub fn select(self, templates: &Templates) -> anyhow::Result<String> {
+        let carried = self.carried.iter();
+        let carried = carried.map(|carried| context! { name => raw(carried.name), json => raw(carried.json) });
+        let values = context! {
+            columns => self.columns,
+            carried => carried.collect::<Vec<_>>(),
+            reasons => self.reasons.iter().map(raw).collect::<Vec<_>>(),
+            item_index => raw(self.item.0),
+            item => raw(self.item.1),
+            from => raw(self.from),
+        };
+        templates.text("rows", values)
+    }
 }
 
 /// The statement that keeps rows that cannot be typed, with file, line and reason; once, however often they come.
@@ -69,8 +109,9 @@ pub fn merge(table: &Table, rows: &Value, target: &Name, templates: &Templates) 
     templates.text("merge", values)
 }
 
-/// A column is read once, as `_1`, `_2` …, and typed and judged by that name. `json` is where its value lies.
-pub(super) fn column(position: usize, column: &Column, json: &str) -> Value {
+/// A column is read once, as `_1`, `_2` …, and typed and judged by that name. `json` is where its value lies; it is judged
+/// where `guard`, a condition followed by AND, holds.
+pub(super) fn column(position: usize, column: &Column, json: &str, required: bool, guard: &'static str) -> Value {
     let found = format!("_{}", position + 1);
     let is_json = matches!(column.data_type, SqlType::Variant | SqlType::Object | SqlType::Array);
     let value = typed(&column.data_type, &found);
@@ -81,8 +122,8 @@ pub(super) fn column(position: usize, column: &Column, json: &str) -> Value {
         value => raw(value),
         text => raw(if is_json { format!("{found}::VARCHAR") } else { found.clone() }),
         found => raw(found),
-        required => column.not_null,
-        key => column.key,
+        required => required,
+        guard => raw(guard),
         missing => format!("{} is missing", column.name.as_str()),
         invalid => format!("{} is not {}: ", column.name.as_str(), column.data_type),
     }
@@ -130,10 +171,10 @@ fn quoted(name: &str) -> String {
 }
 
 /// What a row carries over from its record besides its columns.
-struct Carried {
-    name: &'static str,
-    json: &'static str,
-    about: &'static str,
+pub(super) struct Carried {
+    pub name: &'static str,
+    pub json: &'static str,
+    pub about: &'static str,
 }
 
 /// Tells rows apart that have no key.
@@ -141,12 +182,14 @@ const ROW: &str = "_ROW";
 /// Orders the changes of a row.
 const SEQUENCE: &str = "_SEQ";
 
+/// What orders the changes of a row.
+pub(super) const ORDER: Carried = Carried {
+    name: SEQUENCE,
+    json: "r.RECORD:\"seq\"::VARCHAR",
+    about: "The reading that the row is of; a later one is larger",
+};
+
 fn of_record(table: &Table) -> Vec<Carried> {
-    let sequence = Carried {
-        name: SEQUENCE,
-        json: "r.RECORD:\"seq\"::VARCHAR",
-        about: "The reading that the row is of; a later one is larger",
-    };
     let row = Carried {
         name: ROW,
         json: "r.RECORD:\"key\"['_row']::VARCHAR",
@@ -154,8 +197,8 @@ fn of_record(table: &Table) -> Vec<Carried> {
     };
     match &table.origin {
         Origin::File { .. } => vec![],
-        Origin::Mysql(_) if table.is_keyless() => vec![sequence, row],
-        Origin::Mysql(_) => vec![sequence],
+        Origin::Mysql(_) if table.is_keyless() => vec![ORDER, row],
+        Origin::Mysql(_) => vec![ORDER],
     }
 }
 
