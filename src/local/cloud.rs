@@ -54,15 +54,15 @@ pub async fn up(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<
             state.pid,
             BUSY_TIMEOUT.as_secs()
         ),
+        // A state file of another form is that of another version.
+        Status::Stale if State::read(directory)?.is_none() && running(directory).await.is_some() => {
+            return Err(of_another_version());
+        }
         Status::Stale => {
-            // A state file of another form is that of another version.
-            let other = State::process(directory).filter(|_| matches!(State::read(directory), Ok(None)));
-            if let Some(pid) = other
-                && process::is_cloud(pid, directory).await
-            {
-                return Err(of_another_version());
-            }
-            clear_away(directory, progress).await?;
+            clear_away(directory, &|| {
+                progress("Clearing away a local cloud that does not answer")
+            })
+            .await?;
         }
         Status::Down => {}
     }
@@ -84,16 +84,24 @@ pub async fn down(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Resul
     if !state::file(directory).exists() {
         return Ok(false);
     }
-    let running = match State::process(directory) {
-        Some(pid) if process::is_cloud(pid, directory).await => Some(pid),
-        _ => None,
-    };
+    clear_away(directory, &|| progress("Stopping the local cloud")).await
+}
+
+/// Stops what lives of a cloud, and removes its state file; whether any did.
+async fn clear_away(directory: &Path, progress: &dyn Fn()) -> anyhow::Result<bool> {
+    let running = running(directory).await;
     if let Some(pid) = running {
-        progress("Stopping the local cloud");
+        progress();
         process::stop(pid, directory).await?;
     }
     state::remove(directory)?;
     Ok(running.is_some())
+}
+
+/// The process of the cloud that the state file names, where it lives.
+async fn running(directory: &Path) -> Option<u32> {
+    let pid = State::process(directory)?;
+    process::is_cloud(pid, directory).await.then_some(pid)
 }
 
 /// Looks whether one runs, and changes nothing.
@@ -147,16 +155,6 @@ fn fitting(state: State, options: &UpOptions) -> anyhow::Result<State> {
         ),
         None => Ok(state),
     }
-}
-
-async fn clear_away(directory: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<()> {
-    progress("Clearing away a local cloud that does not answer");
-    if let Some(pid) = State::process(directory)
-        && process::is_cloud(pid, directory).await
-    {
-        process::stop(pid, directory).await?;
-    }
-    state::remove(directory)
 }
 
 async fn start(options: &UpOptions, progress: &dyn Fn(&str)) -> anyhow::Result<State> {
