@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::checkpoint::{Checkpoint, State};
+use super::reader::Position;
 use super::server::{self, File};
 use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, Database};
@@ -101,15 +102,12 @@ struct Still(u64);
 async fn beat(connection: &mut Connection, state: &State, files: &[File], ends: &mut Ends) -> anyhow::Result<Beat> {
     let kept_seconds = server::retention(connection).await?.seconds();
     let (kept_bytes, lag_bytes) = around(files, state);
-    let end = files.last().map_or(0, |file| file.bytes);
     let now = Instant::now();
-    ends.add(
-        now,
-        files.last().map(|file| (file.name.clone(), end)).unwrap_or_default(),
-    );
+    let end = files.last().map(|file| place(&file.name, file.bytes));
+    ends.add(now, end.unwrap_or_default());
     let lag_seconds = match lag_bytes {
         0 => 0,
-        _ => ends.behind(now, (&state.file, state.position)),
+        _ => ends.behind(now, place(&state.file, state.position)),
     };
     Ok(Beat {
         level: "INFO",
@@ -148,12 +146,23 @@ fn around(files: &[File], state: &State) -> (u64, u64) {
     (before, all - before)
 }
 
+/// A place in the binlog: what [`Position::place`] gives.
+type Place = (Option<u64>, u64);
+
+fn place(file: &str, offset: u64) -> Place {
+    let position = Position {
+        file: file.to_owned(),
+        offset,
+    };
+    position.place()
+}
+
 /// Where the binlog ended at which time.
 #[derive(Default)]
-struct Ends(VecDeque<(Instant, (String, u64))>);
+struct Ends(VecDeque<(Instant, Place)>);
 
 impl Ends {
-    fn add(&mut self, at: Instant, end: (String, u64)) {
+    fn add(&mut self, at: Instant, end: Place) {
         if self.0.back().is_none_or(|(_, last)| *last != end) {
             self.0.push_back((at, end));
         }
@@ -163,10 +172,8 @@ impl Ends {
     }
 
     /// Seconds since the binlog first ended behind the position. What lies before it is forgotten.
-    fn behind(&mut self, now: Instant, position: (&str, u64)) -> u64 {
-        // Names of a server's files have numbers of one width, so they sort as they follow.
-        let is_done = |end: &(String, u64)| (end.0.as_str(), end.1) <= position;
-        while self.0.front().is_some_and(|(_, end)| is_done(end)) {
+    fn behind(&mut self, now: Instant, position: Place) -> u64 {
+        while self.0.front().is_some_and(|(_, end)| *end <= position) {
             self.0.pop_front();
         }
         self.0.front().map_or(0, |(at, _)| (now - *at).as_secs())
@@ -203,12 +210,12 @@ mod tests {
     fn the_lag_is_as_old_as_the_first_end_behind() {
         let (mut ends, start) = (Ends::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        for (seconds, file, bytes) in [(0, "b.000001", 10), (60, "b.000001", 20), (120, "b.000002", 5)] {
-            ends.add(after(seconds), (file.to_owned(), bytes));
+        for (seconds, file, bytes) in [(0, "b.999999", 10), (60, "b.999999", 20), (120, "b.1000000", 5)] {
+            ends.add(after(seconds), place(file, bytes));
         }
-        assert_eq!(ends.behind(after(180), ("b.000001", 5)), 180);
-        assert_eq!(ends.behind(after(180), ("b.000001", 10)), 120);
-        assert_eq!(ends.behind(after(180), ("b.000002", 4)), 60);
-        assert_eq!(ends.behind(after(180), ("b.000002", 5)), 0);
+        assert_eq!(ends.behind(after(180), place("b.999999", 5)), 180);
+        assert_eq!(ends.behind(after(180), place("b.999999", 10)), 120);
+        assert_eq!(ends.behind(after(180), place("b.1000000", 4)), 60);
+        assert_eq!(ends.behind(after(180), place("b.1000000", 5)), 0);
     }
 }

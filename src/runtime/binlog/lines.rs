@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::charset::Charsets;
-use super::reader::{Item, Position, Reader, file_number};
+use super::reader::{Item, Reader};
 use super::{layout, server};
-use crate::runtime::mysql::{Connection, Endpoint, Login, Start, Tls};
+use crate::runtime::mysql::{Connection, Start};
 
 /// The binlog of a server on this machine.
 #[derive(Debug, Clone, Copy)]
@@ -29,16 +29,8 @@ pub struct LocalBinlog<'a> {
 /// Writes the record of every change that the service would send, up to the end of the binlog as it is now, and says how
 /// many there were. Nothing is encrypted, as is allowed for a server on this machine only.
 pub async fn write_changes(place: LocalBinlog<'_>, out: &mut impl Write) -> anyhow::Result<u64> {
-    let endpoint = Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port: place.port,
-        tls: Tls::Off,
-    };
-    let login = Login {
-        username: place.username.to_owned(),
-        password: place.password.to_owned().into(),
-    };
-    let mut connection = Connection::open(&endpoint, &login, "given").await?;
+    let connect = || Connection::to_this_machine(place.port, place.username, place.password);
+    let mut connection = connect().await?;
     let end = server::position(&mut connection).await?;
     let checksums = server::has_checksums(&mut connection).await?;
     let mut charsets = Charsets::ask(&mut connection).await?;
@@ -49,10 +41,7 @@ pub async fn write_changes(place: LocalBinlog<'_>, out: &mut impl Write) -> anyh
     };
     let wanted: HashSet<(String, String)> = place.tables.iter().cloned().collect();
     let mut reader = Reader::new(wanted, 1, checksums);
-    let mut dump = Connection::open(&endpoint, &login, "given")
-        .await?
-        .dump(&start, number)
-        .await?;
+    let mut dump = connect().await?.dump(&start, number).await?;
     let mut records = 0;
     loop {
         let part = dump.next().await?;
@@ -69,15 +58,11 @@ pub async fn write_changes(place: LocalBinlog<'_>, out: &mut impl Write) -> anyh
                 },
                 Item::NotWhole { title } => bail!("the rows of {title} are not whole"),
                 Item::End | Item::Statement { .. } | Item::Prepared => {
-                    if reached(&reader.position(), &end) {
+                    if reader.position().place() >= end.place() {
                         return Ok(records);
                     }
                 }
             }
         }
     }
-}
-
-fn reached(position: &Position, end: &Position) -> bool {
-    (file_number(&position.file), position.offset) >= (file_number(&end.file), end.offset)
 }

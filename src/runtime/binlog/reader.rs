@@ -62,6 +62,13 @@ pub struct Position {
     pub offset: u64,
 }
 
+impl Position {
+    /// What orders the places of one binlog. Names alone do not: their numbers get longer after 999999.
+    pub fn place(&self) -> (Option<u64>, u64) {
+        (file_number(&self.file), self.offset)
+    }
+}
+
 /// What is known of a table map's number.
 struct Mapped {
     /// The event it was read from.

@@ -8,7 +8,7 @@ use super::record::Recorder;
 use super::statement::Select;
 use super::table::Table;
 use super::{about, named, snapshot};
-use crate::runtime::mysql::{Connection, Endpoint, Login, Tls};
+use crate::runtime::mysql::Connection;
 
 /// A table of a server on this machine.
 #[derive(Debug, Clone, Copy)]
@@ -28,16 +28,7 @@ pub struct LocalTable<'a> {
 /// Writes every row that the handler `extract` would send, in the order of `watermark`, and says how many there were.
 /// Nothing is encrypted, as is allowed for a server on this machine only.
 pub async fn write_lines(place: LocalTable<'_>, watermark: &[String], out: &mut impl Write) -> anyhow::Result<u64> {
-    let endpoint = Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port: place.port,
-        tls: Tls::Off,
-    };
-    let login = Login {
-        username: place.username.to_owned(),
-        password: place.password.to_owned().into(),
-    };
-    let mut connection = Connection::open(&endpoint, &login, "given").await?;
+    let mut connection = Connection::to_this_machine(place.port, place.username, place.password).await?;
     let table = Table::describe(&mut connection, place.schema, place.table).await?;
     let table = table.with_context(|| format!("there is no table {}.{}", place.schema, place.table))?;
     let watermark = named(&table, watermark)?;

@@ -66,6 +66,20 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Connects to a server of this machine, without encryption.
+    pub async fn to_this_machine(port: u16, username: &str, password: &str) -> Result<Self, MysqlError> {
+        let endpoint = Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port,
+            tls: Tls::Off,
+        };
+        let login = Login {
+            username: username.to_owned(),
+            password: password.to_owned().into(),
+        };
+        Self::open(&endpoint, &login, "given").await
+    }
+
     async fn log_in(endpoint: &Endpoint, login: &Login, secret: &str, server: &str) -> Result<Self, MysqlError> {
         let broken = |source| MysqlError::Connection {
             server: server.to_owned(),
