@@ -210,20 +210,7 @@ fn applied(cloud: &Cloud, files: usize) {
 
 fn quiet(cloud: &Cloud) {
     let url = cloud.queue_url(QUEUE);
-    wait("the queue to be empty", PATIENCE, || {
-        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-        let told = cloud.aws(
-            "sqs",
-            "get_queue_attributes",
-            json!({ "QueueUrl": url, "AttributeNames": names }),
-        );
-        let empty = names.iter().all(|name| told["Attributes"][name] == "0");
-        if empty {
-            Ok(())
-        } else {
-            Err(told["Attributes"].to_string())
-        }
-    });
+    wait("the queue to be empty", PATIENCE, || cloud.is_empty(&url));
 }
 
 fn random_order_twice_and_told_again(cloud: &Cloud, files: &[(String, String)], work: &Work) {

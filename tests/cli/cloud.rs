@@ -283,17 +283,22 @@ impl Cloud {
     pub fn wait_until_quiet(&self) {
         let queue = self.queue_url("chinook-invoices-local-copy");
         wait("the queue and the pipe to be empty", PATIENCE, || {
-            let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-            let counts = self.aws(
-                "sqs",
-                "get_queue_attributes",
-                json!({ "QueueUrl": queue, "AttributeNames": names }),
-            );
+            self.is_empty(&queue)?;
             let pipe = self.value("select SYSTEM$PIPE_STATUS('{db}.SHOP_RAW.INVOICES_PIPE')");
             let pending = serde_json::from_str::<Value>(&pipe).unwrap()["pendingFileCount"].clone();
-            let quiet = names.iter().all(|name| counts["Attributes"][name] == "0") && pending == 0;
-            if quiet { Ok(()) } else { Err(format!("{counts} {pipe}")) }
+            if pending == 0 { Ok(()) } else { Err(pipe) }
         });
+    }
+
+    /// Whether no message waits in a queue or is being handled; if one does, how many.
+    pub fn is_empty(&self, url: &str) -> Result<(), String> {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let asked = json!({ "QueueUrl": url, "AttributeNames": names });
+        let counts = &self.aws("sqs", "get_queue_attributes", asked)["Attributes"];
+        match names.iter().all(|name| counts[name] == "0") {
+            true => Ok(()),
+            false => Err(counts.to_string()),
+        }
     }
 
     pub fn queue_url(&self, name: &str) -> String {

@@ -35,8 +35,7 @@ columns = [
 "#;
 
 fn with(from: &str, to: &str) -> String {
-    assert!(SOUND_BINLOG.contains(from), "{from:?} is not in the file");
-    SOUND_BINLOG.replacen(from, to, 1)
+    replaced(SOUND_BINLOG, &[(from, to)])
 }
 
 #[test]

@@ -36,7 +36,12 @@ columns = [
 
 /// The file with each of some texts replaced; every one of them must be there.
 pub(super) fn changed(changes: &[(&str, &str)]) -> String {
-    changes.iter().fold(SOUND.to_owned(), |text, (from, to)| {
+    replaced(SOUND, changes)
+}
+
+/// A file with the first of each text replaced.
+pub(super) fn replaced(file: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(file.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "{from:?} is not in the file");
         text.replacen(from, to, 1)
     })
