@@ -71,7 +71,8 @@ pub fn switch_on(
     }
 }
 
-fn stream_arn(model: &Model, source: &MysqlSource) -> String {
+/// ARN of the stream of changes.
+pub fn stream_arn(model: &Model, source: &MysqlSource) -> String {
     model.names.arn("kinesis", &format!("stream/{}", source.stream))
 }
 

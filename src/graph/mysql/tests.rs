@@ -53,6 +53,7 @@ fn alarms_cover_the_hops_of_the_binary_log() {
         [
             "DeliveryFailures",
             "DeliveryFreshness",
+            "DeliveryProcessing",
             "ExtractErrors",
             "ExtractRejections",
             "ReaderLag",
