@@ -103,4 +103,6 @@ pub fn refusal(record: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
