@@ -97,7 +97,7 @@ fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Vec<(&
     let tables: Vec<Value> = source
         .tables
         .iter()
-        .map(|table| json!({ "schema": table.name.schema, "table": table.name.table }))
+        .map(|table| json!({ "schema": table.name.schema, "table": table.name.table, "keys": super::keys(model, &table.name) }))
         .collect();
     let mut variables = access.variables();
     variables.extend([

@@ -16,6 +16,7 @@ mod gtid;
 mod heartbeat;
 mod inflow;
 mod json;
+pub(in crate::runtime) mod key;
 mod layout;
 mod lease;
 mod lines;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::checkpoint::{Checkpoint, State, generation};
 use super::gtid::Executed;
 use super::heartbeat::Heart;
+use super::key;
 use super::lease::Lease;
 use super::sending::Sending;
 use super::server;
@@ -39,6 +40,9 @@ const CHUNK_ROWS: u64 = 2000;
 struct Wanted {
     schema: String,
     table: String,
+    /// The keys of the tables that its records are loaded into, as far as they are known.
+    #[serde(default)]
+    keys: Vec<Vec<String>>,
 }
 
 /// What the service needs.
@@ -135,6 +139,7 @@ impl Service {
             Some(state) => state,
             None => self.begin(&mut connection, &identity, generation(None)).await?,
         };
+        self.settle(&mut connection, &mut state).await?;
         let mut start = None;
         if state.server != identity {
             start = self.other_server(&mut connection, &identity, &mut state).await?;
@@ -273,11 +278,15 @@ impl Service {
 
     /// Passes a table over from now on.
     fn stop(&self, state: &mut State, title: &str, reason: &str) {
-        let next = format!(
-            "{title} is passed over: {reason}. Its rows in the warehouse stay as they are. When that is settled, remove the table from `stopped` in the parameter {} and restart the service; it is read anew then",
-            self.checkpoint.name
-        );
-        Line::error("table stopped").key(title).detail(next).write();
+        let next = match key::is_reason(reason) {
+            true => "It is read anew as soon as the keys agree".to_owned(),
+            false => format!(
+                "When that is settled, remove the table from `stopped` in the parameter {} and restart the service; it is read anew then",
+                self.checkpoint.name
+            ),
+        };
+        let detail = format!("{title} is passed over: {reason}. Its rows in the warehouse stay as they are. {next}");
+        Line::error("table stopped").key(title).detail(detail).write();
         state.tables.retain(|table| table != title);
         state.stopped.insert(title.to_owned(), reason.to_owned());
     }
