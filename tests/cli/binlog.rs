@@ -36,6 +36,7 @@ fn every_change_arrives_whatever_happens_to_the_reader() {
     arrives(&cloud, &database);
     killed_reader_goes_on(&cloud, &database);
     given_up_records_come_back(&cloud, &database);
+    doctor_looks_at_the_database(&cloud);
     status_shows_the_reader(&cloud);
     cloud.run("deploy --yes").exits(0).prints("no change");
     another_table_restarts_the_reader(&cloud, &database);
@@ -60,6 +61,45 @@ fn killed_reader_goes_on(cloud: &Cloud, database: &Database) {
     database.run("INSERT INTO CDC_schema.Persons VALUES (4, 'while it was away', NULL); DELETE FROM CDC_schema.Persons WHERE PersonID = 7");
     arrives(cloud, database);
     assert_ne!(process(cloud).unwrap(), reader);
+}
+
+/// What doctor says of the database after the deploy; whatever is set wrongly there, tests/runtime_extract shows.
+fn doctor_looks_at_the_database(cloud: &Cloud) {
+    let look = |code: i32| {
+        let told = cloud.run("doctor --format json").exits(code).json();
+        let checks = told["checks"].as_array().unwrap().clone();
+        let checks = checks.into_iter().filter(|check| check["side"] == "database");
+        checks
+            .map(|check| (check["what"].as_str().unwrap().to_owned(), check))
+            .collect::<BTreeMap<String, Value>>()
+    };
+    let checks = look(0);
+    for what in [
+        "log_bin",
+        "binlog_format",
+        "binlog_row_image",
+        "binlog retention",
+        "REPLICATION CLIENT",
+        "REPLICATION SLAVE",
+    ] {
+        assert_eq!(checks[what]["state"], "ok", "{checks:#?}");
+    }
+    assert_eq!(checks["CDC_schema.OrderItems"]["found"], "key (OrderID, Line)");
+    // It need not be deployed for that.
+    let plain = "{ name = \"price\", type = \"NUMBER(12,2)\", path = \"@.Price\" }";
+    let keyed = plain.replace(" }", ", key = true }");
+    cloud.edit(plain, &keyed);
+    let told = &look(1)["CDC_schema.Orders"];
+    cloud.edit(&keyed, plain);
+    assert_eq!(told["state"], "missing");
+    assert_eq!(
+        told["found"],
+        "pipeline.toml has the key (OrderID, Price), but the database tells its rows apart by (OrderID)"
+    );
+    assert_eq!(
+        told["next"],
+        "set `key = true` on just the columns of these, and run pipectl deploy"
+    );
 }
 
 /// Firehose gives a delete up, and a record that nobody could read: the delete is brought back, the other one stays.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use super::audit::{self, Wanted};
 use super::checkpoint::{Checkpoint, State, generation};
 use super::gtid::Executed;
 use super::heartbeat::Heart;
@@ -34,16 +34,6 @@ const RECORD_MAX: u64 = 1000 << 10;
 const LOADABLE_MAX: u64 = 16 << 20;
 /// Rows of a snapshot's chunk.
 const CHUNK_ROWS: u64 = 2000;
-
-/// A table of the settings.
-#[derive(Debug, Clone, Deserialize)]
-struct Wanted {
-    schema: String,
-    table: String,
-    /// The keys of the tables that its records are loaded into, as far as they are known.
-    #[serde(default)]
-    keys: Vec<Vec<String>>,
-}
 
 /// What the service needs.
 struct Service {
@@ -132,8 +122,7 @@ impl Service {
     /// Reads snapshots that are missing, then the binlog.
     async fn session(&self) -> anyhow::Result<Again> {
         let mut connection = self.database.connect().await?;
-        server::check(&mut connection).await?;
-        server::advise(&mut connection).await?;
+        audit::check(&mut connection).await?;
         let identity = server::identity(&mut connection).await?;
         let mut state = match self.checkpoint.read().await? {
             Some(state) => state,

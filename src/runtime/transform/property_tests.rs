@@ -40,7 +40,7 @@ fn expected(text: &str) -> Outcome {
     }
     folders.dedup();
     match folders.as_slice() {
-        [folder] => Some((lines, format!("{}.{}", plain(&folder.0)?, plain(&folder.1)?))),
+        [folder] => Some((lines, format!("{}.{}", plain(folder.0)?, plain(folder.1)?))),
         _ => None,
     }
 }
@@ -49,10 +49,9 @@ fn expected(text: &str) -> Outcome {
 fn folder<'a>(members: &[(String, &'a str)]) -> Option<(&'a str, &'a str)> {
     let mut found = [None; 8];
     for (name, value) in members {
-        if let Some(place) = MEMBERS.iter().position(|member| member == name) {
-            if found[place].replace(*value).is_some() {
-                return None;
-            }
+        let place = MEMBERS.iter().position(|member| member == name);
+        if place.is_some_and(|place| found[place].replace(*value).is_some()) {
+            return None;
         }
     }
     let [

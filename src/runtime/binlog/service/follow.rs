@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::{Again, Service, Wanted, title};
+use super::{Again, Service, title};
+use crate::runtime::binlog::audit::Wanted;
 use crate::runtime::binlog::charset::Charsets;
 use crate::runtime::binlog::checkpoint::State;
 use crate::runtime::binlog::gtid::Executed;

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use anyhow::bail;
 use tokio::time::Instant;
 
-use super::{Service, Wanted, title};
+use super::{Service, title};
+use crate::runtime::binlog::audit::Wanted;
 use crate::runtime::binlog::checkpoint::{Snapshot, State};
 use crate::runtime::binlog::{key, server, snapshot};
 use crate::runtime::extract::table::Table;
