@@ -27,7 +27,8 @@ pub async fn checks(aws: &Aws, model: &Model) -> Vec<Check> {
     match function.invoke(&event, &progress::say).await {
         Ok(answer) => read(answer),
         Err(error) if error.is::<Absent>() => {
-            let why = "the function `extract` reaches it, and is not deployed yet\n  hint: run pipectl doctor again after the deploy";
+            let why = "the function `extract` reaches it, and is not deployed yet\n  \
+                       hint: run pipectl doctor again after the deploy";
             vec![Check::not_checked(SIDE, "binary log", why)]
         }
         Err(error) => vec![Check::missing(SIDE, "binary log", &format!("{error:#}"))],

@@ -110,15 +110,15 @@ impl Judge {
     /// `now` is in seconds since 1970.
     pub fn stays(self, entry: &Entry, now: i64, all: bool) -> Option<String> {
         if self == Judge::Unordered {
-            let why = "nothing but its place in the stream tells its order, and sent again it would count as the newest of \
-                       its row: have your program write the row again, then delete the file";
+            let why = "nothing but its place in the stream tells its order, and sent again it would count as the newest \
+                       of its row: have your program write the row again, then delete the file";
             return Some(why.to_owned());
         }
         let age = entry.arrived.map_or(0, |arrived| now - arrived);
         if self == Judge::Binlog && age > i64::from(TOMBSTONE_DAYS) * 86_400 {
             return Some(format!(
-                "it is older than {TOMBSTONE_DAYS} days, after which deleted keys are forgotten, so it might bring a row back: \
-                 have the tables read anew (docs/binlog.md), then delete the file"
+                "it is older than {TOMBSTONE_DAYS} days, after which deleted keys are forgotten, so it might bring a \
+                 row back: have the tables read anew (docs/binlog.md), then delete the file"
             ));
         }
         let refusal = match self {
@@ -146,7 +146,8 @@ mod tests {
 
     use super::*;
 
-    const RECORD: &str = r#"{"op":"d","schema":"shop","table":"city","key":{"id":1},"seq":"1","gtid":null,"ts":"2026-01-01T00:00:00Z","before":null,"after":null}"#;
+    const RECORD: &str = r#"{"op":"d","schema":"shop","table":"city","key":{"id":1},"seq":"1","gtid":null,
+        "ts":"2026-01-01T00:00:00Z","before":null,"after":null}"#;
 
     fn document(record: &str) -> String {
         json!({

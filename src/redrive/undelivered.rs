@@ -111,8 +111,8 @@ impl Sent {
     }
 }
 
-/// The files, oldest first, with what is in the first few. With `all` also those records are to go that would be refused
-/// again.
+/// The files, oldest first, with what is in the first few. With `all` also those records are to go that would be
+/// refused again.
 pub async fn files(aws: &Aws, place: &Place, all: bool) -> anyhow::Result<Vec<File>> {
     let request = aws.s3.list_objects_v2().bucket(&place.bucket).prefix(&place.prefix);
     let mut pages = request.into_paginator().send();

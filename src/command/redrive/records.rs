@@ -51,12 +51,10 @@ pub fn tell(place: &Place, sent: &Sent, style: &Style) {
     outln!("{delivery}: {records} records sent to {stream} again, {files} files deleted");
     staying(&sent.stay, style);
     if !sent.is_whole() {
-        outln!(
-            "  {}",
-            style.dim(&format!(
-                "they are in s3://{bucket}/{prefix}: mend what writes them and have their rows read again, then delete the files"
-            ))
+        let next = format!(
+            "they are in s3://{bucket}/{prefix}: mend what writes them, have their rows read again, then delete the files"
         );
+        outln!("  {}", style.dim(&next));
     }
 }
 

@@ -126,7 +126,8 @@ async fn settings(connection: &mut Connection) -> anyhow::Result<Vec<Finding>> {
         let (verdict, why) = match is_advice {
             true => (
                 Verdict::Risk,
-                "the binlog does not name its columns, so a change that is read only after its table was altered may be read wrongly",
+                "the binlog does not name its columns, so a change that is read only after its table was altered may be \
+                 read wrongly",
             ),
             false => (Verdict::Wrong, "the binlog does not hold whole rows"),
         };
@@ -152,7 +153,8 @@ fn fix(name: &str, wanted: &str, is_rds: bool) -> String {
              ParameterName={name},ParameterValue={wanted},ApplyMethod=immediate (of [source.create] a deploy sets it)"
         ),
         (_, false) => format!(
-            "SET GLOBAL {name} = '{wanted}', and {name} = {wanted} under [mysqld] in my.cnf; sessions that are open keep theirs"
+            "SET GLOBAL {name} = '{wanted}', and {name} = {wanted} under [mysqld] in my.cnf; sessions that are open \
+             keep theirs"
         ),
     }
 }
@@ -169,7 +171,8 @@ async fn kept(connection: &mut Connection) -> anyhow::Result<Finding> {
         }
         Retention::Hidden => {
             let next = format!(
-                "as the master user, {ON_RDS}, and GRANT SELECT ON mysql.rds_configuration to the user, so that it can tell"
+                "as the master user, {ON_RDS}, and GRANT SELECT ON mysql.rds_configuration to the user, so that it \
+                 can tell"
             );
             Finding::of(
                 WHAT,
