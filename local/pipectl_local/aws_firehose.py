@@ -211,28 +211,30 @@ class Worker:
 
     def _transform_batch(self, stream: dict[str, Any], configuration: dict[str, Any], settings: dict[str, str], batch: list[Record]) -> None:
         arn = settings["LambdaArn"]
-        answer, problem = None, ("", "")
-        for _ in range(int(settings.get("NumberOfRetries", TRANSFORM_RETRIES)) + 1):
+        answer, problem, attempts = None, ("", ""), 0
+        # A function that fails is asked again; an answer is final, whatever is wrong with it.
+        while answer is None and attempts <= int(settings.get("NumberOfRetries", TRANSFORM_RETRIES)):
+            attempts += 1
             try:
                 answer = self._call_lambda(stream, settings.get("RoleArn") or configuration.get("RoleARN", ""), arn, batch)
-                break
             except TransformFailed as error:
                 problem = (error.code, str(error))
             except Exception as error:
                 problem = ("Lambda.InvokeAccessDenied" if isinstance(error, aws_roles.Refused) or "AccessDenied" in str(error) else "Lambda.FunctionError", str(error))
+            self._count("ExecuteProcessing.Success", 0 if answer is None else 1)
         for record in batch:
+            bad = functools.partial(self._bad, configuration, record, attempts=attempts, function=arn)
             result = (answer or {}).get(record.identity)
             if answer is None:
-                self._bad(configuration, record, problem[0], problem[1], arn)
+                bad(*problem)
             elif result is None:
-                self._bad(configuration, record, "Lambda.MissingRecordId", "One or more record Ids were not returned.", arn)
+                bad("Lambda.MissingRecordId", "One or more record Ids were not returned. Ensure that the Lambda function returns all received record Ids.")
             elif result.get("result") == "ProcessingFailed":
-                self._bad(configuration, record, "Lambda.ProcessingFailedStatus", "ProcessingFailed status set for record", arn)
+                bad("Lambda.ProcessingFailedStatus", "ProcessingFailed status set for record")
             elif result.get("result") == "Ok":
                 keys = ((result.get("metadata") or {}).get("partitionKeys") or {}).items()
                 data = base64.b64decode(result.get("data") or "")
                 self._sort_in(configuration, Record(record.identity, data, record.arrived), tuple((str(k), str(v)) for k, v in keys))
-        self._count("ExecuteProcessing.Success", 0 if answer is None else 1)
 
     def _call_lambda(self, stream: dict[str, Any], role: str, arn: str, batch: list[Record]) -> dict[str, dict[str, Any]]:
         event = {
@@ -245,11 +247,12 @@ class Worker:
         answer = self._client(stream, "lambda", role).invoke(FunctionName=arn, Payload=json.dumps(event).encode())
         body = answer["Payload"].read()
         if answer.get("FunctionError"):
-            raise TransformFailed("Lambda.FunctionError", body.decode("utf-8", "replace")[:1000])
+            LOG.warning("firehose %s: %s", self.name, body.decode("utf-8", "replace")[:1000])
+            raise TransformFailed("Lambda.FunctionError", "The Lambda function was successfully invoked but it returned an error result.")
         try:
             return {r["recordId"]: r for r in json.loads(body)["records"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise TransformFailed("Lambda.FunctionError", f"the function's answer has no records: {error}") from error
+        except (ValueError, KeyError, TypeError):
+            return {}
 
     def _sort_in(self, configuration: dict[str, Any], record: Record, lambda_keys: tuple[tuple[str, str], ...]) -> None:
         from ministack.services import firehose
@@ -275,9 +278,9 @@ class Worker:
             record = Record(record.identity, record.data + delimiter.get("Delimiter", "\\n").encode().decode("unicode_escape").encode(), record.arrived)
         self.buffers[place].add(record)
 
-    def _bad(self, configuration: dict[str, Any], record: Record, code: str, message: str, function: str | None = None) -> None:
+    def _bad(self, configuration: dict[str, Any], record: Record, code: str, message: str, attempts: int = 1, function: str | None = None) -> None:
         now = int(time.time() * 1000)
-        document = {"attemptsMade": 1, "arrivalTimestamp": int(record.arrived * 1000), "errorCode": code, "errorMessage": message,
+        document = {"attemptsMade": attempts, "arrivalTimestamp": int(record.arrived * 1000), "errorCode": code, "errorMessage": message,
                     "attemptEndingTimestamp": now, "rawData": base64.b64encode(record.data).decode()}
         if function:
             document["lambdaArn"] = function

@@ -116,6 +116,12 @@ def test_a_transformation_decides_about_each_record(either: Any) -> None:
     bad = [json.loads(line) for body in stream.objects("errors/processing-failed/").values() for line in gzip.decompress(body).splitlines()]
     assert [(b["errorCode"], json.loads(base64.b64decode(b["rawData"]))["n"], b["lambdaArn"]) for b in bad] == [
         ("Lambda.ProcessingFailedStatus", 2, arn), ("Lambda.MissingRecordId", 3, arn)]
+    assert {b["attemptsMade"] for b in bad} == {1}, "an answer is final"
+    stream.put({"do": "end with an error", "n": 5})
+    given_up = wait_for(lambda: [b for body in stream.objects("errors/").values() for line in gzip.decompress(body).splitlines()
+                                 if (b := json.loads(line))["errorCode"] == "Lambda.FunctionError"])
+    # By default a failed invocation is tried three times more.
+    assert [(b["attemptsMade"], json.loads(base64.b64decode(b["rawData"]))["n"]) for b in given_up] == [(4, 5)]
 
 
 def test_a_role_without_the_right_delivers_nothing(auth_cloud: Any) -> None:

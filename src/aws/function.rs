@@ -28,6 +28,11 @@ pub struct Function<'a> {
     name: String,
 }
 
+/// The function was not deployed.
+#[derive(Debug, thiserror::Error)]
+#[error("the function {0} is not there\n  hint: run pipectl deploy first; `pipectl status` shows what is")]
+pub struct Absent(String);
+
 /// What an invocation came to, where it gave no answer.
 #[derive(Debug, PartialEq, Eq)]
 struct Failed {
@@ -87,10 +92,9 @@ impl<'a> Function<'a> {
             .payload(Blob::new(event.to_string()));
         match request.send().await {
             Ok(answer) => Ok(answer),
-            Err(SdkError::ServiceError(error)) if error.err().code() == Some("ResourceNotFoundException") => bail!(
-                "the function {} is not there\n  hint: run pipectl deploy first; `pipectl status` shows what is",
-                self.name
-            ),
+            Err(SdkError::ServiceError(error)) if error.err().code() == Some("ResourceNotFoundException") => {
+                Err(Absent(self.name.clone()).into())
+            }
             Err(error) => Err(explain(&format!("lambda:Invoke of {}", self.name), error)),
         }
     }

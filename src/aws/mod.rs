@@ -30,6 +30,8 @@ pub struct Aws {
     pub cloudwatch: aws_sdk_cloudwatch::Client,
     /// IAM, to look at trust policies.
     pub iam: aws_sdk_iam::Client,
+    /// Kinesis, to put records on the stream again.
+    pub kinesis: aws_sdk_kinesis::Client,
     /// Lambda, to call the pipeline's functions.
     pub lambda: aws_sdk_lambda::Client,
     /// CloudWatch Logs, to look for errors.
@@ -55,6 +57,7 @@ impl Aws {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
+            kinesis: aws_sdk_kinesis::Client::new(config),
             lambda: function::client(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
             s3: aws_sdk_s3::Client::new(config),

@@ -9,7 +9,7 @@ use super::context::{Failure, Loaded, connect_aws, connect_snowflake, explained,
 use super::{Format, Global};
 use crate::aws::runtime;
 use crate::doctor::policy::{Need, document, needs, parts};
-use crate::doctor::{Check, State, aws, snowflake};
+use crate::doctor::{Check, State, aws, database, snowflake};
 use crate::graph::Body;
 use crate::report::out::{out, outln};
 use crate::report::progress;
@@ -91,6 +91,7 @@ async fn checks(loaded: &Loaded) -> Vec<Check> {
     let (needs, unknown) = needs(&loaded.graph, &loaded.model.names);
     checks.extend(aws::rights(&side.aws, &side.identity, &needs, &unknown).await);
     checks.extend(aws::quotas(&side.aws, &loaded.graph).await);
+    checks.extend(database::checks(&side.aws, &loaded.model).await);
     match (connect_snowflake(loaded, &side).await, loaded.model.snowflake()) {
         (Ok(Some(client)), Some(target)) => checks.extend(snowflake::checks(&client, target).await),
         (Err(error), _) => checks.push(Check::missing("Snowflake", "identity", &explained(&error))),
@@ -119,7 +120,7 @@ fn text(checks: &[Check], style: &Style) -> String {
             let found = match check.state {
                 State::Ok => style.dim(&check.found),
                 State::Missing => style.error(&check.found),
-                State::NotChecked => style.change(&check.found),
+                State::Risk | State::NotChecked => style.change(&check.found),
             };
             let next = match check.next.as_str() {
                 "" => String::new(),

@@ -114,7 +114,7 @@ enum Command {
     ///
     /// Exit code 0: all are back, or there are none. 1: some are not, or an error.
     Redrive(redrive::Options),
-    /// Check identities, rights, quotas and the runtime, without changing anything
+    /// Check identities, rights, quotas, runtime and database, without changing anything
     ///
     /// Exit code 0: nothing is missing. 1: something is.
     Doctor(doctor::Options),

@@ -1,10 +1,12 @@
 //! `pipectl redrive`.
 
+mod records;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ use super::deploy::confirm;
 use super::leased::{signalled, unless_interrupted};
 use super::{Format, Global};
 use crate::aws::Aws;
+use crate::redrive::undelivered::{self, File, Place, Sent};
 use crate::redrive::{Letter, Moved, Open, Route, letters, open, routes, shift};
 use crate::report::out::outln;
 use crate::report::progress;
@@ -22,8 +25,13 @@ use crate::status::{metrics::now, span};
 /// Options of `redrive`.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Queues of dead letters, by name, or by the part of it that `status` shows; all of them without any
+    /// Queues of dead letters, or the delivery stream that gave records up, by name or by the part of it behind the
+    /// pipeline's; all of them without any
+    #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
+    /// Also send records again that would be refused again
+    #[arg(long)]
+    refused: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -38,81 +46,145 @@ struct Found {
     letters: Vec<Letter>,
 }
 
-/// Shows dead letters, and moves them back to where they came from.
-pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
-    let loaded = load(global)?;
-    let routes = chosen(&loaded, &options.queues)?;
-    let (aws, found) = unless_interrupted(look(&loaded, &routes)).await?;
-    let style = Style::of_stdout(global.no_color);
-    if global.format == Format::Text {
-        show(&loaded, &routes, &found, &style);
-    }
-    let full: Vec<&Found> = found.iter().filter(|found| found.open.depth > 0).collect();
-    let total: u64 = full.iter().map(|found| found.open.depth).sum();
-    let mut outcomes = Vec::new();
-    if !options.dry_run && !full.is_empty() {
-        if !options.yes {
-            let question = format!("Move {total} messages back?");
-            unless_interrupted(async { Ok(confirm(&question).await?) }).await?;
-        }
-        outcomes = carry(&aws, &full).await?;
-    }
-    if global.format == Format::Json {
-        outln!("{:#}", document(&found, &outcomes, options.dry_run));
-    } else {
-        outcomes.iter().for_each(|(open, moved)| tell(open, moved, &style));
-    }
-    let well = outcomes.iter().all(|(_, moved)| moved.is_whole());
-    Ok(ExitCode::from(u8::from(!well)))
+/// What is meant.
+struct Chosen {
+    routes: Vec<Route>,
+    place: Option<Place>,
 }
 
-/// The routes that are meant.
-fn chosen(loaded: &Loaded, wanted: &[String]) -> anyhow::Result<Vec<Route>> {
-    let all = routes(&loaded.graph);
+/// What was given up.
+struct GivenUp {
+    queues: Vec<Found>,
+    /// Files of records, where the pipeline has a stream and it is meant.
+    records: Option<(Place, Vec<File>)>,
+}
+
+impl GivenUp {
+    fn letters(&self) -> u64 {
+        self.queues.iter().map(|found| found.open.depth).sum()
+    }
+
+    fn files(&self) -> usize {
+        self.records.as_ref().map_or(0, |(_, files)| files.len())
+    }
+
+    fn question(&self) -> String {
+        match (self.letters(), self.files()) {
+            (letters, 0) => format!("Move {letters} messages back?"),
+            (0, files) => format!("Send the records of {files} files again?"),
+            (letters, files) => format!("Move {letters} messages back, and send the records of {files} files again?"),
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Default)]
+struct Outcome {
+    queues: Vec<(Open, Moved)>,
+    records: Option<Sent>,
+}
+
+impl Outcome {
+    fn is_whole(&self) -> bool {
+        self.queues.iter().all(|(_, moved)| moved.is_whole()) && self.records.as_ref().is_none_or(Sent::is_whole)
+    }
+}
+
+/// Shows dead letters and records that were given up, and brings them back to where they came from.
+pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure> {
+    let loaded = load(global)?;
+    let chosen = chosen(&loaded, &options.queues)?;
+    let (aws, found) = unless_interrupted(look(&loaded, &chosen, options.refused)).await?;
+    let style = Style::of_stdout(global.no_color);
+    if global.format == Format::Text {
+        show(&loaded, &chosen, &found, &style);
+    }
+    let mut outcome = Outcome::default();
+    if !options.dry_run && (found.letters() > 0 || found.files() > 0) {
+        if !options.yes {
+            unless_interrupted(async { Ok(confirm(&found.question()).await?) }).await?;
+        }
+        outcome = carry(&aws, &found, options.refused).await?;
+    }
+    if global.format == Format::Json {
+        outln!("{:#}", document(&found, &outcome, options.dry_run));
+    } else {
+        outcome
+            .queues
+            .iter()
+            .for_each(|(open, moved)| tell(open, moved, &style));
+        if let (Some((place, _)), Some(sent)) = (&found.records, &outcome.records) {
+            records::tell(place, sent, &style);
+        }
+    }
+    Ok(ExitCode::from(u8::from(!outcome.is_whole())))
+}
+
+/// What the names mean; everything without any.
+fn chosen(loaded: &Loaded, wanted: &[String]) -> anyhow::Result<Chosen> {
+    let (all, place) = (routes(&loaded.graph), Place::of(&loaded.model));
+    let mut chosen = Chosen {
+        routes: Vec::new(),
+        place: None,
+    };
     if wanted.is_empty() {
-        return Ok(all);
+        return Ok(Chosen { routes: all, place });
     }
     let prefix = format!("{}-", loaded.model.names.prefix());
-    let is = |route: &Route, name: &str| {
-        let short = |full: &str| full.strip_prefix(&prefix).unwrap_or(full).to_owned();
-        [&route.queue, &route.source]
-            .into_iter()
-            .any(|queue| queue == name || short(queue) == name)
-    };
-    let find = |name: &String| {
-        all.iter().find(|route| is(route, name)).cloned().with_context(|| {
-            let known: Vec<&str> = all.iter().map(|route| route.queue.as_str()).collect();
+    let is = |full: &str, name: &str| full == name || full.strip_prefix(&prefix) == Some(name);
+    for name in wanted {
+        let route = all
+            .iter()
+            .find(|route| is(&route.queue, name) || is(&route.source, name));
+        if let Some(route) = route {
+            chosen.routes.push(route.clone());
+        } else if let Some(place) = place.as_ref().filter(|place| is(&place.delivery, name)) {
+            chosen.place = Some(place.clone());
+        } else {
+            let known = all.iter().map(|route| route.queue.as_str());
+            let known: Vec<&str> = known
+                .chain(place.as_ref().map(|place| place.delivery.as_str()))
+                .collect();
             let known = if known.is_empty() {
                 "none".to_owned()
             } else {
                 known.join(", ")
             };
-            format!("the pipeline has no queue of dead letters `{name}`\n  hint: it has: {known}")
-        })
-    };
-    wanted.iter().map(find).collect()
-}
-
-async fn look(loaded: &Loaded, routes: &[Route]) -> Result<(Aws, Vec<Found>), Failure> {
-    let aws = connect_aws(loaded, &progress::say).await?.aws;
-    let mut found = Vec::new();
-    for route in routes {
-        if let Some(open) = open(&aws, route).await? {
-            let letters = letters(&aws, &open).await?;
-            found.push(Found { open, letters });
+            bail!(
+                "the pipeline has nothing called `{name}` that gives up messages or records\n  hint: it has: {known}"
+            );
         }
     }
-    Ok((aws, found))
+    Ok(chosen)
 }
 
-fn show(loaded: &Loaded, routes: &[Route], found: &[Found], style: &Style) {
+async fn look(loaded: &Loaded, chosen: &Chosen, refused: bool) -> Result<(Aws, GivenUp), Failure> {
+    let aws = connect_aws(loaded, &progress::say).await?.aws;
+    let mut queues = Vec::new();
+    for route in &chosen.routes {
+        if let Some(open) = open(&aws, route).await? {
+            let letters = letters(&aws, &open).await?;
+            queues.push(Found { open, letters });
+        }
+    }
+    let records = match &chosen.place {
+        Some(place) => Some((place.clone(), undelivered::files(&aws, place, refused).await?)),
+        None => None,
+    };
+    Ok((aws, GivenUp { queues, records }))
+}
+
+fn show(loaded: &Loaded, chosen: &Chosen, found: &GivenUp, style: &Style) {
     let mark = loaded.model.names.mark();
-    if routes.is_empty() {
+    if chosen.routes.is_empty() && chosen.place.is_none() {
         outln!("{mark} has no queues of dead letters: a reading that fails is made up for by the next one");
-    } else if found.is_empty() {
+    } else if found.queues.is_empty() && !chosen.routes.is_empty() {
         outln!("{mark}: the queues are not there; run pipectl deploy");
     }
-    for Found { open, letters } in found {
+    if let Some((place, files)) = &found.records {
+        records::show(place, files, style);
+    }
+    for Found { open, letters } in &found.queues {
         let Route { queue, source, .. } = &open.route;
         if open.depth == 0 {
             outln!("{queue}: {}", style.good("empty"));
@@ -134,8 +206,9 @@ fn show(loaded: &Loaded, routes: &[Route], found: &[Found], style: &Style) {
     }
 }
 
-/// Moves the letters of each queue. Ctrl-C ends it after the batch that is under way.
-async fn carry(aws: &Aws, full: &[&Found]) -> anyhow::Result<Vec<(Open, Moved)>> {
+/// Moves the letters of each queue, and sends the records of each file. Ctrl-C ends it after the batch or file that is
+/// under way.
+async fn carry(aws: &Aws, found: &GivenUp, refused: bool) -> anyhow::Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
     let watcher = tokio::spawn({
         let stop = stop.clone();
@@ -144,23 +217,34 @@ async fn carry(aws: &Aws, full: &[&Found]) -> anyhow::Result<Vec<(Open, Moved)>>
             stop.store(true, Ordering::Relaxed);
         }
     });
-    let mut outcomes = Vec::new();
-    for found in full {
-        let queue = &found.open.route.queue;
+    let is_over = || stop.load(Ordering::Relaxed);
+    let mut outcome = Outcome::default();
+    for Found { open, .. } in found.queues.iter().filter(|found| found.open.depth > 0) {
+        let queue = &open.route.queue;
         let said = |moved: u64| {
             if moved.is_multiple_of(1000) {
-                progress::say(&format!("{queue}: {moved} of {} moved", found.open.depth));
+                progress::say(&format!("{queue}: {moved} of {} moved", open.depth));
             }
         };
-        let moved = shift(aws, &found.open, || stop.load(Ordering::Relaxed), said).await?;
-        outcomes.push((found.open.clone(), moved));
-        if stop.load(Ordering::Relaxed) {
-            progress::say("interrupted; what is not moved is still in its queue, and the same command goes on");
+        let moved = shift(aws, open, is_over, said).await?;
+        outcome.queues.push((open.clone(), moved));
+        if is_over() {
             break;
         }
     }
+    if let Some((place, files)) = found
+        .records
+        .as_ref()
+        .filter(|(_, files)| !files.is_empty() && !is_over())
+    {
+        let said = |sent: &Sent| progress::say(&format!("{}: {} records sent", place.delivery, sent.records));
+        outcome.records = Some(undelivered::send(aws, place, files, refused, is_over, said).await?);
+    }
+    if is_over() {
+        progress::say("interrupted; what is not moved is still where it was, and the same command goes on");
+    }
     watcher.abort();
-    Ok(outcomes)
+    Ok(outcome)
 }
 
 fn tell(open: &Open, moved: &Moved, style: &Style) {
@@ -178,19 +262,26 @@ fn tell(open: &Open, moved: &Moved, style: &Style) {
     }
 }
 
-fn document(found: &[Found], outcomes: &[(Open, Moved)], dry_run: bool) -> Value {
+fn document(found: &GivenUp, outcome: &Outcome, dry_run: bool) -> Value {
     let queues: Vec<Value> = found
+        .queues
         .iter()
         .map(|Found { open, letters }| {
-            let outcome = outcomes
-                .iter()
+            let mut outcomes = outcome.queues.iter();
+            let moved = outcomes
                 .find(|(other, _)| other.route == open.route)
                 .map(|(_, moved)| moved);
             json!({
                 "queue": open.route.queue, "source": open.route.source,
-                "messages": open.depth, "shown": letters, "outcome": outcome,
+                "messages": open.depth, "shown": letters, "outcome": moved,
             })
         })
         .collect();
-    json!({ "dry_run": dry_run, "queues": queues })
+    let records = found.records.as_ref().map(|(place, files)| {
+        let mut records = json!(place);
+        records["files"] = json!(files);
+        records["outcome"] = json!(outcome.records);
+        records
+    });
+    json!({ "dry_run": dry_run, "queues": queues, "records": records })
 }

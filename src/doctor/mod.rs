@@ -1,6 +1,7 @@
-//! Whether a deploy can succeed, found out without changing anything: identities, rights, quotas, the runtime.
+//! Whether a deploy can succeed, found out without changing anything: identities, rights, quotas, the runtime, the database.
 
 pub mod aws;
+pub mod database;
 mod handlers;
 pub mod policy;
 mod reader;
@@ -16,6 +17,8 @@ pub enum State {
     Ok,
     /// Something lacks.
     Missing,
+    /// It works, and may fail later.
+    Risk,
     /// It could not be found out.
     NotChecked,
 }
@@ -26,6 +29,7 @@ impl State {
         match self {
             State::Ok => "ok",
             State::Missing => "missing",
+            State::Risk => "risk",
             State::NotChecked => "not checked",
         }
     }
@@ -34,7 +38,7 @@ impl State {
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
-    /// AWS, Snowflake or this machine.
+    /// AWS, Snowflake, the database or this machine.
     pub side: &'static str,
     /// What was looked at.
     pub what: String,

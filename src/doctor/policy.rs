@@ -84,6 +84,9 @@ pub const CALLS: &[(&str, &str, &[&str])] = &[
     ("iam", "simulate_principal_policy", &["iam:SimulatePrincipalPolicy"]),
     // Of the function that reads the database: `backfill` and `verify` ask it.
     ("lambda", "invoke", &["lambda:InvokeFunction"]),
+    // Of files of records that Firehose gave up.
+    ("s3", "get_object", &["s3:GetObject"]),
+    ("s3", "delete_object", &["s3:DeleteObject"]),
     ("s3", "head_object", &["s3:GetObject", "s3:ListBucket"]),
     ("s3", "put_object", &["s3:PutObject"]),
     ("s3", "list_object_versions", &["s3:ListBucketVersions"]),
@@ -236,6 +239,18 @@ fn beyond(kind: &str, resource: &Value, names: &Names, list: &mut List) {
                 let needed = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"];
                 list.add("Unscoped", &needed, ["*".to_owned()]);
             }
+        }
+        "AWS::Kinesis::Stream" => {
+            let stream = names.arn("kinesis", &format!("stream/{}", text(&properties["Name"])));
+            list.add("RedriveRecords", &["kinesis:PutRecords"], [stream]);
+        }
+        "AWS::KinesisFirehose::DeliveryStream" => {
+            // What was given up is read by `redrive`, and what of it stays is written back.
+            let files = &properties["ExtendedS3DestinationConfiguration"];
+            let prefix = text(&files["ErrorOutputPrefix"]);
+            let prefix = prefix.split("!{").next().unwrap_or_default();
+            let files = format!("{}/{prefix}*", text(&files["BucketARN"]));
+            list.add("GivenUp", &["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [files]);
         }
         "AWS::Scheduler::ScheduleGroup" => {
             // Listing knows no resource:

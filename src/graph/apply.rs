@@ -15,8 +15,9 @@ use crate::model::{Apply, LOCAL, Model, SnowflakeTarget};
 pub const PART: &str = "apply";
 /// Seconds that one batch of files may take.
 const TIMEOUT_SECONDS: u32 = 300;
-/// Six times the function's time-out, as AWS advises:
-/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
+/// Six times the function's time-out, as AWS advises; less than once AWS refuses:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>. A function that has begun hides its messages
+/// for [`HOLD_SECONDS`] at a time.
 const VISIBILITY_SECONDS: u32 = 6 * TIMEOUT_SECONDS;
 /// Times that a file is tried: with the pauses of [`RETRY_SECONDS`] over half an hour of a warehouse that is not there.
 const MAX_ATTEMPTS: u32 = 9;
@@ -24,6 +25,10 @@ const MAX_ATTEMPTS: u32 = 9;
 const RETRY_SECONDS: u32 = 10;
 /// The same on the local cloud.
 const LOCAL_RETRY_SECONDS: u32 = 1;
+/// Seconds after which files of a function that was killed come again.
+const HOLD_SECONDS: u32 = 90;
+/// The same on the local cloud.
+const LOCAL_HOLD_SECONDS: u32 = 6;
 /// Batches at a time, the fewest that Lambda lets one say. Files of one table wait for each other in the warehouse.
 const BATCHES_AT_ONCE: u32 = 2;
 /// The metric that counts error lines of the function.
@@ -58,9 +63,9 @@ fn values(model: &Model, target: &SnowflakeTarget, apply: &Apply, shared: &Share
         std::slice::from_ref(&queue_arn),
     )
     .on_behalf_of(json!(topic_arn), &names.account);
-    let retry_seconds = match names.environment == LOCAL {
-        true => LOCAL_RETRY_SECONDS,
-        false => RETRY_SECONDS,
+    let (retry_seconds, hold_seconds) = match names.environment == LOCAL {
+        true => (LOCAL_RETRY_SECONDS, LOCAL_HOLD_SECONDS),
+        false => (RETRY_SECONDS, HOLD_SECONDS),
     };
     json!({
         "topic_arn": topic_arn,
@@ -89,6 +94,7 @@ fn values(model: &Model, target: &SnowflakeTarget, apply: &Apply, shared: &Share
             "PIPECTL_SNOWFLAKE_SCHEMA": target.raw_schema.to_string(),
             "PIPECTL_QUEUE_URL": { "Ref": "ApplyQueue" },
             "PIPECTL_RETRY_SECONDS": retry_seconds.to_string(),
+            "PIPECTL_HOLD_SECONDS": hold_seconds.to_string(),
         },
         "watch": watch(&shared.alert_topic, vec![filter(model, ERROR_LINES, "ApplyLogs")], alarms(model)),
     })

@@ -4,9 +4,13 @@
 //! any point, a message is in one of the queues or in both, and whoever reads it does nothing twice. SQS has a task of its
 //! own for this (`StartMessageMoveTask`), of about the same speed; it does not tell what it moved, and would move again
 //! and again what fails at once.
+//!
+//! Records that Firehose gave up are files and no messages: see [`undelivered`].
 
+mod entry;
 mod letter;
 mod shift;
+pub mod undelivered;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -16,7 +16,7 @@ pub mod extract;
 mod fault;
 mod invocation;
 mod json_lines;
-mod kinesis;
+pub(crate) mod kinesis;
 mod letters;
 mod log;
 pub mod mysql;
@@ -42,6 +42,7 @@ use settings::Settings;
 pub use binlog::{LocalBinlog, write_changes};
 pub use extract::{LocalTable, write_lines};
 pub use transform::answer_records;
+pub(crate) use transform::refusal;
 
 /// What answers one invocation.
 pub trait Handler: Send + Sync {

@@ -4,10 +4,16 @@
 //! answer and deletes failed messages
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>).
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use anyhow::anyhow;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
 use serde::{Deserialize, Serialize};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::log::Line;
 
 /// Entries of one batch call: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>.
 const ENTRIES: usize = 10;
@@ -38,6 +44,31 @@ impl Queue {
                 .map_err(|error| anyhow!("sqs:ChangeMessageVisibility: {}", DisplayErrorContext(&error)))?;
         }
         Ok(())
+    }
+}
+
+impl Queue {
+    /// Hides messages for so many seconds, again and again, while somebody works at them: a process that is killed holds
+    /// them no longer than that, however long the queue itself would hide them. Never ends by itself.
+    pub async fn hold(&self, messages: &[Message], seconds: u64) -> Infallible {
+        let held: Vec<(&Message, u64)> = messages.iter().map(|message| (message, seconds)).collect();
+        beat(Duration::from_secs(seconds) / 3, || self.put_off(&held)).await
+    }
+}
+
+/// Does something again and again, so far apart; what fails is told, and done again the next time.
+async fn beat<F>(apart: Duration, again: impl Fn() -> F) -> Infallible
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let mut ticks = interval(apart);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let done = timeout(apart, again()).await;
+        if let Err(error) = done.unwrap_or_else(|_| Err(anyhow!("SQS did not answer"))) {
+            Line::warn("hold").detail(format!("{error:#}")).write();
+        }
     }
 }
 
@@ -97,5 +128,32 @@ impl FromIterator<String> for Answer {
                 .map(|item_identifier| Failed { item_identifier })
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_held_is_held_again_also_after_a_failure_and_a_silence() {
+        let (calls, enough) = (Cell::new(0), tokio::sync::Notify::new());
+        let hold = beat(Duration::from_millis(5), || async {
+            calls.set(calls.get() + 1);
+            match calls.get() {
+                1 => return Err(anyhow!("refused")),
+                2 => std::future::pending().await,
+                5 => enough.notify_one(),
+                _ => {}
+            }
+            Ok(())
+        });
+        tokio::select! {
+            never = hold => match never {},
+            () = enough.notified() => {}
+        }
+        assert_eq!(calls.get(), 5);
     }
 }

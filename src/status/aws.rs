@@ -10,6 +10,7 @@ use crate::aws::status::{Next, is_success, next};
 use crate::aws::{Aws, observe};
 use crate::graph::Graph;
 use crate::model::{Landing, Model, Source};
+use crate::redrive::undelivered::Place;
 
 /// The AWS hops in the order that data takes.
 pub async fn hops(model: &Model, graph: &Graph, aws: &Aws) -> anyhow::Result<Vec<Hop>> {
@@ -126,7 +127,8 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What could not become records. The functions write the reason beside each such file; Firehose writes it into the file.
+/// What could not become records. The functions write the reason beside each such file; what Firehose gave up can go
+/// again.
 async fn rejected_files(aws: &Aws, model: &Model) -> anyhow::Result<Hop> {
     let (bucket, prefix) = (&model.landing.bucket, model.landing.error_prefix);
     let page = match aws.s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await {
@@ -144,10 +146,13 @@ async fn rejected_files(aws: &Aws, model: &Model) -> anyhow::Result<Hop> {
         }
         Source::Mysql(_) => {
             let others = keys().filter(|key| !key.contains("/large/")).count();
-            let next = format!(
-                "read why in the files under {name} (of Firehose: errorCode of each line, rawData is the record in base64); \
-                 mend it, have the rows read again, and delete these files"
-            );
+            let is_given_up = Place::of(model).is_some_and(|place| keys().any(|key| place.has(key)));
+            let next = match is_given_up {
+                true => "mend the cause that `pipectl redrive --dry-run` shows, then run pipectl redrive".to_owned(),
+                false => format!(
+                    "read why in the files under {name}; mend it, have the rows read again, and delete these files"
+                ),
+            };
             (reasons + others, next)
         }
     };

@@ -155,7 +155,7 @@ impl<'a> Source<'a> {
         let next = match &self.source.capture {
             Capture::Watermark { .. } => "mend the cause; the next call goes on from the watermark, so nothing is lost",
             Capture::Binlog(_) => {
-                "mend the cause; Firehose calls a few times and then writes the records to the error prefix"
+                "mend the cause; Firehose calls a few times and then gives the records up, and pipectl redrive brings them back"
             }
         };
         Ok(Hop::judged(!fails, "function", name, text, next).with(json!({

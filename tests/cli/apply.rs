@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Iam, wait};
+use crate::kinesis::kill;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const CURATED: &str = "people-changes-local-curated-000000000000-us-east-1";
@@ -65,6 +66,7 @@ fn files_of_changes_are_applied_once_each_in_any_order() {
     random_order_twice_and_told_again(&cloud, &files, &work);
     statements_do_not_grow_with_rows(&cloud, &mut work);
     a_file_that_fails_leaves_nothing_and_comes_again(&cloud, &mut work);
+    what_a_killed_function_held_comes_again_soon(&cloud, &mut work);
     a_procedure_that_was_changed_is_seen(&cloud);
     let told = cloud.run("status --format json").exits(0).stdout;
     for hop in [QUEUE.to_owned(), format!("{QUEUE}-dead-letters")] {
@@ -314,6 +316,38 @@ fn a_file_that_fails_leaves_nothing_and_comes_again(cloud: &Cloud, work: &mut Wo
         .try_sql(&format!("alter table {RAW}.ELSEWHERE rename to {RAW}.PERSONS_GONE"))
         .exits(0);
     applied(cloud, ledger + 1);
+    quiet(cloud);
+    work.is_in(cloud);
+}
+
+/// The queue itself hides a message for half an hour, and the wait here is shorter.
+fn what_a_killed_function_held_comes_again_soon(cloud: &Cloud, work: &mut Work) {
+    let ledger = || cloud.value(&format!("select count(*) from {RAW}.APPLIED_FILES"));
+    let files = ledger().parse::<usize>().unwrap();
+    let asked = json!({ "FunctionName": QUEUE });
+    let variables = cloud.aws("lambda", "get_function_configuration", asked)["Environment"]["Variables"].clone();
+    let set = |variables: &Value| {
+        let settings = json!({ "FunctionName": QUEUE, "Environment": { "Variables": variables } });
+        cloud.aws("lambda", "update_function_configuration", settings);
+    };
+    // Nobody answers there, so the function works until it is killed.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let mut waiting = variables.clone();
+    waiting["PIPECTL_SNOWFLAKE_URL"] = json!(format!("http://{}", silent.local_addr().unwrap()));
+    set(&waiting);
+    let line = work.person(9);
+    let (key, body) = work.file("shop.Persons", &[line]);
+    cloud.put(CURATED, &key, body);
+    let mut asked = None;
+    wait("the function to ask", PATIENCE, || {
+        asked = Some(silent.accept().map_err(|error| error.to_string())?);
+        Ok(())
+    });
+    assert!(kill(&format!("AWS_LAMBDA_FUNCTION_NAME={QUEUE}")) > 0);
+    set(&variables);
+    drop((asked, silent));
+    applied(cloud, files + 1);
     quiet(cloud);
     work.is_in(cloud);
 }

@@ -35,6 +35,8 @@ fn every_change_arrives_whatever_happens_to_the_reader() {
     );
     arrives(&cloud, &database);
     killed_reader_goes_on(&cloud, &database);
+    given_up_records_come_back(&cloud, &database);
+    doctor_looks_at_the_database(&cloud);
     status_shows_the_reader(&cloud);
     cloud.run("deploy --yes").exits(0).prints("no change");
     another_table_restarts_the_reader(&cloud, &database);
@@ -59,6 +61,121 @@ fn killed_reader_goes_on(cloud: &Cloud, database: &Database) {
     database.run("INSERT INTO CDC_schema.Persons VALUES (4, 'while it was away', NULL); DELETE FROM CDC_schema.Persons WHERE PersonID = 7");
     arrives(cloud, database);
     assert_ne!(process(cloud).unwrap(), reader);
+}
+
+/// What doctor says of the database after the deploy; whatever is set wrongly there, tests/runtime_extract shows.
+fn doctor_looks_at_the_database(cloud: &Cloud) {
+    let look = |code: i32| {
+        let told = cloud.run("doctor --format json").exits(code).json();
+        let checks = told["checks"].as_array().unwrap().clone();
+        let checks = checks.into_iter().filter(|check| check["side"] == "database");
+        checks
+            .map(|check| (check["what"].as_str().unwrap().to_owned(), check))
+            .collect::<BTreeMap<String, Value>>()
+    };
+    let checks = look(0);
+    for what in [
+        "log_bin",
+        "binlog_format",
+        "binlog_row_image",
+        "binlog retention",
+        "REPLICATION CLIENT",
+        "REPLICATION SLAVE",
+    ] {
+        assert_eq!(checks[what]["state"], "ok", "{checks:#?}");
+    }
+    assert_eq!(checks["CDC_schema.OrderItems"]["found"], "key (OrderID, Line)");
+    // It need not be deployed for that.
+    let plain = "{ name = \"price\", type = \"NUMBER(12,2)\", path = \"@.Price\" }";
+    let keyed = plain.replace(" }", ", key = true }");
+    cloud.edit(plain, &keyed);
+    let told = &look(1)["CDC_schema.Orders"];
+    cloud.edit(&keyed, plain);
+    assert_eq!(told["state"], "missing");
+    assert_eq!(
+        told["found"],
+        "pipeline.toml has the key (OrderID, Price), but the database tells its rows apart by (OrderID)"
+    );
+    assert_eq!(
+        told["next"],
+        "set `key = true` on just the columns of these, and run pipectl deploy"
+    );
+}
+
+/// Firehose gives a delete up, and a record that nobody could read: the delete is brought back, the other one stays.
+fn given_up_records_come_back(cloud: &Cloud, database: &Database) {
+    const FUNCTION: &str = "people-cdc-local-transform";
+    const DELIVERY: &str = "people-cdc-local-delivery";
+    const FAILED: &str = "errors/processing-failed/";
+    let set = |variables: &Value| {
+        let settings = json!({ "FunctionName": FUNCTION, "Environment": { "Variables": variables } });
+        cloud.aws("lambda", "update_function_configuration", settings);
+    };
+    let row = "select count(*) from PEOPLE_CDC_LOCAL.PEOPLE.PERSONS where PERSON_ID = 1";
+    cloud.wait_for(row, "1");
+    let asked = json!({ "FunctionName": FUNCTION });
+    let variables = cloud.aws("lambda", "get_function_configuration", asked)["Environment"]["Variables"].clone();
+    let mut broken = variables.clone();
+    broken["PIPECTL_FORMAT"] = json!("none that it knows");
+    set(&broken);
+    let stray = json!({ "StreamName": "people-cdc-local-changes", "PartitionKey": "1", "Data": "no record" });
+    cloud.aws("kinesis", "put_record", stray);
+    database.run("DELETE FROM CDC_schema.Persons WHERE PersonID = 1");
+    let records = || {
+        let told = cloud.run("redrive --dry-run --format json").exits(0).json()["records"].clone();
+        let files = told["files"].as_array().unwrap().clone();
+        let count = files
+            .iter()
+            .map(|file| file["content"]["records"].as_u64().unwrap())
+            .sum::<u64>();
+        (files, count)
+    };
+    wait("both records to be given up", PATIENCE, || match records() {
+        (_, 2) => Ok(()),
+        (files, _) => Err(format!("{files:?}")),
+    });
+    set(&variables);
+    cloud.run("status").exits(2).prints("pipectl redrive");
+    wait("the alarm", PATIENCE, || {
+        let asked = json!({ "AlarmNames": [format!("{DELIVERY}-processing")] });
+        let alarm = cloud.aws("cloudwatch", "describe_alarms", asked)["MetricAlarms"][0].clone();
+        match alarm["StateValue"] == "ALARM" && alarm["AlarmDescription"].as_str().unwrap().contains("pipectl redrive")
+        {
+            true => Ok(()),
+            false => Err(alarm.to_string()),
+        }
+    });
+    cloud
+        .run("redrive delivery")
+        .exits(1)
+        .prints("Lambda.FunctionError")
+        .complains("--yes");
+    assert_eq!(records().1, 2);
+    let told = cloud.run("redrive delivery --yes").exits(1);
+    told.prints("1 records sent to people-cdc-local-changes again")
+        .prints("the record is not a JSON object, at byte 0");
+    cloud.wait_for(row, "0");
+    arrives(cloud, database);
+    // What would be refused again goes on demand only, and is refused again.
+    let (left, _) = records();
+    assert_eq!((left.len(), &left[0]["content"]["records"]), (1, &json!(1)));
+    cloud.run("redrive --yes").exits(1).prints("0 records sent");
+    cloud.run("redrive --yes --refused").exits(0).prints("1 files deleted");
+    wait("it to be refused again", PATIENCE, || {
+        match cloud.keys(BUCKET, FAILED).as_slice() {
+            [key] if left[0]["key"] != *key => Ok(()),
+            keys => Err(format!("{keys:?}")),
+        }
+    });
+    let (files, _) = records();
+    let why = json!({ "Lambda.ProcessingFailedStatus: ProcessingFailed status set for record": 1 });
+    assert_eq!(files[0]["content"]["why"], why);
+    cloud.aws(
+        "s3",
+        "delete_object",
+        json!({ "Bucket": BUCKET, "Key": files[0]["key"] }),
+    );
+    cloud.run("redrive").exits(0).prints("gave no record up");
 }
 
 fn status_shows_the_reader(cloud: &Cloud) {

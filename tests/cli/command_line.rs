@@ -44,7 +44,7 @@ fn help_names_every_command() {
       backfill     Write a table of the database, or a part of it, into files that the pipeline loads
       verify       Compare the database with the warehouse, and list the rows that differ
       redrive      Show the messages that were given up, and put them back where they came from
-      doctor       Check identities, rights, quotas and the runtime, without changing anything
+      doctor       Check identities, rights, quotas, runtime and database, without changing anything
       unlock       Show which run holds the pipeline's lease, and remove it
       local        The local cloud: AWS and Snowflake on this machine, for development and tests
       schema       Print the JSON Schema of pipeline.toml, for editors, or of a plan

@@ -86,10 +86,6 @@ fn world_of(seed: u64) -> World {
         name,
         kinesis: BadDay::start(&cloud),
     });
-    // What a function had in its hands that died comes again after half an hour; the local queue's clock runs no faster.
-    let url = cloud.queue_url(&ways[1].own("apply"));
-    let sooner = json!({ "QueueUrl": url, "Attributes": { "VisibilityTimeout": "60" } });
-    cloud.aws("sqs", "set_queue_attributes", sooner);
     let changes = RefCell::new(changes);
     World {
         cloud,

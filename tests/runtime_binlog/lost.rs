@@ -66,6 +66,42 @@ async fn a_dropped_column_stops_its_table_only() {
     );
 }
 
+/// A table whose key is another one than the warehouse merges by is passed over, and read anew when they agree.
+#[tokio::test]
+async fn another_key_stops_its_table_until_it_is_the_same() {
+    let world = world(Kind::MariaDb, &[]).await;
+    world.server.sql(
+        "CREATE TABLE shop.early (a INT, b INT, PRIMARY KEY (a, b)); CREATE TABLE shop.u (id INT PRIMARY KEY); INSERT INTO shop.early VALUES (1, 1), (1, 2)",
+    );
+    let table = |name: &str, key: &[&str]| json!({"schema": "shop", "table": name, "keys": [key]});
+    let service = Service::start_for(&world, vec![table("early", &["a"]), table("u", &["id"])], &[]);
+    service.wait("reading");
+    world
+        .server
+        .sql("INSERT INTO shop.early VALUES (1, 3); INSERT INTO shop.u VALUES (8)");
+    let mut records = Vec::new();
+    until(&world, &mut records, "u", 8).await;
+    assert!(records.iter().all(|record| record["table"] == "u"), "{records:?}");
+    let log = service.log();
+    let told = log.iter().find(|line| line["action"] == "table stopped").unwrap();
+    let detail = told["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("(a)") && detail.contains("(a, b)") && detail.contains("pipectl deploy"),
+        "{told}"
+    );
+    // The database has the key now that the warehouse has.
+    world.server.sql("DELETE FROM shop.early WHERE b > 1; ALTER TABLE shop.early DROP PRIMARY KEY, ADD PRIMARY KEY (a); INSERT INTO shop.early VALUES (2, 2)");
+    service.wait("table settled");
+    world.server.sql("INSERT INTO shop.u VALUES (9)");
+    until(&world, &mut records, "u", 9).await;
+    let keys: Vec<&Value> = records
+        .iter()
+        .filter(|record| record["table"] == "early" && record["op"] == "i")
+        .map(|record| &record["key"])
+        .collect();
+    assert_eq!(keys, [&json!({"a": 1}), &json!({"a": 2})]);
+}
+
 /// Another server under the same name, as after a failover: it goes on where the other was, by names of transactions.
 /// Here the checkpoint says that it came from another one.
 async fn goes_on_with_another_server(kind: Kind) {

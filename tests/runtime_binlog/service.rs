@@ -35,10 +35,12 @@ pub struct Service {
 
 impl Service {
     pub fn start(world: &World, tables: &[&str], settings: &[(&str, &str)]) -> Self {
-        let tables: Vec<Value> = tables
-            .iter()
-            .map(|table| json!({"schema": "shop", "table": table}))
-            .collect();
+        let tables = tables.iter().map(|table| json!({"schema": "shop", "table": table}));
+        Self::start_for(world, tables.collect(), settings)
+    }
+
+    /// For tables as the setting has them.
+    pub fn start_for(world: &World, tables: Vec<Value>, settings: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_pipectl-runtime"));
         process
             .arg("binlog")

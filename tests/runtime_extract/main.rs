@@ -2,6 +2,7 @@
 //!
 //! Needs a Python with ministack (`PIPECTL_TEST_PYTHON`) and the servers that `scripts/mysql.sh` installs.
 
+mod audit;
 #[allow(dead_code)]
 #[path = "../runtime_copy/cloud.rs"]
 mod cloud;

@@ -15,11 +15,14 @@ mod stream;
 mod tests;
 pub mod transform;
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 
 use serde_json::{Value, json};
 
-use crate::model::{Capture, Model, MysqlSource};
+use crate::model::{Capture, Model, MysqlSource, Origin};
+use crate::spec::mysql::TableName;
 
 use super::landing::Shared;
 use super::policy::{Principal, Statement};
@@ -71,8 +74,27 @@ pub fn switch_on(
     }
 }
 
-fn stream_arn(model: &Model, source: &MysqlSource) -> String {
+/// ARN of the stream of changes.
+pub fn stream_arn(model: &Model, source: &MysqlSource) -> String {
     model.names.arn("kinesis", &format!("stream/{}", source.stream))
+}
+
+/// The keys of the typed tables that are loaded from a table of the source, as columns of that; but for those that cannot
+/// be told, or not in a server's settings.
+pub fn keys(model: &Model, name: &TableName) -> Vec<Vec<String>> {
+    let tables = model.tables.iter().filter(|table| match &table.origin {
+        Origin::Mysql(origin) => origin.name == *name,
+        Origin::File { .. } => false,
+    });
+    let keys = tables.filter_map(|table| {
+        let columns = table.columns.iter().filter(|column| column.key);
+        let plain = |column: &str| !column.contains(['\'', '"', '\\']) && !column.contains(char::is_control);
+        columns
+            .map(|column| column.source_column().filter(|column| plain(column)).map(str::to_owned))
+            .collect::<Option<Vec<String>>>()
+    });
+    let keys: BTreeSet<Vec<String>> = keys.collect();
+    keys.into_iter().collect()
 }
 
 /// The runtime's settings of where rows go that are no records of the stream.

@@ -11,6 +11,7 @@ use crate::graph::policy::{Principal, Statement, policy, service_trust, service_
 use crate::graph::stack::Parameter;
 use crate::graph::{Body, Graph, NodeId};
 use crate::model::{Model, MysqlSource, Reader};
+use crate::spec::mysql::TableName;
 
 /// Part of the name of its stack, role, server and container.
 pub const PART: &str = "reader";
@@ -91,18 +92,20 @@ pub fn contribute(
     Ok(())
 }
 
+/// The tables of the source, as the runtime is told of them: names, and the keys of the tables that they are loaded into.
+pub fn tables(model: &Model, source: &MysqlSource) -> Vec<Value> {
+    let told =
+        |name: &TableName| json!({ "schema": name.schema, "table": name.table, "keys": super::keys(model, name) });
+    source.tables.iter().map(|table| told(&table.name)).collect()
+}
+
 /// The settings of the service, by name; values may be references.
 fn variables(model: &Model, source: &MysqlSource, access: &Access<'_>) -> Vec<(&'static str, Value)> {
     let names = &model.names;
-    let tables: Vec<Value> = source
-        .tables
-        .iter()
-        .map(|table| json!({ "schema": table.name.schema, "table": table.name.table }))
-        .collect();
     let mut variables = access.variables();
     variables.extend([
         ("AWS_REGION", json!(names.region)),
-        ("PIPECTL_TABLES", json!(json!(tables).to_string())),
+        ("PIPECTL_TABLES", json!(json!(tables(model, source)).to_string())),
         ("PIPECTL_STREAM", json!(stream_arn(model, source))),
         ("PIPECTL_CHECKPOINT", json!(names.binlog_parameters())),
     ]);

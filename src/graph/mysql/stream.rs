@@ -13,6 +13,9 @@ use crate::model::{Model, MysqlSource};
 const QUERY: &str = "{table: (.schema + \".\" + .table)}";
 /// Megabytes of records that the function `transform` gets at a time: its answer is larger, and Lambda takes 6 MB.
 const TRANSFORM_MB: &str = "1";
+/// Times that Firehose asks the function again before it gives a batch up. The default is 3, and no largest number is
+/// documented: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_ProcessorParameter.html>.
+const TRANSFORM_RETRIES: &str = "8";
 
 /// Adds the stack.
 pub fn contribute(
@@ -52,7 +55,7 @@ pub fn contribute(
                 false => asking(),
             },
         },
-        "watch": watch(&shared.alert_topic, vec![], alarms(model, source)),
+        "watch": watch(&shared.alert_topic, vec![], alarms(model, source, transform.is_some())),
     });
     let stack = stack(model, "stream", "changes on their way to S3", values)?;
     let needs = hearing(model, shared).into_iter().chain(transform).collect();
@@ -73,12 +76,13 @@ fn transforming(model: &Model) -> Value {
         { "name": "LambdaArn", "value": transform::version(model) },
         { "name": "RoleArn", "value": { "Fn::GetAtt": ["DeliveryRole", "Arn"] } },
         { "name": "BufferSizeInMBs", "value": TRANSFORM_MB },
+        { "name": "NumberOfRetries", "value": TRANSFORM_RETRIES },
     ] })
 }
 
-/// What wakes somebody: records that nobody reads, files that are not written or late, and no record at all where the
-/// user expects some.
-fn alarms(model: &Model, source: &MysqlSource) -> Vec<Value> {
+/// What wakes somebody: records that nobody reads or looks at, files that are not written or late, and no record at all
+/// where the user expects some.
+fn alarms(model: &Model, source: &MysqlSource, transforms: bool) -> Vec<Value> {
     let stream = || json!({ "Ref": "ChangeStream" });
     let delivery = || json!({ "Ref": "Delivery" });
     let bucket = &model.landing.bucket;
@@ -109,6 +113,21 @@ fn alarms(model: &Model, source: &MysqlSource) -> Vec<Value> {
             When::Above(LATE_SECONDS + u32::try_from(source.buffer_seconds).unwrap_or(LATE_SECONDS)),
         ),
     ];
+    // Also where the function was not called at all, which is no error of the function.
+    alarms.extend(transforms.then(|| {
+        alarm(
+            model,
+            "DeliveryProcessing",
+            "delivery-processing",
+            format!(
+                "Firehose asked {} in vain. Records of a batch that failed {TRANSFORM_RETRIES} times more are in {bucket}/{}processing-failed/: \
+                 mend the cause, then run `pipectl redrive`",
+                transform::PART, model.landing.error_prefix
+            ),
+            Metric::delivery("ExecuteProcessing.Success", "Minimum", delivery()),
+            When::Below(1),
+        )
+    }));
     alarms.extend(absence(
         model,
         "DeliveryAbsence",

@@ -53,6 +53,7 @@ fn alarms_cover_the_hops_of_the_binary_log() {
         [
             "DeliveryFailures",
             "DeliveryFreshness",
+            "DeliveryProcessing",
             "ExtractErrors",
             "ExtractRejections",
             "ReaderLag",
@@ -92,7 +93,7 @@ fn a_server_may_do_what_it_must_and_has_no_secret() {
         "{text}"
     );
     assert!(
-        text.contains("PIPECTL_TABLES='[{\"schema\":\"CDC_schema\",\"table\":\"Persons\"}"),
+        text.contains("PIPECTL_TABLES='[{\"schema\":\"CDC_schema\",\"table\":\"Persons\",\"keys\":[[\"PersonID\"]]}"),
         "{text}"
     );
 }

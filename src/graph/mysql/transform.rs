@@ -90,7 +90,8 @@ fn alarms(model: &Model) -> Vec<Value> {
             "TransformRejections",
             "transform-rejections",
             format!(
-                "A record of the stream is not what the loader takes (see {}/{})",
+                "A record of the stream is not what the loader takes: it is in {}/{}processing-failed/, and \
+                 `pipectl redrive --dry-run` says why",
                 model.landing.bucket, model.landing.error_prefix
             ),
             Metric::error_lines(model, ERROR_LINES),

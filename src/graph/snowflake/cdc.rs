@@ -23,7 +23,7 @@ use super::star::{equal, list};
 
 /// Days that a deleted key is remembered. A record that is older than the delete can come after it for as long as it lies
 /// somewhere on the way: 2 days on the stream, 1 in Firehose, 14 in a queue, 14 before the pipe.
-const TOMBSTONE_DAYS: u32 = 90;
+pub const TOMBSTONE_DAYS: u32 = 90;
 
 /// The column that says whether a row is deleted.
 pub const DELETED: &str = "_DELETED";

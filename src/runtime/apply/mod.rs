@@ -5,7 +5,9 @@
 //! late or out of order; files of one table that are told of together go in the order of their names.
 //!
 //! A file that fails leaves nothing behind. Its message comes again after a pause that doubles, until the queue gives
-//! it up; the log says which file, which procedure, and what Snowflake said.
+//! it up; the log says which file, which procedure, and what Snowflake said. The messages in work are hidden for a short
+//! while only, again and again: those of a function that was killed come again soon, not after the queue's own time,
+//! which may not be shorter than the function's time limit.
 //!
 //! No key is kept anywhere: AWS vouches for the function's role (`sts:GetWebIdentityToken`), and Snowflake has a service
 //! user for that role (<https://docs.snowflake.com/en/user-guide/workload-identity-federation>), which may call the
@@ -19,6 +21,7 @@
 //! | `PIPECTL_SNOWFLAKE_URL` | another address than the account's own (private link, the local cloud) |
 //! | `PIPECTL_QUEUE_URL` | the queue, where failed messages are put off |
 //! | `PIPECTL_RETRY_SECONDS` | the first pause, 10 by default |
+//! | `PIPECTL_HOLD_SECONDS` | how long messages stay hidden when the function is killed, 90 by default |
 //!
 //! The rights it needs: those of its event source, `sqs:ChangeMessageVisibility` on its queue, `sts:GetWebIdentityToken`.
 
@@ -52,6 +55,7 @@ struct Apply {
     client: Client,
     queue: Queue,
     first_pause: u64,
+    hold: u64,
 }
 
 /// Makes the handler.
@@ -66,6 +70,7 @@ pub fn start(settings: Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Ha
                 url: settings.required("PIPECTL_QUEUE_URL")?.to_owned(),
             },
             first_pause: settings.number("PIPECTL_RETRY_SECONDS", 10)?,
+            hold: settings.number("PIPECTL_HOLD_SECONDS", 90)?,
         };
         Ok(Arc::new(handler) as Arc<dyn Handler>)
     }
@@ -105,7 +110,10 @@ impl Handler for Apply {
     fn handle(self: Arc<Self>, event: Value, deadline: Deadline) -> BoxFuture<'static, anyhow::Result<Value>> {
         async move {
             let batch: Batch = serde_json::from_value(event).context("the event is not a batch of SQS messages")?;
-            let failed = work::run(&self.places, &self.client, &batch.messages, deadline).await;
+            let failed = tokio::select! {
+                failed = work::run(&self.places, &self.client, &batch.messages, deadline) => failed,
+                never = self.queue.hold(&batch.messages, self.hold) => match never {},
+            };
             self.put_off(&failed).await;
             let answer: Answer = failed.iter().map(|message| message.message_id.clone()).collect();
             Ok(serde_json::to_value(answer)?)

@@ -9,6 +9,7 @@
 //! `ssm:DeleteParameter` below the prefix; `kinesis:PutRecords` on the stream; `s3:PutObject` on the curated bucket's
 //! data and error prefixes; in the database SELECT on the tables, REPLICATION SLAVE and REPLICATION CLIENT.
 
+pub mod audit;
 mod charset;
 mod checkpoint;
 mod event;
@@ -16,6 +17,7 @@ mod gtid;
 mod heartbeat;
 mod inflow;
 mod json;
+mod key;
 mod layout;
 mod lease;
 mod lines;

@@ -137,6 +137,11 @@ impl Layout {
         }
     }
 
+    /// The names of the key's columns.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(|column| self.fields[*column].name.as_str())
+    }
+
     /// `schema.table`
     pub fn title(&self) -> String {
         format!("{}.{}", self.schema, self.table)

@@ -4,11 +4,7 @@ use anyhow::{Context as _, bail};
 
 use super::gtid::Executed;
 use super::reader::Position;
-use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, MysqlError};
-
-/// Below this somebody should be told: a weekend.
-const LEAST_RETENTION: u64 = 3 * 86_400;
 
 /// Which server it is: positions mean something on this one only.
 pub async fn identity(connection: &mut Connection) -> Result<String, MysqlError> {
@@ -20,61 +16,10 @@ pub async fn identity(connection: &mut Connection) -> Result<String, MysqlError>
     Ok(connection.single(statement, &[]).await?.unwrap_or_default())
 }
 
-/// Refuses a server whose binlog does not hold what is needed, and says how to set it.
-pub async fn check(connection: &mut Connection) -> anyhow::Result<()> {
-    let statement = "SELECT @@GLOBAL.log_bin, @@GLOBAL.binlog_format, @@GLOBAL.binlog_row_image";
-    let row = connection
-        .table(statement, &[])
-        .await?
-        .into_iter()
-        .next()
-        .unwrap_or_default();
-    let wanted = [("log_bin", "1"), ("binlog_format", "ROW"), ("binlog_row_image", "FULL")];
-    for ((name, wanted), found) in wanted.into_iter().zip(row) {
-        let found = found.unwrap_or_default();
-        if !found.eq_ignore_ascii_case(wanted) {
-            let hint = match name {
-                "log_bin" => "turn the binary log on (on RDS: a backup retention above 0 days)".to_owned(),
-                _ => format!("set {name}={wanted} (on RDS: in the parameter group)"),
-            };
-            bail!("the server's {name} is `{found}`, but must be {wanted}: {hint}");
-        }
-    }
-    Ok(())
-}
-
-/// Says what is set so that it may go wrong later, and how to set it.
-pub async fn advise(connection: &mut Connection) -> anyhow::Result<()> {
-    // Servers before MySQL 8.0 and MariaDB 10.5 have no such setting.
-    let metadata = connection.single("SELECT @@GLOBAL.binlog_row_metadata", &[]).await;
-    if metadata.is_ok_and(|found| found.is_some_and(|found| !found.eq_ignore_ascii_case("FULL"))) {
-        let detail = "the binlog does not name its columns, so a change that is read only after its table was altered may be read \
-                      wrongly: set binlog_row_metadata=FULL (on RDS: in the parameter group)";
-        Line::warn("server").detail(detail).write();
-    }
-    match retention(connection).await? {
-        Retention::None => {
-            let detail = "RDS purges the binlog as soon as it can, and what is purged before it was read takes a new snapshot of every \
-                          table: CALL mysql.rds_set_configuration('binlog retention hours', 168)";
-            Line::error("server").detail(detail).write();
-        }
-        Retention::Hidden => {
-            let detail = "this is RDS, and the user may not see how long it keeps the binlog: as the master user, CALL \
-                          mysql.rds_set_configuration('binlog retention hours', 168), and GRANT SELECT ON mysql.rds_configuration \
-                          to the user of the reader, so that it can tell";
-            Line::warn("server").detail(detail).write();
-        }
-        Retention::Seconds(seconds) if seconds < LEAST_RETENTION => {
-            let hours = seconds / 3600;
-            let detail = format!(
-                "the server keeps its binlog for {hours} hours; a reader that stands still for longer takes a new snapshot of every \
-                 table: set binlog_expire_logs_seconds=604800 (on RDS: CALL mysql.rds_set_configuration('binlog retention hours', 168))"
-            );
-            Line::warn("server").detail(detail).write();
-        }
-        Retention::Seconds(_) | Retention::Forever | Retention::Unknown => {}
-    }
-    Ok(())
+/// Whether the server is one of RDS, which has settings of its own.
+pub async fn is_rds(connection: &mut Connection) -> Result<bool, MysqlError> {
+    let folder = connection.single("SELECT @@GLOBAL.basedir", &[]).await?;
+    Ok(folder.is_some_and(|folder| folder.starts_with("/rdsdbbin")))
 }
 
 /// How long a server keeps its binlog.
@@ -106,11 +51,7 @@ impl Retention {
 /// How long the server keeps its binlog. RDS has a setting of its own for that:
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/mysql-stored-proc-configuring.html>.
 pub async fn retention(connection: &mut Connection) -> anyhow::Result<Retention> {
-    let folder = connection
-        .single("SELECT @@GLOBAL.basedir", &[])
-        .await?
-        .unwrap_or_default();
-    if folder.starts_with("/rdsdbbin") {
+    if is_rds(connection).await? {
         let statement = "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'";
         return Ok(match connection.single(statement, &[]).await {
             Ok(Some(hours)) => hours

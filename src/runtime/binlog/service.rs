@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use super::audit::{self, Wanted};
 use super::checkpoint::{Checkpoint, State, generation};
 use super::gtid::Executed;
 use super::heartbeat::Heart;
+use super::key;
 use super::lease::Lease;
 use super::sending::Sending;
 use super::server;
@@ -33,13 +34,6 @@ const RECORD_MAX: u64 = 1000 << 10;
 const LOADABLE_MAX: u64 = 16 << 20;
 /// Rows of a snapshot's chunk.
 const CHUNK_ROWS: u64 = 2000;
-
-/// A table of the settings.
-#[derive(Debug, Clone, Deserialize)]
-struct Wanted {
-    schema: String,
-    table: String,
-}
 
 /// What the service needs.
 struct Service {
@@ -128,13 +122,13 @@ impl Service {
     /// Reads snapshots that are missing, then the binlog.
     async fn session(&self) -> anyhow::Result<Again> {
         let mut connection = self.database.connect().await?;
-        server::check(&mut connection).await?;
-        server::advise(&mut connection).await?;
+        audit::check(&mut connection).await?;
         let identity = server::identity(&mut connection).await?;
         let mut state = match self.checkpoint.read().await? {
             Some(state) => state,
             None => self.begin(&mut connection, &identity, generation(None)).await?,
         };
+        self.settle(&mut connection, &mut state).await?;
         let mut start = None;
         if state.server != identity {
             start = self.other_server(&mut connection, &identity, &mut state).await?;
@@ -273,11 +267,15 @@ impl Service {
 
     /// Passes a table over from now on.
     fn stop(&self, state: &mut State, title: &str, reason: &str) {
-        let next = format!(
-            "{title} is passed over: {reason}. Its rows in the warehouse stay as they are. When that is settled, remove the table from `stopped` in the parameter {} and restart the service; it is read anew then",
-            self.checkpoint.name
-        );
-        Line::error("table stopped").key(title).detail(next).write();
+        let next = match key::is_reason(reason) {
+            true => "It is read anew as soon as the keys agree".to_owned(),
+            false => format!(
+                "When that is settled, remove the table from `stopped` in the parameter {} and restart the service; it is read anew then",
+                self.checkpoint.name
+            ),
+        };
+        let detail = format!("{title} is passed over: {reason}. Its rows in the warehouse stay as they are. {next}");
+        Line::error("table stopped").key(title).detail(detail).write();
         state.tables.retain(|table| table != title);
         state.stopped.insert(title.to_owned(), reason.to_owned());
     }

@@ -88,11 +88,7 @@ impl Extract {
             true => Some(self.count(&mut connection, &table, job).await?),
             false => None,
         };
-        let key: Vec<&str> = table
-            .key
-            .iter()
-            .map(|column| table.fields[*column].name.as_str())
-            .collect();
+        let key: Vec<&str> = table.key_names().collect();
         Ok(json!({ "columns": columns, "key": key, "rows": rows, "clock": reading.0 }))
     }
 

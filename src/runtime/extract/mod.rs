@@ -7,6 +7,7 @@
 //! | `describe` | columns, key, clock and number of rows of a table |
 //! | `ranges` | cuts a table, or a part of it, into key ranges of so many rows |
 //! | `checksums` | counts and checksums by column of key ranges, or of buckets |
+//! | `audit` | looks whether the binlog can be read: settings, rights of the user, tables and their keys |
 //! | `keys` | keys and hashes of the rows of one key range, or of buckets |
 //!
 //! The rights it needs: `secretsmanager:GetSecretValue` on the secret; `ssm:GetParameter` and `ssm:PutParameter` on the
@@ -33,10 +34,11 @@ use anyhow::{Context as _, bail};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::time::timeout_at;
 
 use super::aws;
+use super::binlog::audit::{self, Wanted};
 use super::deadline::Deadline;
 use super::kinesis::Stream;
 use super::mysql::{Connection, Database, MysqlError, Value};
@@ -67,6 +69,13 @@ enum Event {
     Ranges(compare::RangesJob),
     Checksums(compare::ChecksumsJob),
     Keys(compare::KeysJob),
+    Audit(AuditJob),
+}
+
+/// Tables that a reader of the binlog is to read.
+#[derive(Debug, Deserialize)]
+struct AuditJob {
+    tables: Vec<Wanted>,
 }
 
 /// A table to extract.
@@ -127,6 +136,7 @@ impl Handler for Extract {
                     Event::Ranges(job) => self.ranges(&job, deadline).await,
                     Event::Checksums(job) => self.checksums(&job, deadline).await,
                     Event::Keys(job) => self.keys(&job).await,
+                    Event::Audit(job) => self.audit(&job).await,
                 }
             };
             timeout_at(deadline.end, work)
@@ -138,6 +148,12 @@ impl Handler for Extract {
 }
 
 impl Extract {
+    async fn audit(&self, job: &AuditJob) -> anyhow::Result<Json> {
+        let mut connection = self.database.connect().await?;
+        let findings = audit::findings(&mut connection, &job.tables).await?;
+        Ok(json!({ "findings": findings }))
+    }
+
     /// A connection, and the table as it is now.
     async fn open(&self, schema: &str, name: &str) -> anyhow::Result<(Connection, Table)> {
         let mut connection = self.database.connect().await?;

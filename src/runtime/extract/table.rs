@@ -100,6 +100,11 @@ impl Table {
         }
     }
 
+    /// The names of the key's columns.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(|column| self.fields[*column].name.as_str())
+    }
+
     /// `schema.table`, as it is called in parameters and keys.
     pub fn title(&self) -> String {
         format!("{}.{}", self.schema, self.name)

@@ -256,12 +256,7 @@ impl Batch<'_> {
                 .decode_append(record.data.replace("\\/", "/").as_bytes(), &mut self.input)
                 .map_err(|_| whole("the data is not base64"))?;
         }
-        if self.input.starts_with(&AGGREGATE) {
-            return Err(whole(
-                "several records in one by the Kinesis Producer Library: switch its aggregation off",
-            ));
-        }
-        let text = utf8(&self.input)?;
+        let text = decoded(&self.input)?;
         let (folder, lines, front) = (&mut self.folder, &mut self.lines, &mut self.front);
         match self.format {
             Format::Records => {
@@ -290,9 +285,7 @@ impl Batch<'_> {
             Outcome::Same => self.input.len(),
             _ => self.lines.len(),
         };
-        if size > RECORD {
-            return Err(whole("the record is larger than the 1,000 KiB that Firehose takes"));
-        }
+        fits_firehose(size)?;
         Ok(outcome)
     }
 
@@ -337,6 +330,34 @@ impl Batch<'_> {
     fn fits(&self, size: usize, rest: usize) -> bool {
         self.answer.len() + size + FRAME + rest <= self.most
     }
+}
+
+/// Why a record, as it is on the stream, would be refused; of the format [`Format::Records`].
+pub fn refusal(record: &[u8]) -> Result<(), Fault> {
+    let (mut folder, mut lines) = (String::new(), Vec::new());
+    let is_line = check(decoded(record)?, &mut folder, &mut lines, &mut record::Front::default())?;
+    fits_firehose(if is_line { record.len() } else { lines.len() })
+}
+
+/// The text of what was on the stream.
+fn decoded(record: &[u8]) -> Result<&str, Fault> {
+    if record.starts_with(&AGGREGATE) {
+        return Err(Fault {
+            reason: "several records in one by the Kinesis Producer Library: switch its aggregation off",
+            offset: 0,
+        });
+    }
+    utf8(record)
+}
+
+fn fits_firehose(size: usize) -> Result<(), Fault> {
+    if size <= RECORD {
+        return Ok(());
+    }
+    Err(Fault {
+        reason: "the record is larger than the 1,000 KiB that Firehose takes",
+        offset: 0,
+    })
 }
 
 /// Checks the records of a text, all of one table, and writes each on a line of its own unless the text is just that

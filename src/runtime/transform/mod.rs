@@ -96,5 +96,13 @@ pub fn answer_records(event: &str) -> anyhow::Result<String> {
     Ok(answer)
 }
 
+/// Why the handler would refuse a record of pipectl's readers, and where in it; `None` where it would not.
+pub fn refusal(record: &[u8]) -> Option<String> {
+    let fault = batch::refusal(record).err()?;
+    Some(format!("{}, at byte {}", fault.reason, fault.offset))
+}
+
+#[cfg(test)]
+mod property_tests;
 #[cfg(test)]
 mod tests;

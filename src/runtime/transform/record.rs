@@ -1,5 +1,6 @@
 //! What a record must have, and which table it is of.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::scan::{Found, Kind, Scan};
@@ -131,7 +132,7 @@ fn any<'a>(text: &'a str, scan: &mut Scan<'a>) -> Result<Record<'a>, Fault> {
     scan.members(|scan, name| {
         let at = scan.at();
         let found = scan.value()?;
-        let place = match text.get(name).unwrap_or_default() {
+        let place = match plain(text.get(name).unwrap_or_default()).as_ref() {
             "op" => &mut members.op,
             "schema" => &mut members.schema,
             "table" => &mut members.table,
@@ -226,14 +227,23 @@ fn names_fit(schema: &str, table: &str) -> bool {
     fits(schema) && fits(table) && schema.len() + table.len() < FOLDER
 }
 
+/// What a JSON string says, as far as it says anything.
+fn plain(text: &str) -> Cow<'_, str> {
+    let said = text
+        .contains('\\')
+        .then(|| serde_json::from_str(&format!("\"{text}\"")));
+    said.and_then(Result::ok).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// Whether a JSON string can be part of an object's key. MySQL's names hold no control characters either
 /// (<https://dev.mysql.com/doc/refman/8.4/en/identifiers.html>).
 fn fits(name: &str) -> bool {
-    if !name.contains('\\') {
-        return !name.is_empty() && !name.contains('\x7F');
+    let is_fit = |name: &str| !name.is_empty() && !name.contains(char::is_control);
+    match name.contains('\\') {
+        // Not every text between quotes is one: the fast pass leaves that to this.
+        true => serde_json::from_str::<String>(&format!("\"{name}\"")).is_ok_and(|name| is_fit(&name)),
+        false => is_fit(name),
     }
-    let plain = serde_json::from_str::<String>(&format!("\"{name}\""));
-    plain.is_ok_and(|plain| !plain.contains(char::is_control))
 }
 
 #[cfg(test)]

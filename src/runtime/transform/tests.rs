@@ -108,6 +108,11 @@ fn a_bad_record_fails_alone_and_with_a_reason() {
     assert!(refusal(b"\xFF\xFE".to_vec()).contains("UTF-8"));
     assert!(refusal(b"\xF3\x89\x9A\xC2rest".to_vec()).contains("Kinesis Producer Library"));
     assert!(refusal(b"{\"op\":\"u\"}".to_vec()).contains("`schema`"));
+    // Each of these would make the whole answer no JSON, or be read by others as another record.
+    let tab = record(1).to_string().replace("orders", "or\tders");
+    assert!(refusal(tab.into_bytes()).contains("control character"));
+    let twice = record(1).to_string().replacen('{', "{\"\\u006fp\":\"d\",", 1);
+    assert!(refusal(twice.into_bytes()).contains("twice"));
     assert!(refusal(record(1).to_string().into_bytes()[..40].to_vec()).contains("ends inside"));
     let mut large = record(1);
     large["after"]["note"] = json!("x".repeat(1_024_000));

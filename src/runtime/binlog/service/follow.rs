@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::{Again, Service, Wanted, title};
+use super::{Again, Service, title};
+use crate::runtime::binlog::audit::Wanted;
 use crate::runtime::binlog::charset::Charsets;
 use crate::runtime::binlog::checkpoint::State;
 use crate::runtime::binlog::gtid::Executed;
@@ -13,7 +14,7 @@ use crate::runtime::binlog::query::{Change, Name};
 use crate::runtime::binlog::reader::{Item, Reader};
 use crate::runtime::binlog::sending::Sending;
 use crate::runtime::binlog::table_map::TableMap;
-use crate::runtime::binlog::{layout, server};
+use crate::runtime::binlog::{key, layout, server};
 use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, Start};
 
@@ -141,7 +142,15 @@ impl Following<'_> {
             Line::warn("reconnect").detail(format!("{error:#}")).write();
             *self.connection = self.service.database.connect().await?;
         }
-        match layout::describe(self.connection, &mut self.charsets, map).await? {
+        let layout = layout::describe(self.connection, &mut self.charsets, map).await?;
+        let mut tables = self.service.tables.iter();
+        let wanted = tables.find(|wanted| wanted.schema == map.schema && wanted.table == map.table);
+        let keys = wanted.map(|wanted| wanted.keys.as_slice()).unwrap_or_default();
+        let layout = layout.and_then(|layout| match key::fault(keys, layout.key_names()) {
+            None => Ok(layout),
+            Some(reason) => Err(reason),
+        });
+        match layout {
             Ok(layout) => self.reader.learn(number, Some(Arc::new(layout))),
             Err(reason) => self.stop(&format!("{}.{}", map.schema, map.table), &reason),
         }

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use anyhow::bail;
 use tokio::time::Instant;
 
-use super::{Service, Wanted, title};
+use super::{Service, title};
+use crate::runtime::binlog::audit::Wanted;
 use crate::runtime::binlog::checkpoint::{Snapshot, State};
-use crate::runtime::binlog::{server, snapshot};
+use crate::runtime::binlog::{key, server, snapshot};
 use crate::runtime::extract::table::Table;
 use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, MysqlError};
@@ -45,8 +46,33 @@ impl Service {
         Ok(())
     }
 
-    /// Whether a table is there now that was not when snapshots were taken.
+    /// Takes up tables that were passed over for their key, which is right now.
+    pub(super) async fn settle(&self, connection: &mut Connection, state: &mut State) -> anyhow::Result<()> {
+        for title in self.settled(connection, state).await? {
+            Line::info("table settled").key(&title).write();
+            state.stopped.remove(&title);
+        }
+        Ok(())
+    }
+
+    async fn settled(&self, connection: &mut Connection, state: &State) -> anyhow::Result<Vec<String>> {
+        let mut settled = Vec::new();
+        for wanted in &self.tables {
+            let title = title(wanted);
+            if state.stopped.get(&title).is_some_and(|reason| key::is_reason(reason)) {
+                let table = Table::describe(connection, &wanted.schema, &wanted.table).await?;
+                let is_right = |table: Table| key::fault(&wanted.keys, table.key_names()).is_none();
+                settled.extend(table.is_none_or(is_right).then_some(title));
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Whether a table is to be read now that was not there, or had another key, when snapshots were taken.
     pub(super) async fn has_come(&self, connection: &mut Connection, state: &State) -> anyhow::Result<bool> {
+        if !self.settled(connection, state).await?.is_empty() {
+            return Ok(true);
+        }
         let is_read = |name: &String| state.tables.contains(name) || state.stopped.contains_key(name);
         for wanted in self.tables.iter().filter(|table| !is_read(&title(table))) {
             if Table::describe(connection, &wanted.schema, &wanted.table)
@@ -72,6 +98,9 @@ impl Service {
             bail!(Stop(
                 "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key".to_owned()
             ));
+        }
+        if let Some(reason) = key::fault(&wanted.keys, table.key_names()) {
+            bail!(Stop(reason));
         }
         let mut under_way = match state.snapshot.take() {
             Some(snapshot) if snapshot.table == title => snapshot,
