@@ -25,10 +25,10 @@ use crate::plan::{Action, Plan, Step};
 pub use actions::Hands;
 use early::Early;
 
-/// Steps that run at the same time. The number is this program's own choice: Snowflake documents none for statements that
+/// Steps in Snowflake that run at the same time. The number is this program's own choice: Snowflake documents none for statements that
 /// need no warehouse, only that it answers 429 to too many
 /// (<https://docs.snowflake.com/en/developer-guide/sql-api/reference>). Those are sent again after a pause, so a busy
-/// account slows a deploy down and does not end it.
+/// account slows a deploy down and does not end it. Steps in AWS are few and long, and never wait for one in Snowflake.
 const AT_ONCE: usize = 64;
 
 /// What happens while a plan is carried out.
@@ -129,8 +129,10 @@ struct Run<'a> {
     parts: BTreeMap<&'a NodeId, Vec<(&'a Step, BTreeSet<&'static str>)>>,
     /// Steps and the stacks that they need no more of, though these are not done.
     met_early: BTreeSet<(NodeId, NodeId)>,
-    /// Steps that wait for nothing but their turn.
+    /// Steps that wait for nothing but their turn, those in AWS first.
     ready: VecDeque<&'a Step>,
+    /// Steps in Snowflake that run.
+    in_snowflake: BTreeSet<NodeId>,
     outcomes: BTreeMap<NodeId, Outcome>,
     early: Early,
     events: UnboundedSender<Event>,
@@ -160,6 +162,7 @@ impl<'a> Run<'a> {
             parts: BTreeMap::new(),
             met_early: BTreeSet::new(),
             ready: VecDeque::new(),
+            in_snowflake: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             early: Early::default(),
             events,
@@ -178,7 +181,7 @@ impl<'a> Run<'a> {
                 }
             }
             if needs.is_empty() {
-                run.ready.push_back(step);
+                run.queue(step);
             } else {
                 run.waiting.insert(&step.id, (step, needs.len()));
             }
@@ -193,10 +196,22 @@ impl<'a> Run<'a> {
         if self.stops.lost.is_cancelled() {
             self.give_up_the_rest();
         }
-        while running.len() < AT_ONCE
-            && let Some(step) = self.ready.pop_front()
-        {
+        while let Some(step) = self.ready.front().copied() {
+            if is_in_snowflake(step) {
+                if self.in_snowflake.len() == AT_ONCE {
+                    break;
+                }
+                self.in_snowflake.insert(step.id.clone());
+            }
+            self.ready.pop_front();
             running.spawn(self.carry_out(step));
+        }
+    }
+
+    fn queue(&mut self, step: &'a Step) {
+        match is_in_snowflake(step) {
+            true => self.ready.push_back(step),
+            false => self.ready.push_front(step),
         }
     }
 
@@ -225,13 +240,14 @@ impl<'a> Run<'a> {
             *missing -= 1;
             if *missing == 0 {
                 self.waiting.remove(&step.id);
-                self.ready.push_back(step);
+                self.queue(step);
             }
         }
     }
 
     /// Notes how a step ended. What needed it may be ready now; after a failure it ends here, and what needs that.
     fn end(&mut self, id: NodeId, outcome: Outcome) {
+        self.in_snowflake.remove(&id);
         let mut ended = vec![(id, outcome)];
         while let Some((id, outcome)) = ended.pop() {
             for step in self.needed_by.get(&id).cloned().unwrap_or_default() {
@@ -308,6 +324,10 @@ async fn carry_out(
     }
     let _ = events.send(Event::Ended(step.id.clone(), outcome.clone(), started.elapsed()));
     (step.id, outcome)
+}
+
+fn is_in_snowflake(step: &Step) -> bool {
+    step.actions.iter().any(Action::is_of_snowflake)
 }
 
 /// Grants of privileges need no order among themselves, and what follows them waits for all.

@@ -35,7 +35,7 @@ fn step(name: &str, needs: &[&str]) -> Step {
 fn failing(step: Step) -> Step {
     let actions = vec![Action::Sql {
         role: Actor::Owner,
-        sql: "SELECT 1".to_owned(),
+        sql: "SELECT 1".into(),
     }];
     Step { actions, ..step }
 }
@@ -70,6 +70,17 @@ async fn outcomes(steps: Vec<Step>, stops: Stops) -> Vec<(String, Outcome)> {
     let (events, _heard) = unbounded_channel();
     let results = run(&plan(steps), hands(Graph::default()), events, stops).await;
     results.0.into_iter().map(|(id, outcome)| (id.0, outcome)).collect()
+}
+
+#[tokio::test]
+async fn a_step_in_aws_waits_behind_no_statement() {
+    let mut steps: Vec<Step> = (0..AT_ONCE)
+        .map(|number| failing(step(&format!("{number}"), &[])))
+        .collect();
+    steps.push(step("aws", &[]));
+    let (events, mut heard) = unbounded_channel();
+    run(&plan(steps), hands(Graph::default()), events, Stops::default()).await;
+    assert!(matches!(heard.recv().await, Some(Event::Started(first)) if first == id("aws")));
 }
 
 #[tokio::test]

@@ -185,26 +185,26 @@ impl Object {
 #[derive(Debug, Clone, Default)]
 pub struct Statements {
     /// Makes it when it is not there.
-    pub create: Vec<String>,
+    pub create: Vec<Arc<str>>,
     /// Makes a new one in the place of one that is there, for kinds that Snowflake replaces in one transaction.
-    pub replace: Option<String>,
+    pub replace: Option<Arc<str>>,
     /// Brings an existing one to its definition.
-    pub alter: Vec<String>,
+    pub alter: Vec<Arc<str>>,
     /// Grants that belong to it.
-    pub grants: Vec<String>,
+    pub grants: Vec<Arc<str>>,
     /// Removes it.
-    pub drop: Vec<String>,
+    pub drop: Vec<Arc<str>>,
     /// Fills columns that were added to a table from the records that were kept.
-    pub backfill: Vec<String>,
+    pub backfill: Vec<Arc<str>>,
     /// Sets a property back that `alter` leaves alone, because not every account has it; by property.
-    pub undo: BTreeMap<String, Vec<String>>,
+    pub undo: BTreeMap<String, Vec<Arc<str>>>,
 }
 
 /// How an object that exists and is somebody's is taken over. It keeps its owner, so the deploying role does it all.
 #[derive(Debug, Clone, Default)]
 pub struct Adoption {
     /// What the pipeline's roles need on it.
-    pub grants: Vec<String>,
+    pub grants: Vec<Arc<str>>,
 }
 
 /// A column as it must be.

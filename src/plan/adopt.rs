@@ -347,7 +347,7 @@ pub fn give_back(kind: Kind, name: &Name, live: &LiveObject, names: &Names) -> S
     statements.push(format!("ALTER {sql_kind} {name} SET COMMENT = {about}"));
     let actions = statements.into_iter().map(|sql| Action::Sql {
         role: Actor::Deployer,
-        sql,
+        sql: sql.into(),
     });
     let reason = match kind {
         Kind::Table => "it was adopted and is given back: its rows and all its columns stay",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::bail;
 
@@ -209,7 +210,7 @@ fn upload_step(id: &NodeId, bucket: &str, graph: &Graph, world: &World) -> Optio
 
 fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Names) -> Step {
     let role = difference.actor;
-    let sql = |sql: String| Action::Sql { role, sql };
+    let sql = |sql: Arc<str>| Action::Sql { role, sql };
     let (pipe, mark) = (object.name.clone(), object.mark(names));
     let actions: Vec<Action> = match (&object.statements.replace, difference.kind) {
         (Some(create), StepKind::Replace) => vec![Action::ReplacePipe {
@@ -238,7 +239,7 @@ fn object_step(id: &NodeId, object: &Object, difference: Difference, names: &Nam
             };
             let grants = difference.grants.into_iter().map(|sql| Action::Sql {
                 role: grantor(&sql),
-                sql,
+                sql: sql.into(),
             });
             difference.statements.into_iter().map(sql).chain(grants).collect()
         }

@@ -411,7 +411,7 @@ fn a_description_changes_stacks_only_along_with_something_else() {
 fn statements(plan: &Plan) -> Vec<String> {
     let step = plan.steps.iter().find(|step| step.id.0.ends_with(".SHOP.INVOICE"));
     let sql = |action: &Action| match action {
-        Action::Sql { sql, .. } => sql.clone(),
+        Action::Sql { sql, .. } => sql.to_string(),
         other => panic!("no statement: {other:?}"),
     };
     step.unwrap().actions.iter().map(sql).collect()

@@ -10,6 +10,7 @@ mod tasks;
 pub(crate) mod testing;
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,7 +92,7 @@ pub enum Action {
         /// Who runs it.
         role: Actor,
         /// The statement.
-        sql: String,
+        sql: Arc<str>,
     },
     /// Pauses a pipe that will be replaced, keeps the moment in its COMMENT, and waits until it has loaded what it was
     /// told of.
@@ -107,7 +108,7 @@ pub enum Action {
         /// The pipe.
         pipe: Name,
         /// The statement that replaces it.
-        create: String,
+        create: Arc<str>,
         /// What its COMMENT must say in the end.
         mark: Mark,
     },
@@ -116,7 +117,7 @@ pub enum Action {
         /// The pipe.
         pipe: Name,
         /// The statement that made it.
-        create: String,
+        create: Arc<str>,
         /// What its COMMENT must say in the end.
         mark: Mark,
     },
@@ -187,6 +188,28 @@ pub enum Action {
     },
     /// Deletes the pipeline's parameters.
     DeleteParameters,
+}
+
+impl Action {
+    /// Whether it sends statements to Snowflake.
+    pub fn is_of_snowflake(&self) -> bool {
+        match self {
+            Action::Sql { .. }
+            | Action::PausePipe { .. }
+            | Action::ReplacePipe { .. }
+            | Action::RefreshPipe { .. }
+            | Action::CheckHandshake { .. }
+            | Action::SuspendGraph { .. }
+            | Action::ResumeGraph { .. } => true,
+            Action::DeployStack { .. }
+            | Action::ImportBucket { .. }
+            | Action::ReleaseBucket { .. }
+            | Action::DeleteStack { .. }
+            | Action::DeleteBucket { .. }
+            | Action::Upload { .. }
+            | Action::DeleteParameters => false,
+        }
+    }
 }
 
 /// What the COMMENT of an object says.

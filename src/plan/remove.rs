@@ -296,7 +296,10 @@ pub(super) fn drop_object(kind: Kind, name: &Name) -> Step {
     drop_step(
         id,
         format!("{kind} {name}"),
-        vec![Action::Sql { role: actor(kind), sql }],
+        vec![Action::Sql {
+            role: actor(kind),
+            sql: sql.into(),
+        }],
     )
 }
 

@@ -91,9 +91,9 @@ pub fn object(
     };
     // The hash comes last, so a take-over that is cut off is gone on with.
     statements.insert(0, comment(mark::UNFINISHED));
-    statements.extend(adoption.grants.iter().cloned());
+    statements.extend(adoption.grants.iter().map(ToString::to_string));
     if adds || hash == mark::UNFINISHED {
-        statements.extend(wanted.statements.backfill.iter().cloned());
+        statements.extend(wanted.statements.backfill.iter().map(ToString::to_string));
     }
     statements.push(comment(&wanted.hash));
     let reason = match hash {
@@ -118,7 +118,7 @@ pub fn object(
         // What is added to it stays when it is given back.
         reversible: !adds,
         actor: Actor::Deployer,
-        statements,
+        statements: statements.into_iter().map(Into::into).collect(),
         grants: vec![],
         is_made: false,
     }))

@@ -2,7 +2,7 @@
 
 use minijinja::Value;
 
-use super::objects::{Blueprint, grants_on, values};
+use super::objects::{Blueprint, grants_on, shared, values};
 use super::{Context, HandshakeRoles};
 use crate::graph::apply;
 use crate::graph::object::{Actor, Adoption, Kind, Object};
@@ -211,7 +211,7 @@ pub(super) fn adoptable(context: &Context, object: &mut Object, adopt: bool) -> 
     object.can_be_adopted = true;
     if adopt {
         object.adoption = Some(Adoption {
-            grants: grants_on(context, object.kind, &object.name)?,
+            grants: shared(grants_on(context, object.kind, &object.name)?),
         });
     }
     Ok(())

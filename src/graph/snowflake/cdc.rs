@@ -18,6 +18,7 @@ use crate::spec::jsonpath::{Root, Step};
 
 use super::Context;
 use super::load::{TEXT, column, table, table_with};
+use super::objects::shared;
 use super::star::{equal, list};
 
 /// Days that a deleted key is remembered. A record that is older than the delete can come after it for as long as it lies
@@ -299,7 +300,7 @@ pub(super) fn tables(context: &Context, changes: &Changes, kept: &str) -> anyhow
         ]);
         let about = format!("Deleted rows of {}; kept for {TOMBSTONE_DAYS} days", changes.table.name);
         let mut table = table_with(context, gone, &about, columns, &[], "UPDATE, DELETE")?;
-        table.statements.backfill = vec![changes.bury(gone, kept)?];
+        table.statements.backfill = vec![changes.bury(gone, kept)?.into()];
         tables.push(table);
     }
     if let Some(history) = &changes.history {
@@ -326,10 +327,10 @@ pub(super) fn tables(context: &Context, changes: &Changes, kept: &str) -> anyhow
         let about = format!("Every change of {}", changes.table.name);
         let mut table = table(context, history, &about, columns, &[])?;
         let rows = raw(changes.rows(kept)?);
-        let fill = vec![
+        let fill = shared(vec![
             changes.record(history, &rows, true)?,
             changes.record_truncations(history, kept)?,
-        ];
+        ]);
         table.statements.create.extend(fill.iter().cloned());
         table.statements.backfill = fill;
         tables.push(table);

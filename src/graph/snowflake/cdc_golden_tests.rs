@@ -57,7 +57,7 @@ fn made(which: &[(Kind, &str)]) -> String {
     let graph = build(&resolve(&document.spec, "dev").unwrap()).unwrap();
     let objects = graph.objects().map(|(_, object)| object);
     let wanted = objects.filter(|object| which.contains(&(object.kind, object.name.last())));
-    let texts: Vec<String> = wanted
+    let texts: Vec<_> = wanted
         .flat_map(|object| object.statements.create.iter().chain(&object.statements.backfill))
         .cloned()
         .collect();

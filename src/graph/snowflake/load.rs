@@ -9,7 +9,7 @@ use super::access::{Access, add, adoptable, insert};
 use super::apply::{self, Applied, Ledger};
 use super::cdc::{self, Changes};
 use super::each::each;
-use super::objects::{Blueprint, grants_on, values};
+use super::objects::{Blueprint, grants_on, shared, values};
 use super::rows;
 use super::star::{self, Arriving, Stage};
 use super::tasks::{Load, tasks};
@@ -318,12 +318,12 @@ impl<'a> Typed<'a> {
         let arriving = raw(templates.without_gaps(&rows, &arrived));
         let statements = match &changes {
             Some(changes) => {
-                typed.statements.backfill = changes.refill(&kept)?;
+                typed.statements.backfill = shared(changes.refill(&kept)?);
                 changes.load(&arrived)?
             }
             None => {
                 let merge = rows::merge(spec, &raw(&rows), &target, templates)?;
-                typed.statements.backfill = vec![templates.without_gaps(&merge, &kept)];
+                typed.statements.backfill = vec![templates.without_gaps(&merge, &kept).into()];
                 let reject = rows::reject(&arriving, &rejected, templates)?;
                 [vec![reject, templates.without_gaps(&merge, &arrived)], Vec::new()]
             }
@@ -472,7 +472,9 @@ fn typed_table(context: &Context, spec: &Table, changes: Option<&Changes>, name:
     let mut typed = table_with(context, name, &about, columns, &key, privileges)?;
     adoptable(context, &mut typed, spec.adopt)?;
     if let Some(adoption) = &mut typed.adoption {
-        adoption.grants.extend(more_on(context, name, privileges));
+        adoption
+            .grants
+            .extend(more_on(context, name, privileges).map(Into::into));
     }
     typed.leaving = leaving.map(Box::new);
     Ok(typed)

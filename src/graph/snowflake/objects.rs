@@ -1,6 +1,7 @@
 //! One object from its template: statements, hash and mark.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minijinja::Value;
 use sha2::{Digest, Sha256};
@@ -77,9 +78,7 @@ impl Blueprint<'_> {
             .keys()
             .filter_map(|section| section.strip_prefix("undo ").map(str::to_owned));
         let undo: Vec<String> = undo.collect();
-        // No room is kept for statements that never come.
-        sections.values_mut().for_each(Vec::shrink_to_fit);
-        let mut take = |section: &str| sections.remove(section).unwrap_or_default();
+        let mut take = |section: &str| shared(sections.remove(section).unwrap_or_default());
         let statements = Statements {
             undo: undo
                 .into_iter()
@@ -110,6 +109,11 @@ impl Blueprint<'_> {
             task: None,
         })
     }
+}
+
+/// Statements as the graph keeps them: a plan holds the same, not copies.
+pub(super) fn shared(statements: Vec<String>) -> Vec<Arc<str>> {
+    statements.into_iter().map(Into::into).collect()
 }
 
 /// What the pipeline's roles need on an object that they do not own.

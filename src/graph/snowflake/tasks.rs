@@ -13,7 +13,7 @@ use super::Context;
 use super::access::{Access, insert};
 use super::each::each;
 use super::load::{TEXT, column, table};
-use super::objects::{Blueprint, values};
+use super::objects::{Blueprint, shared, values};
 use super::star::{Step, Work};
 use crate::graph::alarm::LATE_SECONDS;
 use crate::graph::object::{Actor, Kind, Object, TaskPlace};
@@ -315,7 +315,7 @@ impl Tasks<'_> {
             };
             let mut task = self.member(template, &schema.child(&step.task), &step.about, values)?;
             // Before the task runs for the first time, or as another one: then it sees everything that was kept.
-            task.statements.create.splice(0..0, step.refill.iter().cloned());
+            task.statements.create.splice(0..0, shared(step.refill.clone()));
             added.insert(&step.task, insert(task, &needs, graph));
         }
         Ok(added.into_values().collect())

@@ -75,14 +75,19 @@ pub enum Shape {
     Inet6,
 }
 
+/// Bytes that are copied at once.
+const CHUNK: usize = 32;
+
 /// A column of a table whose rows are wanted.
 #[derive(Debug, Clone)]
 pub struct Field {
     pub name: String,
     /// `"name":`
     pub label: Vec<u8>,
-    /// The same behind a comma.
-    next: Vec<u8>,
+    /// The same behind a comma, filled up to whole chunks: copies of a fixed length need no call.
+    next: Vec<[u8; CHUNK]>,
+    /// What fills the last one.
+    filling: usize,
     pub shape: Shape,
 }
 
@@ -103,11 +108,14 @@ impl Field {
         let mut label = Vec::new();
         text(&mut label, name.as_bytes());
         label.push(b':');
-        let next = [b",".as_slice(), label.as_slice()].concat();
+        let mut next = [b",".as_slice(), label.as_slice()].concat();
+        let filling = next.len().next_multiple_of(CHUNK) - next.len();
+        next.resize(next.len() + filling, 0);
         Self {
             name: name.to_owned(),
             label,
-            next,
+            next: next.as_chunks().0.to_vec(),
+            filling,
             shape,
         }
     }
@@ -164,12 +172,8 @@ impl Layout {
         let out = &mut row.after;
         let mut documents = 0;
         for (index, field) in self.fields.iter().enumerate() {
-            if index == 0 {
-                out.push(b'{');
-                out.extend_from_slice(&field.label);
-            } else {
-                out.extend_from_slice(&field.next);
-            }
+            field.next.iter().for_each(|chunk| out.extend_from_slice(chunk));
+            out.truncate(out.len() - field.filling);
             let start = out.len();
             let document = documents;
             documents += usize::from(matches!(field.shape, Shape::Json));
@@ -187,8 +191,10 @@ impl Layout {
             }
             row.spans.push(start..out.len());
         }
-        if self.fields.is_empty() {
-            out.push(b'{');
+        match out.first_mut() {
+            // The comma before the first.
+            Some(first) => *first = b'{',
+            None => out.push(b'{'),
         }
         out.push(b'}');
         Some(bytes.len() - rest.0.len())

@@ -13,7 +13,7 @@ use super::reader::{Position, emptied, file_number};
 use super::sending::Sending;
 use super::server;
 use crate::runtime::extract::encode::{Encoded, Plan, clock, date, text};
-use crate::runtime::extract::record::{Reading, fnv, padded};
+use crate::runtime::extract::record::{Reading, fnv, padded, spread_by};
 use crate::runtime::extract::statement::{Edge, Select};
 use crate::runtime::extract::table::Table;
 use crate::runtime::mysql::{Connection, Value};
@@ -123,7 +123,8 @@ fn record(line: &mut Vec<u8>, table: &Table, plan: &Plan, row: &Encoded, seq: &s
         line.extend_from_slice(&row.after[row.spans[*column].clone()]);
     }
     line.push(b'}');
-    let spread = format!("{:016x}", fnv(&line[start..]));
+    let mut spread = String::new();
+    spread_by(&mut spread, fnv(&line[start..]));
     line.extend_from_slice(b",\"seq\":\"");
     line.extend_from_slice(seq.as_bytes());
     line.extend_from_slice(b"\",\"gtid\":null,\"ts\":\"");

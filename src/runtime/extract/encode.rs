@@ -7,7 +7,7 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::runtime::letters::plain;
+use crate::runtime::letters::{is_plain_ascii, plain};
 use crate::runtime::mysql::{Cell, Cells, Column, Duration, Moment, Value, kind};
 
 /// What becomes of a column's values.
@@ -269,7 +269,16 @@ pub fn float(out: &mut Vec<u8>, finite: bool, number: impl zmij::Float) {
 /// The last two digits of a number.
 #[inline]
 fn digits(number: u8) -> [u8; 2] {
-    [b'0' + number / 10 % 10, b'0' + number % 10]
+    const ALL: [[u8; 2]; 256] = {
+        let mut all = [[0; 2]; 256];
+        let mut number = 0;
+        while number < 256 {
+            all[number] = [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+            number += 1;
+        }
+        all
+    };
+    ALL[usize::from(number)]
 }
 
 #[inline]
@@ -372,6 +381,12 @@ pub fn checked_json(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// A JSON string. Bytes that are not UTF-8 become U+FFFD, as JSON has no way to keep them.
 pub fn text(out: &mut Vec<u8>, bytes: &[u8]) {
+    if is_plain_ascii(bytes) {
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let lossy;
     let bytes = match std::str::from_utf8(bytes) {
         Ok(_) => bytes,

@@ -114,9 +114,7 @@ impl Recorder {
             line.push(b'}');
         }
         line.extend_from_slice(b"}\n");
-        use std::fmt::Write as _;
-        self.spread.clear();
-        let _ = write!(self.spread, "{spread:016x}");
+        spread_by(&mut self.spread, spread);
         Ok(())
     }
 
@@ -182,6 +180,23 @@ pub fn padded(out: &mut Vec<u8>, number: u64, digits: usize) {
     let text = buffer.format(number);
     out.resize(out.len() + digits.saturating_sub(text.len()), b'0');
     out.extend_from_slice(text.as_bytes());
+}
+
+/// What spreads records in the stream by a hash: its sixteen hexadecimal digits.
+pub fn spread_by(spread: &mut String, hash: u64) {
+    const DIGITS: [[u8; 2]; 256] = {
+        let hex = b"0123456789abcdef";
+        let mut all = [[0; 2]; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            all[byte] = [hex[byte >> 4], hex[byte & 15]];
+            byte += 1;
+        }
+        all
+    };
+    let digits = hash.to_be_bytes().map(|byte| DIGITS[usize::from(byte)]);
+    spread.clear();
+    spread.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
 }
 
 /// FNV-1a, 64 bits: the same in every version of the program, unlike the standard library's hashes.

@@ -246,7 +246,7 @@ impl Inner {
         if reply.status != 202 {
             return read_answer(&reply, about);
         }
-        let pending: Pending = parse(&reply.body, "unknown")?;
+        let pending: Pending = parse(&reply, "unknown")?;
         self.wait(&pending.statement_handle, about).await
     }
 
@@ -296,7 +296,7 @@ impl Inner {
             })
             .await?;
         if reply.status == 200 {
-            parse(&reply.body, handle)
+            parse(&reply, handle)
         } else {
             Err(refused(&reply, about))
         }
@@ -331,7 +331,7 @@ impl Inner {
 
 fn read_answer(reply: &Reply, about: &About) -> Result<result::Answer, SnowflakeError> {
     if reply.status == 200 {
-        parse(&reply.body, "unknown")
+        parse(reply, "unknown")
     } else {
         Err(refused(reply, about))
     }
@@ -339,8 +339,8 @@ fn read_answer(reply: &Reply, about: &About) -> Result<result::Answer, Snowflake
 
 fn refused(reply: &Reply, about: &About) -> SnowflakeError {
     // A proxy may answer with a page instead of JSON; its first words are better than nothing.
-    let refusal: Refusal = serde_json::from_slice(&reply.body).unwrap_or_else(|_| Refusal {
-        message: shorten(&String::from_utf8_lossy(&reply.body)),
+    let refusal: Refusal = reply.json().unwrap_or_else(|_| Refusal {
+        message: shorten(&reply.text()),
         ..Refusal::default()
     });
     let failure = Box::new(Failure {
@@ -358,8 +358,8 @@ fn refused(reply: &Reply, about: &About) -> SnowflakeError {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8], handle: &str) -> Result<T, SnowflakeError> {
-    serde_json::from_slice(body).map_err(|error| SnowflakeError::Unreadable {
+fn parse<T: serde::de::DeserializeOwned>(reply: &Reply, handle: &str) -> Result<T, SnowflakeError> {
+    reply.json().map_err(|error| SnowflakeError::Unreadable {
         problem: error.to_string(),
         handle: handle.to_owned(),
     })

@@ -1,6 +1,7 @@
 //! The client against a server that answers from a script, over real sockets.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use super::*;
 /// What the server does with one request.
 enum Answer {
     Json(u16, Value),
+    /// A body as it stands on the wire, packed.
+    Packed(u16, Vec<u8>),
     HangUp,
 }
 
@@ -98,17 +101,20 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<Seen>>>, answers: Arc<M
         body: serde_json::from_str(&body).unwrap_or(Value::Null),
     });
     let answer = answers.lock().unwrap().pop_front();
-    let (status, body) = match answer {
-        None => (500, json!({"message": "the script of the test has ended"})),
+    let plain = |status, body: Value| (status, "content-type: application/json", body.to_string().into_bytes());
+    let (status, header, body) = match answer {
+        None => plain(500, json!({"message": "the script of the test has ended"})),
         Some(Answer::HangUp) => return,
-        Some(Answer::Json(status, body)) => (status, body),
+        Some(Answer::Json(status, body)) => plain(status, body),
+        Some(Answer::Packed(status, body)) => (status, "content-encoding: gzip", body),
     };
-    let body = body.to_string();
-    let text = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+    let mut text = format!(
+        "HTTP/1.1 {status} X\r\n{header}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
-    );
-    let _ = stream.write_all(text.as_bytes()).await;
+    )
+    .into_bytes();
+    text.extend(body);
+    let _ = stream.write_all(&text).await;
 }
 
 fn pending() -> Answer {
@@ -300,6 +306,35 @@ async fn a_page_instead_of_json_is_shown() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("HTTP 404") && error.contains("Not here"), "{error}");
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(text.as_bytes()).unwrap();
+    packer.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_packed_answer_is_read_and_a_broken_one_is_told() {
+    let Answer::Json(_, answer) = rows(&["1"], 1, 1) else {
+        unreachable!()
+    };
+    let whole = packed(&answer.to_string());
+    let cut = whole[..whole.len() / 2].to_vec();
+    let page = packed("<html>too many users</html>");
+    let server = Server::answering(vec![
+        Answer::Packed(200, whole),
+        Answer::Packed(200, cut),
+        Answer::Packed(400, page),
+    ])
+    .await;
+    let client = server.client();
+    let ask = || client.execute(Statement::quick("SELECT 1"));
+    assert_eq!(ask().await.unwrap().scalar(), Some("1"));
+    let error = ask().await.unwrap_err();
+    assert!(matches!(error, SnowflakeError::Unreadable { .. }), "{error}");
+    assert!(ask().await.unwrap_err().to_string().contains("too many users"));
+    assert!(server.seen()[0].headers.contains("accept-encoding: gzip"));
 }
 
 #[tokio::test]

@@ -1,10 +1,15 @@
 //! Sending one HTTP request until it is answered.
 
+use std::io::{BufReader, Read as _};
 use std::sync::Once;
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+};
 use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
 
 use super::Config;
 use super::auth::{Auth, Authenticator};
@@ -14,6 +19,8 @@ const USER_AGENT: &str = concat!("pipectl/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Snowflake holds a request for up to 45 seconds before it answers 202.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
+/// Bytes of an answer that is no JSON.
+const LONGEST_TEXT: u64 = 4096;
 
 /// How often and how long a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +75,36 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<Vec<u8>>,
 }
 
-/// An answer, whatever its status.
+/// An answer, whatever its status. It stays packed: a large one would take many times the room beside what is read of it.
 pub(super) struct Reply {
     pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+    body: Vec<u8>,
+    is_gzip: bool,
+}
+
+impl Reply {
+    /// What it says.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        match self.is_gzip {
+            true => serde_json::from_reader(BufReader::new(self.unpacked())),
+            false => serde_json::from_slice(&self.body),
+        }
+    }
+
+    /// Its first characters, whatever it is.
+    pub(super) fn text(&self) -> String {
+        let mut start = Vec::new();
+        match self.is_gzip {
+            // What can be read of it is better than nothing.
+            true => drop(self.unpacked().take(LONGEST_TEXT).read_to_end(&mut start)),
+            false => start.extend(self.body.iter().take(LONGEST_TEXT as usize)),
+        }
+        String::from_utf8_lossy(&start).into_owned()
+    }
+
+    fn unpacked(&self) -> MultiGzDecoder<&[u8]> {
+        MultiGzDecoder::new(self.body.as_slice())
+    }
 }
 
 /// What one try came to.
@@ -176,7 +209,8 @@ impl Transport {
         request = request
             .header(AUTHORIZATION, bearer)
             .header("X-Snowflake-Authorization-Token-Type", self.auth().token_type())
-            .header(ACCEPT, "application/json");
+            .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "gzip");
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
@@ -230,12 +264,16 @@ async fn receive(mut response: reqwest::Response) -> Attempt {
             pause: seconds.map(Duration::from_secs),
         };
     }
+    let is_gzip = response
+        .headers()
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding == "gzip");
     // Piece by piece, so that a large answer is not there twice.
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(piece)) => body.extend_from_slice(&piece),
-            Ok(None) => return Attempt::Answered(Reply { status, body }),
+            Ok(None) => return Attempt::Answered(Reply { status, body, is_gzip }),
             Err(error) => return broken(&error),
         }
     }

@@ -446,7 +446,7 @@ impl<'a> Work<'a> {
             self.out.statements.insert(0, sql);
         }
         if refill || is_unfinished(self.live) {
-            self.out.statements.extend(backfill.iter().cloned());
+            self.out.statements.extend(backfill.iter().map(ToString::to_string));
         }
         self.out.statements.append(&mut self.after);
         self.out

@@ -4,6 +4,7 @@ mod columns;
 mod grants;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::adopt;
 use super::check::Findings;
@@ -35,7 +36,7 @@ pub struct Difference {
     /// Who runs the statements.
     pub actor: Actor,
     /// The statements, in order.
-    pub statements: Vec<String>,
+    pub statements: Vec<Arc<str>>,
     /// Statements about grants, for who may grant on it; they come after the others.
     pub grants: Vec<String>,
     /// Whether a new pipe is there, and has yet to load what arrived while it was made.
@@ -185,8 +186,8 @@ pub fn object(
     let undone = changes
         .iter()
         .filter_map(|change| wanted.statements.undo.get(&change.property));
-    let mut statements: Vec<String> = undone.flatten().cloned().collect();
-    statements.extend(columns.statements);
+    let mut statements: Vec<Arc<str>> = undone.flatten().cloned().collect();
+    statements.extend(columns.statements.into_iter().map(Into::into));
     changes.extend(columns.changes);
     let (regranted, grants) = grants::grants(wanted, live);
     changes.extend(regranted);
@@ -270,7 +271,7 @@ fn creation(wanted: &Object) -> Difference {
 /// An object made anew.
 pub fn replacement(wanted: &Object, reason: &str, changes: Vec<PropertyChange>) -> Difference {
     let all = &wanted.statements;
-    let anew: Vec<&String> = match &all.replace {
+    let anew: Vec<&Arc<str>> = match &all.replace {
         Some(replace) => vec![replace],
         None => all.drop.iter().chain(&all.create).collect(),
     };

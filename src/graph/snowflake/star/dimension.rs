@@ -146,7 +146,7 @@ impl<'a> Builder<'a> {
         let key = format!("PRIMARY KEY ({}) RELY", dimension.surrogate);
         let mut object = star_table(self.context, table, &about, columns, &extras, &[key], "")?;
         object.key = vec![dimension.surrogate.clone()];
-        object.statements.create.push(self.unknown(dimension, table)?);
+        object.statements.create.push(self.unknown(dimension, table)?.into());
         Ok(object)
     }
 

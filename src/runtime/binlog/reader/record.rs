@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::gtid::Gtid;
 use super::super::rows::Layout;
 use crate::runtime::extract::encode::{Encoded, clock, date, text};
-use crate::runtime::extract::record::{fnv, padded};
+use crate::runtime::extract::record::{fnv, padded, spread_by};
 use crate::runtime::mysql::Moment;
 
 /// The record made last, and what those of one event have in common.
@@ -16,6 +16,8 @@ pub struct Record {
     row: u64,
     gtid: Vec<u8>,
     ts: Vec<u8>,
+    /// What stands between the row's number and its images.
+    middle: Vec<u8>,
     /// The line, with its line break.
     pub line: Vec<u8>,
     /// A hash of the key, by which the stream spreads records.
@@ -40,6 +42,7 @@ impl Record {
             row: 0,
             gtid: b"null".to_vec(),
             ts: Vec::new(),
+            middle: Vec::new(),
             line: Vec::new(),
             spread: String::new(),
             seq: 0..0,
@@ -60,6 +63,7 @@ impl Record {
         self.ts.push(b'T');
         clock(&mut self.ts, at, 6);
         self.ts.push(b'Z');
+        self.join_middle();
     }
 
     /// The next records are of this transaction.
@@ -69,6 +73,20 @@ impl Record {
             Some(gtid) => text(&mut self.gtid, gtid.to_string().as_bytes()),
             None => self.gtid.extend_from_slice(b"null"),
         }
+        self.join_middle();
+    }
+
+    fn join_middle(&mut self) {
+        self.middle.clear();
+        for part in [
+            b"\",\"gtid\":",
+            self.gtid.as_slice(),
+            b",\"ts\":\"",
+            &self.ts,
+            b"\",\"before\":",
+        ] {
+            self.middle.extend_from_slice(part);
+        }
     }
 
     /// Makes the record of a row's images: of an insert `i`, an update `u` or a delete `d`.
@@ -77,9 +95,7 @@ impl Record {
         let image = if operation == b'd' { before } else { after };
         let line = &mut self.line;
         line.clear();
-        line.extend_from_slice(b"{\"op\":\"");
-        line.push(operation);
-        line.push(b'"');
+        line.extend_from_slice(&[b'{', b'"', b'o', b'p', b'"', b':', b'"', operation, b'"']);
         line.extend_from_slice(&layout.head);
         let start = line.len();
         for (index, column) in layout.key.iter().enumerate() {
@@ -95,11 +111,7 @@ impl Record {
         padded(line, self.row, 8);
         self.row += 1;
         let seq = seq..line.len();
-        line.extend_from_slice(b"\",\"gtid\":");
-        line.extend_from_slice(&self.gtid);
-        line.extend_from_slice(b",\"ts\":\"");
-        line.extend_from_slice(&self.ts);
-        line.extend_from_slice(b"\",\"before\":");
+        line.extend_from_slice(&self.middle);
         match operation {
             b'i' => line.extend_from_slice(b"null"),
             _ => line.extend_from_slice(&before.after),
@@ -116,10 +128,7 @@ impl Record {
         }
         line.extend_from_slice(b"}\n");
         self.seq = seq;
-        self.spread.clear();
-        let nibbles = (0..16).rev().map(|place| (spread >> (4 * place) & 15) as u8);
-        let digits = nibbles.map(|nibble| char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
-        self.spread.extend(digits);
+        spread_by(&mut self.spread, spread);
         if self.title.len() != layout.schema.len() + 1 + layout.table.len() || !self.title.ends_with(&layout.table) {
             self.title = layout.title();
         }
@@ -144,7 +153,8 @@ pub fn emptied(schema: &str, table: &str, seq: &str, gtid: &[u8], ts: &[u8]) -> 
     text(&mut line, schema.as_bytes());
     line.extend_from_slice(b",\"table\":");
     text(&mut line, table.as_bytes());
-    let spread = format!("{:016x}", fnv(&line));
+    let mut spread = String::new();
+    spread_by(&mut spread, fnv(&line));
     line.extend_from_slice(b",\"key\":null,\"seq\":\"");
     line.extend_from_slice(seq.as_bytes());
     line.extend_from_slice(b"\",\"gtid\":");
