@@ -6,14 +6,14 @@ use minijinja::Value;
 
 use super::Context;
 use super::access::{Access, add, adoptable, insert};
-use super::apply::{self, Applied};
+use super::apply::{self, Applied, Ledger};
 use super::cdc::{self, Changes};
 use super::each::each;
 use super::objects::{Blueprint, grants_on, shared, values};
 use super::rows;
 use super::star::{self, Arriving, Stage};
 use super::tasks::{Load, tasks};
-use crate::graph::object::{Actor, ColumnDefinition, Kind, Object};
+use crate::graph::object::{Actor, ColumnDefinition, Kind, Object, Statements};
 use crate::graph::{Graph, NodeId};
 use crate::model::{Feed, Table};
 use crate::snowflake::ident::{Ident, Name, literal};
@@ -72,14 +72,23 @@ pub(super) fn contribute(
         (table, typed, truncated)
     });
     if context.target.apply.is_some() {
+        let typed: Vec<_> = typed.collect();
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (table, typed, _) in &typed {
+            let of_feed = all.entry(table.feed.clone()).or_default();
+            of_feed.extend(typed.statements.iter().flatten().cloned());
+        }
+        let ledger = Ledger::insert(context, access, all, graph)?;
         let mut applied: BTreeMap<&str, Applied> = BTreeMap::new();
-        for (table, typed, truncated) in typed {
+        for (table, mut typed, truncated) in typed {
+            typed.fills_after(&ledger.counts(context, &table.feed)?);
+            let before = truncated.into_iter().chain([&ledger.node]);
             let of_feed = applied.entry(&table.feed).or_default();
-            let (nodes, statements) = typed.insert_applied(access, truncated, graph);
+            let (nodes, statements) = typed.insert_applied(access, before, graph);
             of_feed.nodes.extend(nodes);
             of_feed.statements.extend(statements);
         }
-        return apply::contribute(context, access, (&raws, &stage_node, &format), applied, graph);
+        return apply::contribute(context, &ledger, (&raws, &stage_node, &format), applied, graph);
     }
     let mut loads = Vec::new();
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
@@ -338,15 +347,28 @@ impl<'a> Typed<'a> {
         })
     }
 
+    /// Has a statement run before anything is filled from the records that are kept.
+    fn fills_after(&mut self, statement: &str) {
+        for table in self.beside.iter_mut().chain([&mut self.table]) {
+            let Statements { create, backfill, .. } = &mut table.statements;
+            if create.len() > 1 {
+                create.insert(1, statement.into());
+            }
+            if !backfill.is_empty() {
+                backfill.insert(0, statement.into());
+            }
+        }
+    }
+
     /// Adds what a procedure fills; gives its nodes and the statements of the procedure.
-    fn insert_applied(
+    fn insert_applied<'n>(
         self,
         access: &Access,
-        truncated: Option<&NodeId>,
+        before: impl Iterator<Item = &'n NodeId> + Clone,
         graph: &mut Graph,
     ) -> (Vec<NodeId>, Vec<String>) {
         let tables = (self.table, self.rejected, self.beside);
-        let nodes = insert_tables(tables, &self.source, access, truncated, graph);
+        let nodes = insert_tables(tables, &self.source, access, before, graph);
         (nodes, self.statements.concat())
     }
 
@@ -360,7 +382,7 @@ impl<'a> Typed<'a> {
     ) -> anyhow::Result<(Load, Option<Stage>)> {
         let (target, stream) = (self.table.name.clone(), self.stream.name.clone());
         let tables = (self.table, self.rejected, self.beside);
-        let mut nodes = insert_tables(tables, &self.source, access, truncated, graph);
+        let mut nodes = insert_tables(tables, &self.source, access, truncated.into_iter(), graph);
         let stream_node = insert(self.stream, std::slice::from_ref(&self.source), graph);
         let stage = match self.rows {
             Some([arrived, kept]) => {
@@ -394,20 +416,20 @@ impl<'a> Typed<'a> {
 }
 
 /// Adds a typed table, its rejected records, and the tables beside it.
-fn insert_tables(
+fn insert_tables<'n>(
     (table, rejected, beside): (Object, Object, Vec<Object>),
     source: &NodeId,
     access: &Access,
-    truncated: Option<&NodeId>,
+    before: impl Iterator<Item = &'n NodeId> + Clone,
     graph: &mut Graph,
 ) -> Vec<NodeId> {
     // Made first, from what was kept: filling a column of the typed table looks into them.
     let mut filled = vec![access.schema.clone(), access.raw_schema.clone(), source.clone()];
     filled.extend(access.warehouse.clone());
-    filled.extend(truncated.cloned());
+    filled.extend(before.clone().cloned());
     let beside: Vec<NodeId> = beside.into_iter().map(|table| insert(table, &filled, graph)).collect();
     let mut needs = vec![access.schema.clone(), source.clone()];
-    needs.extend(truncated.cloned());
+    needs.extend(before.clone().cloned());
     needs.extend(beside.iter().cloned());
     if table.adoption.is_some() {
         // Taking it over adds columns, which are filled.
@@ -416,7 +438,7 @@ fn insert_tables(
     let typed = insert(table, &needs, graph);
     let rejected = insert(rejected, std::slice::from_ref(&access.raw_schema), graph);
     let both = [typed, rejected].into_iter();
-    both.chain(truncated.cloned()).chain(beside).collect()
+    both.chain(before.cloned()).chain(beside).collect()
 }
 
 fn typed_table(context: &Context, spec: &Table, changes: Option<&Changes>, name: &Name) -> anyhow::Result<Object> {
