@@ -13,6 +13,8 @@ DECLARE
   arrived VARCHAR DEFAULT {{ prefix }} || ARRIVED_FILE;
   quoted VARCHAR DEFAULT '''' || REPLACE(REPLACE(ARRIVED_FILE, '\\', '\\\\'), '''', '''''') || '''';
   copy_file VARCHAR DEFAULT '';
+  counts NUMBER DEFAULT 0;
+  replaced EXCEPTION (-20001, 'the procedure was replaced while it ran; nothing of the file is kept, and its successor applies it when it is told of again');
 BEGIN
   times := (SELECT COUNT(*) FROM {{ ledger }} WHERE FILE_NAME = :arrived AND ETAG = :ARRIVED_ETAG);
   IF (times > 0) THEN
@@ -37,6 +39,11 @@ BEGIN
   IF (SQLROWCOUNT = 0) THEN
     ROLLBACK;
     RETURN NULL;
+  END IF;
+  -- The ledger is locked by now: until COMMIT nobody says that another definition counts.
+  counts := (SELECT COUNT(*) FROM {{ ledger }} WHERE FILE_NAME = {{ procedure }} AND ETAG = {{ version }});
+  IF (counts = 0) THEN
+    RAISE replaced;
   END IF;
   COMMIT;
   RETURN records;

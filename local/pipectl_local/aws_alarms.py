@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missin
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import logging
 import threading
@@ -242,6 +243,7 @@ def moment(seconds: float) -> str:
     return dt.datetime.fromtimestamp(float(seconds), dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
 
 
+@functools.cache
 def region_name(region: str) -> str:
     """`EU (Ireland)` for eu-west-1, as CloudWatch writes it."""
     import botocore.session

@@ -5,12 +5,13 @@ Each part is named here, so that one list says what of the local AWS is ours.
 """
 from __future__ import annotations
 
-from . import (aws_alarms, aws_database, aws_firehose, aws_iam, aws_identity_token, aws_log_pattern, aws_mail, aws_metrics, aws_network, aws_reader,
+from . import (aws_alarms, aws_database, aws_firehose, aws_iam, aws_identity_token, aws_kinesis, aws_log_pattern, aws_mail, aws_metrics, aws_network, aws_reader,
                aws_schedule)
 from .aws_hooks import Finder
 
 STAND_INS = {
     "EventBridge Scheduler's clock": aws_schedule.install,
+    "Kinesis streams that hold much": aws_kinesis.install,
     "Firehose delivery to S3": aws_firehose.install,
     "service metrics": aws_metrics.install,
     "CloudWatch alarms": aws_alarms.install,

@@ -156,7 +156,12 @@ class Loader:
 
     def candidates(self, prefix: str = "") -> list[S3Object]:
         credentials = stage.storage(self.context, self.stage)
-        return [o for o in self.context.cloud.identity.list_objects(credentials, self.bucket, self.prefix + prefix) if self.wants(o.key)]
+        lists = self.context.cloud.identity.list_objects
+        if "FILES" in self.copy.options:
+            # Looked up by name, whatever else lies in the folder.
+            keys = [self.prefix + name for name in dict.fromkeys(self.copy.options["FILES"])]
+            return [o for key in keys for o in lists(credentials, self.bucket, key) if o.key == key and self.wants(key)]
+        return [o for o in lists(credentials, self.bucket, self.prefix + prefix) if self.wants(o.key)]
 
     def relative(self, key: str) -> str:
         return key.removeprefix(self.stage_prefix)

@@ -7,6 +7,7 @@ numbers in strings, FLATTEN with OUTER.
 """
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -44,6 +45,12 @@ class NotMine(Exception):
 
 
 def parse(sql: str) -> exp.Expression:
+    """The tree of a statement. Tasks and procedures run the same ones again and again, and a copy costs a quarter."""
+    return _parse(sql).copy()
+
+
+@functools.lru_cache(maxsize=256)
+def _parse(sql: str) -> exp.Expression:
     try:
         found = sqlglot.parse_one(sql, read="snowflake")
     except (ParseError, TokenError) as error:

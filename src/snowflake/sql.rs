@@ -32,6 +32,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "table",
     "pipe",
     "procedure_apply",
+    "procedure_counts",
     "stream",
     "task_root",
     "task_branch",

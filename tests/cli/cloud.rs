@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Refused};
 use crate::run::Run;
 use crate::runtime::runtime;
+use crate::servers::{self, Kind};
 
 pub const PIPECTL: &str = env!("CARGO_BIN_EXE_pipectl");
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -58,6 +59,8 @@ pub struct Cloud {
     python: PathBuf,
     variables: Vec<(String, String)>,
     aws: Client,
+    /// Folder of the program that its databases run.
+    server: Option<tempfile::TempDir>,
     _place: Place,
 }
 
@@ -69,6 +72,18 @@ impl Cloud {
 
     /// One for another example.
     pub fn up_for(iam: Iam, example: &str) -> Self {
+        Self::up_with(iam, example, None)
+    }
+
+    /// One whose databases are this server.
+    pub fn up_on(iam: Iam, example: &str, server: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cloud = Self::up_with(iam, example, Some(&servers::program(server, folder.path())));
+        cloud.server = Some(folder);
+        cloud
+    }
+
+    fn up_with(iam: Iam, example: &str, mysqld: Option<&Path>) -> Self {
         let place = Place::take();
         let folder = tempfile::tempdir().unwrap();
         let file = Path::new(REPOSITORY)
@@ -78,7 +93,9 @@ impl Cloud {
         fs::copy(file, folder.path().join("pipeline.toml")).unwrap();
         let stopped_on_panic = Down(folder.path());
         let auth: &[&str] = if iam == Iam::Enforced { &["--auth"] } else { &[] };
-        Run::of(command_in(folder.path()).args(["local", "up"]).args(auth)).exits(0);
+        let mut up = command_in(folder.path());
+        up.envs(mysqld.map(|program| ("PIPECTL_MYSQLD", program)));
+        Run::of(up.args(["local", "up"]).args(auth)).exits(0);
         let told = Run::of(command_in(folder.path()).args(["local", "env", "--format", "json"]))
             .exits(0)
             .json();
@@ -97,6 +114,7 @@ impl Cloud {
             python,
             variables,
             aws,
+            server: None,
             _place: place,
         }
     }
@@ -397,13 +415,23 @@ pub fn pipectl() -> Command {
 }
 
 /// Looks again and again until `look` is content.
-pub fn wait(what: &str, patience: Duration, mut look: impl FnMut() -> Result<(), String>) {
+pub fn wait(what: &str, patience: Duration, look: impl FnMut() -> Result<(), String>) {
+    wait_looking_every(Duration::from_millis(100), what, patience, look);
+}
+
+/// The same with a longer pause, for what is much to look at.
+pub fn wait_looking_every(
+    pause: Duration,
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Result<(), String>,
+) {
     let started = Instant::now();
     while let Err(seen) = look() {
         assert!(
             started.elapsed() < patience,
             "waited {patience:?} for {what}; it is {seen}"
         );
-        sleep(Duration::from_millis(100));
+        sleep(pause);
     }
 }

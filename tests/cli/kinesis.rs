@@ -95,26 +95,11 @@ impl BadDay {
 
     /// The stream's answer, or nothing where nobody lives who would hear it.
     fn answer(&self, request: &Message) -> Option<String> {
-        let body: Value = serde_json::from_slice(&request.body()).unwrap();
         let day = self.state.lock().unwrap().day;
-        let records = body["Records"].as_array().cloned().unwrap_or_default();
-        let is_refused = |place: usize| day == Day::Throttled && place % 3 == 2;
-        let taken: Vec<&Value> = records
-            .iter()
-            .enumerate()
-            .filter_map(|(place, record)| (!is_refused(place)).then_some(record))
-            .collect();
-        let mut passed = body.clone();
-        passed["Records"] = json!(taken);
-        let answer = self.pass(request, &passed.to_string()).ok()?;
-        let mut entries = answer["Records"].as_array().unwrap().iter();
-        let merged: Vec<Value> = (0..records.len())
-            .map(|place| match is_refused(place) {
-                true => json!({ "ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded for shard" }),
-                false => entries.next().unwrap().clone(),
-            })
-            .collect();
-        let refused = records.len() - taken.len();
+        let (refused, answer) = match day {
+            Day::Throttled => self.refuse_some(request)?,
+            Day::Good | Day::Kills(_) => (0, self.pass(request, &request.body()).ok()?),
+        };
         let mut state = self.state.lock().unwrap();
         state.refused += refused;
         if let Day::Kills(left) = state.day {
@@ -125,10 +110,37 @@ impl BadDay {
                 return None;
             }
         }
-        Some(json!({ "FailedRecordCount": refused, "Records": merged }).to_string())
+        Some(answer)
     }
 
-    fn pass(&self, request: &Message, body: &str) -> std::io::Result<Value> {
+    /// Has the stream take two of three records. Gives how many it refused, and the answer.
+    fn refuse_some(&self, request: &Message) -> Option<(usize, String)> {
+        let body: Value = serde_json::from_slice(&request.body()).unwrap();
+        let records = body["Records"].as_array().cloned().unwrap_or_default();
+        let is_refused = |place: usize| place % 3 == 2;
+        let taken: Vec<&Value> = records
+            .iter()
+            .enumerate()
+            .filter_map(|(place, record)| (!is_refused(place)).then_some(record))
+            .collect();
+        let mut passed = body.clone();
+        passed["Records"] = json!(taken);
+        let answer: Value = serde_json::from_str(&self.pass(request, passed.to_string().as_bytes()).ok()?).ok()?;
+        let mut entries = answer["Records"].as_array().unwrap().iter();
+        let merged: Vec<Value> = (0..records.len())
+            .map(|place| match is_refused(place) {
+                true => json!({ "ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded for shard" }),
+                false => entries.next().unwrap().clone(),
+            })
+            .collect();
+        let refused = records.len() - taken.len();
+        Some((
+            refused,
+            json!({ "FailedRecordCount": refused, "Records": merged }).to_string(),
+        ))
+    }
+
+    fn pass(&self, request: &Message, body: &[u8]) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(&self.cloud)?;
         let of_body = |line: &&String| {
             let line = line.to_ascii_lowercase();
@@ -139,12 +151,13 @@ impl BadDay {
         let (head, length) = (head.join("\r\n"), body.len());
         write!(
             stream,
-            "{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            "{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
         )?;
+        stream.write_all(body)?;
         let mut reader = BufReader::new(&stream);
         let answer =
             Message::read(&mut reader, Part::Answer, &mut std::io::sink())?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        Ok(serde_json::from_slice(&answer.body())?)
+        String::from_utf8(answer.body().to_vec()).map_err(std::io::Error::other)
     }
 }
 

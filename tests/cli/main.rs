@@ -9,6 +9,8 @@ mod policies;
 mod run;
 #[path = "../shared/runtime.rs"]
 mod runtime;
+#[path = "../servers/mod.rs"]
+mod servers;
 #[path = "../shared/session.rs"]
 mod session;
 mod stand_in;

@@ -1,41 +1,68 @@
-//! A random workload on one server, read by two pipelines, one for each way to load, while everything on the way fails. In
-//! the end every table of both warehouses equals its source, by key and column.
+//! A random workload on one server, read by two pipelines, one for each way to load, while everything on the way fails. After
+//! each seed every table of both warehouses equals its source, by key and column; the next seed goes on from there.
 //!
-//! `PIPECTL_WORKLOAD_CHANGES` is how many rows change at least (10,000), `PIPECTL_WORKLOAD_SEEDS` the seeds (`1`): numbers
-//! with commas, one cloud after the other.
+//! `PIPECTL_WORKLOAD_CHANGES` is how many rows change at least for a seed (100,000), `PIPECTL_WORKLOAD_SEEDS` the seeds that both
+//! servers get, numbers with commas.
 
 mod changes;
 mod tables;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, Iam, wait};
+use crate::cloud::{Cloud, Iam, wait, wait_looking_every};
 use crate::database::Database;
 use crate::kinesis::{BadDay, Day, kill};
+use crate::servers::Kind;
+use crate::verify::verify;
 use changes::Changes;
 use tables::{LATE, TABLES};
 
-const PATIENCE: Duration = Duration::from_secs(400);
-/// Transactions of one script, about 500 changes of rows.
-const AT_ONCE: usize = 50;
+const PATIENCE: Duration = Duration::from_secs(900);
+/// Between two looks at what a busy warehouse must be asked for.
+const PAUSE: Duration = Duration::from_secs(1);
+const CHANGES: &str = "100000";
+/// Transactions of one script, about 1,000 changes of rows.
+const AT_ONCE: usize = 20;
 /// A process is killed, and everything else happens, once in so many changes; at most and at least so often.
 const CHANGES_OF_A_ROUND: usize = 5000;
 const ROUNDS: (usize, usize) = (4, 20);
+/// Files of a pipeline that come twice in a round.
+const TWICE: u64 = 2;
+/// Sixty times as fast here. What a warehouse does for a file it does for few files.
+const BUFFER_SECONDS: u32 = 900;
+const SCHEDULE: &str = "15 minutes";
+/// The database of the first pipeline, which makes it.
+const CREATED: &str = "create = { name = \"shop\" }";
 /// A line of the reader's settings.
 const SETTING: &str = "PIPECTL_DATABASE_TLS='verify'\n";
 
 #[test]
-fn tables_equal_their_source_after_random_changes_and_failures() {
+fn tables_equal_their_mariadb_source_after_random_changes_and_failures() {
+    tables_equal_their_source(Kind::MariaDb, "1,2");
+}
+
+#[test]
+fn tables_equal_their_mysql_source_after_random_changes_and_failures() {
+    tables_equal_their_source(Kind::MySql, "3");
+}
+
+fn tables_equal_their_source(server: Kind, seeds: &str) {
     let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    let changes = setting("PIPECTL_WORKLOAD_CHANGES", "10000").parse().unwrap();
-    for seed in setting("PIPECTL_WORKLOAD_SEEDS", "1").split(',') {
-        eprintln!("seed {seed}, {changes} changes");
-        world_of(seed.parse().unwrap()).suffers(changes);
+    let changes = setting("PIPECTL_WORKLOAD_CHANGES", CHANGES).parse().unwrap();
+    let seeds = setting("PIPECTL_WORKLOAD_SEEDS", seeds);
+    let world = World::on(server);
+    for seed in seeds.split(',') {
+        world.suffers(seed.parse().unwrap(), changes);
     }
+    world.everything_comes_again();
+    world.is_equal();
+    world.says("still equal");
+    world.verify_agrees();
+    world.says("verified");
 }
 
 /// A pipeline, by its way to load.
@@ -62,46 +89,22 @@ impl Way {
 struct World {
     cloud: Cloud,
     database: Database,
+    server: Kind,
     ways: [Way; 2],
     changes: RefCell<Changes>,
+    /// How many late columns there are.
+    late: Cell<usize>,
     /// What the source's section of the second pipeline's file says.
     login: String,
+    started: Instant,
 }
 
-/// Both pipelines and the tables. The one reader finds the tables empty and later full, the other one full.
-fn world_of(seed: u64) -> World {
-    let cloud = Cloud::up_for(Iam::Off, "mysql-cdc");
-    deploy(&cloud, &file("snowpipe", "create = { name = \"shop\" }", false));
-    let database = Database::of_pipeline(&cloud, "workload-snowpipe");
-    let mut changes = Changes::new(seed);
-    let created: String = TABLES.iter().map(tables::Table::create).collect();
-    database.script(&format!("USE shop;\n{created}{}", changes.first_rows()));
-    let login = format!(
-        "database = {{ host = \"127.0.0.1\", port = {}, secret = \"secretsmanager:{}\" }}",
-        database.run("SELECT @@port").trim(),
-        database.secret
-    );
-    deploy(&cloud, &file("procedure", &login, false));
-    let ways = ["snowpipe", "procedure"].map(|name| Way {
-        name,
-        kinesis: BadDay::start(&cloud),
-    });
-    let changes = RefCell::new(changes);
-    World {
-        cloud,
-        database,
-        ways,
-        changes,
-        login,
-    }
-}
-
-/// The pipeline's file.
-fn file(load: &str, database: &str, is_grown: bool) -> String {
-    let tables: String = TABLES.iter().map(|table| table.section(is_grown)).collect();
+/// The file of a pipeline, by its way to load; `database` is that of the source's section.
+fn file(load: &str, database: &str, late: usize) -> String {
+    let tables: String = TABLES.iter().map(|table| table.section(late)).collect();
     format!(
-        "version = 1\n\n[pipeline]\nname = \"workload-{load}\"\n\n[source]\ntype = \"mysql\"\ncapture = \"binlog\"\nbuffer_seconds = 300\n{database}\n\n\
-         [snowflake]\nschema = \"MAIN\"\nschedule = \"5 minutes\"\nload = \"{load}\"\n\n{tables}"
+        "version = 1\n\n[pipeline]\nname = \"workload-{load}\"\n\n[source]\ntype = \"mysql\"\ncapture = \"binlog\"\nbuffer_seconds = {BUFFER_SECONDS}\n{database}\n\n\
+         [snowflake]\nschema = \"MAIN\"\nschedule = \"{SCHEDULE}\"\nload = \"{load}\"\n\n{tables}"
     )
 }
 
@@ -111,17 +114,58 @@ fn deploy(cloud: &Cloud, file: &str) {
 }
 
 impl World {
-    fn suffers(&self, changes: usize) {
-        let started = std::time::Instant::now();
+    /// Both pipelines and the tables. The one reader finds the tables empty and later full, the other one full.
+    fn on(server: Kind) -> Self {
+        let cloud = Cloud::up_on(Iam::Off, "mysql-cdc", server);
+        deploy(&cloud, &file("snowpipe", CREATED, 0));
+        let database = Database::of_pipeline(&cloud, "workload-snowpipe");
+        let changes = RefCell::new(Changes::new(0, 0));
+        let created: String = TABLES.iter().map(tables::Table::create).collect();
+        let first = changes.borrow_mut().first_rows();
+        database.script(&format!("USE shop;\n{created}{first}"));
+        let login = format!(
+            "database = {{ host = \"127.0.0.1\", port = {}, secret = \"secretsmanager:{}\" }}",
+            database.run("SELECT @@port").trim(),
+            database.secret
+        );
+        deploy(&cloud, &file("procedure", &login, 0));
+        let ways = ["snowpipe", "procedure"].map(|name| Way {
+            name,
+            kinesis: BadDay::start(&cloud),
+        });
+        let world = Self {
+            cloud,
+            database,
+            server,
+            ways,
+            changes,
+            late: Cell::new(0),
+            login,
+            started: Instant::now(),
+        };
+        world.redirect_readers();
+        world
+    }
+
+    fn says(&self, what: &str) {
+        eprintln!("{:?}: {what} after {:.0?}", self.server, self.started.elapsed());
+    }
+
+    /// The changes of a seed, and everything that may happen meanwhile.
+    fn suffers(&self, seed: u64, changes: usize) {
+        self.says(&format!("seed {seed}, {changes} changes"));
+        self.changes.replace(Changes::new(seed, self.late.get()));
+        let before = self
+            .ways
+            .each_ref()
+            .map(|way| (way.kinesis.refused(), way.kinesis.kills()));
         let rounds = (changes / CHANGES_OF_A_ROUND).clamp(ROUNDS.0, ROUNDS.1);
         let mut functions_killed = 0;
-        self.redirect_readers();
         for round in 0..rounds {
-            eprintln!("round {round} of {rounds} begins after {:.0?}", started.elapsed());
-            self.on(|_| Day::Kills(1 + usize::try_from(self.changes.borrow_mut().below(3)).unwrap()));
+            self.day(|_| Day::Kills(1 + self.below(3)));
             self.change(changes.div_ceil(2 * rounds));
-            self.readers_were_killed(round + 1);
-            self.on(|_| Day::Throttled);
+            self.readers_were_killed(&before.each_ref().map(|(_, kills)| kills + round + 1));
+            self.day(|_| Day::Throttled);
             if round == rounds / 2 {
                 self.a_column_comes();
             }
@@ -130,25 +174,41 @@ impl World {
             self.change(changes.div_ceil(2 * rounds));
             functions_killed += self.kill_functions();
             self.some_files_come_again(round);
-            self.on(|_| Day::Good);
+            self.day(|_| Day::Good);
             // Readers die with much before them, and with nothing.
             if round % 2 == 0 {
                 self.everything_is_read();
             }
+            self.says(&format!("round {} of {rounds}", round + 1));
         }
-        for way in &self.ways {
-            assert!(way.kinesis.refused() > 0, "{}: nothing was refused", way.name);
+        for (way, (refused, _)) in self.ways.iter().zip(&before) {
+            assert!(way.kinesis.refused() > *refused, "{}: nothing was refused", way.name);
         }
         assert!(functions_killed > 0);
         self.is_equal();
-        eprintln!("equal after {:.0?}", started.elapsed());
+        self.says("equal");
         self.nothing_was_set_aside();
-        self.everything_comes_again();
-        self.is_equal();
-        eprintln!("still equal after {:.0?}", started.elapsed());
     }
 
-    fn on(&self, day: impl Fn(&Way) -> Day) {
+    /// Deploys both pipelines with so many late columns.
+    fn deploy(&self, late: usize) {
+        for way in &self.ways {
+            deploy(&self.cloud, &self.file(way, late));
+        }
+    }
+
+    fn file(&self, way: &Way, late: usize) -> String {
+        match way.name {
+            "snowpipe" => file(way.name, CREATED, late),
+            _ => file(way.name, &self.login, late),
+        }
+    }
+
+    fn below(&self, end: u64) -> usize {
+        usize::try_from(self.changes.borrow_mut().below(end)).unwrap()
+    }
+
+    fn day(&self, day: impl Fn(&Way) -> Day) {
         self.ways.iter().for_each(|way| way.kinesis.set(day(way)));
     }
 
@@ -191,8 +251,8 @@ impl World {
         }
     }
 
-    fn readers_were_killed(&self, times: usize) {
-        for way in &self.ways {
+    fn readers_were_killed(&self, times: &[usize; 2]) {
+        for (way, &times) in self.ways.iter().zip(times) {
             wait(
                 &format!("the reader of {} to be killed", way.name),
                 PATIENCE,
@@ -218,7 +278,8 @@ impl World {
         );
         for way in &self.ways {
             let name = json!({ "Name": format!("/pipectl/workload-{}/local/binlog/position", way.name) });
-            wait(
+            wait_looking_every(
+                PAUSE / 4,
                 &format!("the reader of {} to come to {end:?}", way.name),
                 PATIENCE,
                 || {
@@ -238,12 +299,16 @@ impl World {
 
     /// A column is added to a table, and to the pipelines' files when its values are on their way.
     fn a_column_comes(&self) {
-        self.database.script(&format!("USE shop;\n{};\n", LATE.2));
-        self.changes.borrow_mut().is_grown = true;
+        let late = self.late.get();
+        if late == LATE.len() {
+            return;
+        }
+        self.database.script(&format!("USE shop;\n{};\n", tables::growth(late)));
+        self.changes.borrow_mut().late = late + 1;
         self.change(500);
-        deploy(&self.cloud, &file("snowpipe", "create = { name = \"shop\" }", true));
-        deploy(&self.cloud, &file("procedure", &self.login, true));
+        self.deploy(late + 1);
         self.redirect_readers();
+        self.late.set(late + 1);
     }
 
     /// What looks at records dies, and what applies files, wherever they are. Gives how many processes that were.
@@ -259,9 +324,9 @@ impl World {
     fn some_files_come_again(&self, round: usize) {
         for way in &self.ways {
             let files = self.files(way);
-            let apart = files.len().div_ceil(12);
-            for key in files.iter().skip(round % apart.max(1)).step_by(apart.max(1)) {
-                self.copy(way, key, &format!("twice{round}-"));
+            for time in 0..if files.is_empty() { 0 } else { TWICE } {
+                let key = &files[self.below(files.len() as u64)];
+                self.copy(way, key, &format!("twice{round}-{time}-"));
             }
         }
     }
@@ -296,6 +361,7 @@ impl World {
             files.iter().rev().for_each(|key| self.copy(way, key, "again-"));
             expected.push(files.len());
         }
+        self.says(&format!("{expected:?} files come again"));
         let loaded: Vec<String> = TABLES
             .iter()
             .map(|table| format!("select count(distinct FILE_NAME) as FILES from WORKLOAD_SNOWPIPE_LOCAL.MAIN_RAW.RAW_SHOP_{} where FILE_NAME like '%/again-%'", table.name))
@@ -317,8 +383,35 @@ impl World {
         self.comes_to(applied, &expected[1].to_string());
     }
 
+    /// `pipectl verify` finds nothing, and then what is planted.
+    fn verify_agrees(&self) {
+        self.database
+            .run("REPLACE INTO shop.single VALUES (7, 'seven', 7, NULL)");
+        for way in &self.ways {
+            std::fs::write(self.cloud.file(), self.file(way, self.late.get())).unwrap();
+            let report = verify(&self.cloud, "--wait 120", 0);
+            assert_eq!(
+                (&report["equal"], report["tables"].as_array().unwrap().len()),
+                (&json!(true), TABLES.len()),
+                "{report:#}"
+            );
+            self.cloud.sql(&format!(
+                "update {}.SINGLE set NAME = 'planted' where ID = 7",
+                way.schema()
+            ));
+            let report = verify(&self.cloud, "single --wait 0", 2);
+            let row = &report["tables"][0]["keys"][0];
+            assert_eq!(
+                (&row["kind"], &row["key"][0][1], &row["columns"]),
+                (&json!("different"), &json!("7"), &json!(["NAME"])),
+                "{report:#}"
+            );
+            assert_eq!(report["tables"][0]["keys"].as_array().unwrap().len(), 1, "{report:#}");
+        }
+    }
+
     fn comes_to(&self, query: &str, expected: &str) {
-        wait(&format!("{query} to give {expected}"), PATIENCE, || {
+        wait_looking_every(PAUSE, &format!("{query} to give {expected}"), PATIENCE, || {
             let value = self.cloud.value(query);
             if value == expected { Ok(()) } else { Err(value) }
         });
@@ -327,13 +420,16 @@ impl World {
     /// Every row and every column, on both sides asked for in SQL.
     fn is_equal(&self) {
         for table in TABLES {
-            let told = self.database.script(&format!("USE shop;\n{};\n", table.of_source()));
+            let told = self
+                .database
+                .script(&format!("USE shop;\n{};\n", table.of_source(self.late.get())));
             let mut expected: Vec<Vec<String>> = told.lines().map(texts).collect();
             expected.sort();
             assert!(!expected.is_empty() || table.name != "kinds", "{} is empty", table.name);
             for way in &self.ways {
-                let asked = table.of_warehouse(&way.schema());
-                wait(
+                let asked = table.of_warehouse(&way.schema(), self.late.get());
+                wait_looking_every(
+                    PAUSE,
                     &format!("{} of {} to equal its source", table.name, way.name),
                     PATIENCE,
                     || {

@@ -196,6 +196,35 @@ fn mysql(data: &Path) -> (Command, Command) {
     (install, run)
 }
 
+/// A program that starts the server with any options, for whoever starts servers by itself.
+pub fn program(kind: Kind, folder: &Path) -> PathBuf {
+    if kind == Kind::MariaDb {
+        return "/usr/sbin/mariadbd".into();
+    }
+    if let Ok(own) = std::env::var("PIPECTL_TEST_MYSQLD") {
+        return own.into();
+    }
+    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', r"'\''"));
+    let command = unpacked();
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(quoted)
+        .collect();
+    let share = cache().join("usr/share/mysql");
+    let files = [
+        format!("--lc-messages-dir={}", share.display()),
+        format!("--character-sets-dir={}", share.join("charsets").display()),
+        "--secure-file-priv=NULL".to_owned(),
+    ];
+    // `--no-defaults` must stay the first option.
+    let files: Vec<String> = files.iter().map(|option| quoted(option.as_ref())).collect();
+    let script = format!("#!/bin/sh\nexec {} \"$@\" {}\n", words.join(" "), files.join(" "));
+    let path = folder.join("mysqld");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
 /// MySQL under its own loader and libraries, which are newer than the system's.
 fn unpacked() -> Command {
     let libraries = std::fs::read_dir(cache().join("usr/lib"))

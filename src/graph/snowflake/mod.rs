@@ -17,6 +17,7 @@ pub use objects::{hash, hexadecimal};
 mod rows;
 pub mod star;
 mod tasks;
+mod typed;
 
 use serde_json::json;
 

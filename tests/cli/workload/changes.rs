@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::tables::TABLES;
+use super::tables::{LATE, TABLES};
 
 /// Texts that are hard to carry: quotes, backslashes, line ends, other planes, what looks like something else.
 const TEXTS: &[&str] = &[
@@ -23,17 +23,20 @@ const TEXTS: &[&str] = &[
     "0000-00-00",
 ];
 
+/// Keys of a table that has one number for a key.
+const KEYS: u64 = 600;
+
 pub struct Changes {
     random: fastrand::Rng,
-    /// Whether the table that gets a column has it.
-    pub is_grown: bool,
+    /// How many late columns there are.
+    pub late: usize,
 }
 
 impl Changes {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, late: usize) -> Self {
         Self {
             random: fastrand::Rng::with_seed(seed),
-            is_grown: false,
+            late,
         }
     }
 
@@ -88,17 +91,26 @@ impl Changes {
         match self.random.u8(..10) {
             0..=4 => {
                 let verb = ["INSERT IGNORE", "INSERT IGNORE", "REPLACE"][self.random.usize(..3)];
-                let rows: Vec<String> = (0..self.random.usize(1..9)).map(|_| self.row(table)).collect();
+                let most = self.most(8, if table == "kinds" { 40 } else { 120 });
+                let rows: Vec<String> = (0..1 + self.below(most)).map(|_| self.row(table)).collect();
                 format!("{verb} INTO {table} VALUES {}", rows.join(", "))
             }
             5..=7 => self.update(table),
-            _ => format!("DELETE FROM {table} WHERE {}", self.some(table, 5)),
+            _ => {
+                let most = self.most(5, 60);
+                format!("DELETE FROM {table} WHERE {}", self.some(table, most))
+            }
         }
+    }
+
+    /// Most statements are small. One in four is large.
+    fn most(&mut self, small: u64, large: u64) -> u64 {
+        if self.random.u8(..4) == 0 { large } else { small }
     }
 
     /// Which rows: of up to so many keys beside each other, where there are such.
     fn some(&mut self, table: &str, most: u64) -> String {
-        let (from, count) = (self.below(400), 1 + self.below(most));
+        let (from, count) = (self.below(KEYS), 1 + self.below(most));
         match table {
             "composite" if self.random.bool() => format!("a = {}", from % 20),
             "composite" => format!("b = 'b{}'", from % 20),
@@ -109,32 +121,35 @@ impl Changes {
 
     fn update(&mut self, table: &str) -> String {
         let changes_key = self.random.u8(..3) == 0 || table == "moves";
+        let most = self.most(12, 150);
         let change = match (table, changes_key) {
             // Each row takes the key of the one behind it, from the last one on.
             ("moves", _) if self.random.bool() => {
                 return format!(
                     "UPDATE IGNORE moves SET id = id + 1 WHERE {} ORDER BY id DESC",
-                    self.some(table, 12)
+                    self.some(table, most)
                 );
             }
-            ("moves" | "single", true) => format!("id = (id + {}) MOD 400", self.below(400)),
+            ("moves" | "single", true) => format!("id = (id + {}) MOD {KEYS}", self.below(KEYS)),
             ("composite", true) => format!("a = {}, v = v + 1", self.below(20)),
             ("codes", true) => "code = UPPER(code)".to_owned(),
             ("single", _) => format!("amount = amount + 0.37, name = {}, changed = NOW(6)", self.text(100)),
             ("composite", _) => format!("v = 1 - v, note = {}", self.text(400)),
             ("codes", _) => format!("label = {}", self.text(100)),
-            ("grows", _) if self.is_grown => format!("extra = {}", self.text(100)),
+            ("grows", _) if self.late > 0 && self.random.bool() => {
+                format!("{} = {}", LATE[self.random.usize(..self.late)], self.text(100))
+            }
             ("grows", _) => format!("v = {}", self.text(100)),
             (_, true) => format!("c_json = JSON_SET(c_json, '$.n', {}), c_text = NULL", self.below(1000)),
             _ => format!("c_price = c_price * -1, c_blob = {}, c_stamp = NOW(3)", self.bytes(300)),
         };
         // A key may be taken already: then the row stays.
-        format!("UPDATE IGNORE {table} SET {change} WHERE {}", self.some(table, 12))
+        format!("UPDATE IGNORE {table} SET {change} WHERE {}", self.some(table, most))
     }
 
     /// The values of a row.
     fn row(&mut self, table: &str) -> String {
-        let id = self.below(400);
+        let id = self.below(KEYS);
         match table {
             "single" => format!(
                 "({id}, {}, {}.{:02}, NOW(6))",
@@ -151,7 +166,11 @@ impl Changes {
             ),
             "codes" => format!("({}, {})", self.code(), self.text(100)),
             "kinds" => self.kinds(id),
-            "grows" if self.is_grown => format!("({id}, {}, {})", self.text(400), self.text(100)),
+            "grows" => {
+                let most = if self.late > 0 { 400 } else { 100 };
+                let late: String = (0..self.late).map(|_| format!(", {}", self.text(100))).collect();
+                format!("({id}, {}{late})", self.text(most))
+            }
             _ => format!("({id}, {})", self.text(100)),
         }
     }
@@ -187,6 +206,11 @@ impl Changes {
         self.or_null(format!("x'{digits}'"))
     }
 
+    fn blob(&mut self) -> String {
+        let most = self.most(100, 2000);
+        self.bytes(most as usize)
+    }
+
     fn kinds(&mut self, id: u64) -> String {
         let day = format!(
             "{}-{:02}-{:02}",
@@ -205,6 +229,8 @@ impl Changes {
         );
         let values = [
             self.random.i8(..).to_string(),
+            self.random.i16(..).to_string(),
+            self.below(1 << 24).to_string(),
             self.below(2).to_string(),
             self.random.u64(..).to_string(),
             format!("{sign}{}.{:06}", self.random.u32(..), micros),
@@ -228,9 +254,11 @@ impl Changes {
             literal(["é€", "it's", "", "ÿþ"][self.random.usize(..4)]),
             self.bytes(40),
             self.bytes(4),
-            self.bytes(2000),
+            self.blob(),
             literal(["a", "b,c", "é"][self.random.usize(..3)]),
             literal(["", "x", "x,z", "y,z,x"][self.random.usize(..4)]),
+            literal(&"län\n".repeat(self.below(200) as usize)),
+            format!("ST_GeomFromText('POINT({} -0.5)')", self.below(100)),
             literal(&json),
         ];
         let values: Vec<String> = values.into_iter().map(|value| self.or_null(value)).collect();

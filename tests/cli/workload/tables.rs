@@ -72,13 +72,15 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "kinds",
-        made_of: "id INT PRIMARY KEY, c_tiny TINYINT, c_flag BOOLEAN, c_big BIGINT UNSIGNED, c_price DECIMAL(20,6), c_float FLOAT, c_double DOUBLE,
+        made_of: "id INT PRIMARY KEY, c_tiny TINYINT, c_small SMALLINT, c_medium MEDIUMINT UNSIGNED, c_flag BOOLEAN, c_big BIGINT UNSIGNED, c_price DECIMAL(20,6), c_float FLOAT, c_double DOUBLE,
             c_bits BIT(12), c_day DATE, c_at DATETIME(6), c_stamp TIMESTAMP(3) NULL, c_span TIME(3), c_year YEAR, c_char CHAR(10), c_text TEXT,
             c_latin VARCHAR(50) CHARACTER SET latin1, c_bytes VARBINARY(40), c_pad BINARY(4), c_blob BLOB, c_enum ENUM('a','b,c','é'),
-            c_set SET('x','y','z'), c_json JSON",
+            c_set SET('x','y','z'), c_long LONGTEXT, c_spot POINT, c_json JSON",
         columns: &[
             key("id", "NUMBER(10,0)"),
             column("c_tiny", "NUMBER(3,0)"),
+            column("c_small", "NUMBER(5,0)"),
+            column("c_medium", "NUMBER(8,0)"),
             column("c_flag", "NUMBER(1,0)"),
             column("c_big", "NUMBER(20,0)"),
             column("c_price", "NUMBER(20,6)"),
@@ -98,6 +100,13 @@ pub const TABLES: &[Table] = &[
             asked("c_blob", "BINARY", BYTES.0, BYTES.1),
             column("c_enum", "VARCHAR"),
             column("c_set", "VARCHAR"),
+            column("c_long", "VARCHAR"),
+            asked(
+                "c_spot",
+                "OBJECT",
+                "ST_SRID(?), HEX(ST_AsWKB(?))",
+                "?:srid::VARCHAR, HEX_ENCODE(TO_BINARY(?:wkb::VARCHAR, 'BASE64'))",
+            ),
             asked(
                 "c_json",
                 "VARIANT",
@@ -114,28 +123,44 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "grows",
         made_of: "id INT PRIMARY KEY, v VARCHAR(100)",
-        columns: &[key("id", "NUMBER(10,0)"), column("v", "VARCHAR(400)"), column("extra", "VARCHAR(100)")],
+        columns: &[
+            key("id", "NUMBER(10,0)"),
+            column("v", "VARCHAR(800)"),
+            column(LATE[0], "VARCHAR(100)"),
+            column(LATE[1], "VARCHAR(100)"),
+            column(LATE[2], "VARCHAR(100)"),
+        ],
     },
 ];
 
-/// The column that comes in the middle, and what brings it. The type of another one is widened at the same time.
-pub const LATE: (&str, &str, &str) = (
-    "grows",
-    "extra",
-    "ALTER TABLE grows ADD COLUMN extra VARCHAR(100), MODIFY v VARCHAR(400)",
-);
+/// The columns of `grows` that come in the middle, one for each seed.
+pub const LATE: [&str; 3] = ["extra", "more", "most"];
+
+/// What brings a late column. The type of another one is widened at the same time.
+pub fn growth(late: usize) -> String {
+    let wide = 200 * (late + 2);
+    format!(
+        "ALTER TABLE grows ADD COLUMN {} VARCHAR(100), MODIFY v VARCHAR({wide})",
+        LATE[late]
+    )
+}
 
 impl Table {
     pub fn create(&self) -> String {
         format!("CREATE TABLE {} ({}) CHARACTER SET utf8mb4;\n", self.name, self.made_of)
     }
 
-    /// Its part of the pipeline's file, with or without the column that comes later.
-    pub fn section(&self, is_grown: bool) -> String {
-        let columns: String = self
-            .columns
+    /// Its columns when so many late ones have come.
+    fn columns(&self, late: usize) -> impl Iterator<Item = &Column> {
+        self.columns
             .iter()
-            .filter(|column| is_grown || (self.name, column.name) != (LATE.0, LATE.1))
+            .filter(move |column| !LATE[late..].contains(&column.name))
+    }
+
+    /// Its part of the pipeline's file.
+    pub fn section(&self, late: usize) -> String {
+        let columns: String = self
+            .columns(late)
             .map(|column| {
                 let key = if column.is_key { ", key = true" } else { "" };
                 format!(
@@ -149,17 +174,17 @@ impl Table {
     }
 
     /// The query whose rows are JSON arrays of texts.
-    pub fn of_source(&self) -> String {
+    pub fn of_source(&self, late: usize) -> String {
         let of = |column: &Column| parts(column.source, column.name);
-        let cells: Vec<String> = self.columns.iter().flat_map(of).collect();
+        let cells: Vec<String> = self.columns(late).flat_map(of).collect();
         let cells: Vec<String> = cells.iter().map(|cell| format!("CAST({cell} AS CHAR)")).collect();
         format!("SELECT JSON_ARRAY({}) FROM {}", cells.join(", "), self.name)
     }
 
     /// The query that gives the same texts of the warehouse.
-    pub fn of_warehouse(&self, schema: &str) -> String {
+    pub fn of_warehouse(&self, schema: &str, late: usize) -> String {
         let of = |column: &Column| parts(column.warehouse, column.name);
-        let cells: Vec<String> = self.columns.iter().flat_map(of).collect();
+        let cells: Vec<String> = self.columns(late).flat_map(of).collect();
         format!("SELECT {} FROM {schema}.{}", cells.join(", "), self.name)
     }
 }
