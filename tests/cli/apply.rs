@@ -206,11 +206,15 @@ impl Work {
 
 fn applied(cloud: &Cloud, files: usize) {
     wait("the files to be applied", PATIENCE, || {
-        let found = cloud.value(&format!(
-            "select count(*) from {RAW}.APPLIED_FILES where FILE_NAME like 'data/%'"
-        ));
-        if found == files.to_string() { Ok(()) } else { Err(found) }
+        let found = in_ledger(cloud);
+        if found == files { Ok(()) } else { Err(found.to_string()) }
     });
+}
+
+/// Files in the ledger, which also holds the version of each procedure.
+fn in_ledger(cloud: &Cloud) -> usize {
+    let files = format!("select count(*) from {RAW}.APPLIED_FILES where FILE_NAME like 'data/%'");
+    cloud.value(&files).parse().unwrap()
 }
 
 fn quiet(cloud: &Cloud) {
@@ -329,8 +333,7 @@ fn a_file_that_fails_leaves_nothing_and_comes_again(cloud: &Cloud, work: &mut Wo
 
 /// The queue itself hides a message for half an hour, and the wait here is shorter.
 fn what_a_killed_function_held_comes_again_soon(cloud: &Cloud, work: &mut Work) {
-    let ledger = || cloud.value(&format!("select count(*) from {RAW}.APPLIED_FILES"));
-    let files = ledger().parse::<usize>().unwrap();
+    let files = in_ledger(cloud);
     let asked = json!({ "FunctionName": QUEUE });
     let variables = cloud.aws("lambda", "get_function_configuration", asked)["Environment"]["Variables"].clone();
     let set = |variables: &Value| {
