@@ -1,6 +1,7 @@
 //! What moves records: format, stage, raw tables, pipes, streams and typed tables.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use minijinja::Value;
 
@@ -348,14 +349,14 @@ impl<'a> Typed<'a> {
     }
 
     /// Has a statement run before anything is filled from the records that are kept.
-    fn fills_after(&mut self, statement: &str) {
+    fn fills_after(&mut self, statement: &Arc<str>) {
         for table in self.beside.iter_mut().chain([&mut self.table]) {
             let Statements { create, backfill, .. } = &mut table.statements;
             if create.len() > 1 {
-                create.insert(1, statement.to_owned());
+                create.insert(1, Arc::clone(statement));
             }
             if !backfill.is_empty() {
-                backfill.insert(0, statement.to_owned());
+                backfill.insert(0, Arc::clone(statement));
             }
         }
     }
