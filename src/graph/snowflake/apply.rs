@@ -9,6 +9,7 @@
 //! the records that are kept: what another definition applies after that, which does not know the column, is rolled back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::bail;
 
@@ -48,11 +49,11 @@ impl Ledger {
     }
 
     /// The statement that says that only this definition of the feed's procedure counts.
-    pub fn counts(&self, context: &Context, feed: &str) -> anyhow::Result<String> {
+    pub fn counts(&self, context: &Context, feed: &str) -> anyhow::Result<Arc<str>> {
         let values = minijinja::context! {
             ledger => raw(&self.name), procedure => called(feed), version => self.version(feed),
         };
-        context.templates.text("procedure_counts", values)
+        Ok(context.templates.text("procedure_counts", values)?.into())
     }
 
     fn version(&self, feed: &str) -> &str {
@@ -177,6 +178,6 @@ fn procedure(
     procedure
         .statements
         .create
-        .insert(0, ledger.counts(context, &feed.name)?.into());
+        .insert(0, ledger.counts(context, &feed.name)?);
     Ok(procedure)
 }

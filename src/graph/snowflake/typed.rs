@@ -1,6 +1,7 @@
 //! Typed tables, with what is made beside each: a table of rejected records, a stream, and what changes need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use minijinja::Value;
 
@@ -96,14 +97,14 @@ impl<'a> Typed<'a> {
     }
 
     /// Has a statement run before anything is filled from the records that are kept.
-    pub fn fills_after(&mut self, statement: &str) {
+    pub fn fills_after(&mut self, statement: &Arc<str>) {
         for table in self.beside.iter_mut().chain([&mut self.table]) {
             let Statements { create, backfill, .. } = &mut table.statements;
             if create.len() > 1 {
-                create.insert(1, statement.into());
+                create.insert(1, Arc::clone(statement));
             }
             if !backfill.is_empty() {
-                backfill.insert(0, statement.into());
+                backfill.insert(0, Arc::clone(statement));
             }
         }
     }
