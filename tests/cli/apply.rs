@@ -272,15 +272,7 @@ fn statements(cloud: &Cloud, work: &mut Work, changes: u64) -> usize {
         let asked = format!("select count(*) from {history} where USER_NAME = '{USER}'");
         cloud.value(&asked).parse::<usize>().unwrap()
     };
-    let ledger = || {
-        cloud
-            .value(&format!(
-                "select count(*) from {RAW}.APPLIED_FILES where FILE_NAME like 'data/%'"
-            ))
-            .parse::<usize>()
-            .unwrap()
-    };
-    let (before, files) = (count(), ledger());
+    let (before, files) = (count(), in_ledger(cloud));
     let lines: Vec<String> = (0..changes).map(|change| work.person(1000 + change)).collect();
     let (key, body) = work.file("shop.Persons", &lines);
     cloud.put(CURATED, &key, body);
@@ -298,12 +290,7 @@ fn statements_do_not_grow_with_rows(cloud: &Cloud, work: &mut Work) {
 }
 
 fn a_file_that_fails_leaves_nothing_and_comes_again(cloud: &Cloud, work: &mut Work) {
-    let ledger = cloud
-        .value(&format!(
-            "select count(*) from {RAW}.APPLIED_FILES where FILE_NAME like 'data/%'"
-        ))
-        .parse::<usize>()
-        .unwrap();
+    let ledger = in_ledger(cloud);
     let raw_rows = || cloud.value(&format!("select count(*) from {RAW}.RAW_SHOP_PERSONS"));
     let before = raw_rows();
     // The file is loaded by then, and other tables are written.
