@@ -23,7 +23,8 @@ from .catalog import Account, Stream, Table
 from .lexer import quote
 
 ROW_ID = "__row_id"
-LOCK_TIMEOUT_SECONDS = 60.0
+# Snowflake waits for 12 hours (https://docs.snowflake.com/en/sql-reference/parameters#lock-timeout); here a busy machine is waited for.
+LOCK_TIMEOUT_SECONDS = 900.0
 
 
 class Engine:
@@ -42,17 +43,26 @@ class Engine:
         self._numbers = itertools.count(1)
         self._condition = threading.Condition()
         self._writer: "Session | None" = None
+        self._waiting: "list[Session]" = []
 
     def physical(self) -> str:
         return str(next(self._numbers))
 
     def acquire(self, session: "Session") -> None:
+        """Waits until this session is the one that writes; who waits longest is next."""
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         with self._condition:
-            while self._writer is not None and self._writer is not session:
-                if not self._condition.wait(max(0.0, deadline - time.monotonic())):
-                    raise errors.execution("Statement waited for another transaction's lock for too long.", "000625", "57014")
-            self._writer = session
+            if self._writer is session:
+                return
+            self._waiting.append(session)
+            try:
+                while self._writer is not None or self._waiting[0] is not session:
+                    if not self._condition.wait(max(0.0, deadline - time.monotonic())):
+                        raise errors.execution("Statement waited for another transaction's lock for too long.", "000625", "57014")
+                self._writer = session
+            finally:
+                self._waiting.remove(session)
+                self._condition.notify_all()
 
     def release(self, session: "Session") -> None:
         with self._condition:
