@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::context::{Clouds, Failure};
 use crate::apply::Stops;
@@ -39,9 +40,9 @@ pub async fn leased<T>(
         ..Stops::default()
     };
     let watcher = tokio::spawn({
-        let interrupted = stops.interrupted.clone();
+        let (interrupted, signalled) = (stops.interrupted.clone(), signalled());
         async move {
-            signalled().await;
+            signalled.await;
             interrupted.cancel();
         }
     });
@@ -82,16 +83,21 @@ pub async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>
     }
 }
 
-/// Ends on Ctrl-C or when the process is told to terminate.
-pub async fn signalled() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Ends on Ctrl-C or when the process is told to terminate. From the call on neither ends the process by itself.
+pub fn signalled() -> impl Future<Output = ()> + Send + 'static {
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok());
+    async move {
+        tokio::select! {
+            () = heard(interrupt) => {}
+            () = heard(terminate) => {}
         }
-    };
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+    }
+}
+
+/// Ends when the signal comes; never where it cannot be listened to.
+async fn heard(signal: Option<Signal>) {
+    match signal {
+        Some(mut signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -211,9 +211,9 @@ fn show(loaded: &Loaded, chosen: &Chosen, found: &GivenUp, style: &Style) {
 async fn carry(aws: &Aws, found: &GivenUp, refused: bool) -> anyhow::Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
     let watcher = tokio::spawn({
-        let stop = stop.clone();
+        let (stop, signalled) = (stop.clone(), signalled());
         async move {
-            signalled().await;
+            signalled.await;
             stop.store(true, Ordering::Relaxed);
         }
     });
