@@ -250,6 +250,8 @@ impl<'a> Run<'a> {
         self.in_snowflake.remove(&id);
         let mut ended = vec![(id, outcome)];
         while let Some((id, outcome)) = ended.pop() {
+            // What is told of its resources from now on was told too late to count.
+            self.parts.remove(&id);
             for step in self.needed_by.get(&id).cloned().unwrap_or_default() {
                 if outcome == Outcome::Done || step.always {
                     if !self.met_early.contains(&(step.id.clone(), id.clone())) {

@@ -173,6 +173,18 @@ async fn a_step_starts_when_the_resources_that_it_needs_of_a_stack_are_made() {
 }
 
 #[tokio::test]
+async fn a_resource_that_is_told_after_the_end_of_its_stack_counts_no_more() {
+    let (plan, graph) = partial();
+    let mut run = waiting(&plan, graph);
+    run.end(id("topics"), Outcome::Done);
+    run.made(&id("topics"), "Policy");
+    run.made(&id("topics"), "Subscription");
+    assert_eq!(ready(&run), [""; 0], "it still needs `other`");
+    run.end(id("other"), Outcome::Done);
+    assert_eq!(ready(&run), ["bucket"]);
+}
+
+#[tokio::test]
 async fn a_step_that_waits_for_more_is_not_started_when_the_stack_fails_after_all() {
     let (plan, graph) = partial();
     let mut run = waiting(&plan, graph);
