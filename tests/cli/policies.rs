@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
 
+/// How often in a row everything has to work without a statement before the statement counts as needless: what was begun
+/// while it was there may still come through.
+pub const TRIES: usize = 3;
+
 /// A policy as `render` writes it, and where it lives.
 pub struct Policy {
     /// Logical id in the template.
