@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::checkpoint::{Checkpoint, State};
-use super::reader::Position;
+use super::reader::{Ordered, place};
 use super::server::{self, File};
 use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, Database};
@@ -146,23 +146,12 @@ fn around(files: &[File], state: &State) -> (u64, u64) {
     (before, all - before)
 }
 
-/// A place in the binlog: what [`Position::place`] gives.
-type Place = (Option<u64>, u64);
-
-fn place(file: &str, offset: u64) -> Place {
-    let position = Position {
-        file: file.to_owned(),
-        offset,
-    };
-    position.place()
-}
-
 /// Where the binlog ended at which time.
 #[derive(Default)]
-struct Ends(VecDeque<(Instant, Place)>);
+struct Ends(VecDeque<(Instant, Ordered)>);
 
 impl Ends {
-    fn add(&mut self, at: Instant, end: Place) {
+    fn add(&mut self, at: Instant, end: Ordered) {
         if self.0.back().is_none_or(|(_, last)| *last != end) {
             self.0.push_back((at, end));
         }
@@ -172,7 +161,7 @@ impl Ends {
     }
 
     /// Seconds since the binlog first ended behind the position. What lies before it is forgotten.
-    fn behind(&mut self, now: Instant, position: Place) -> u64 {
+    fn behind(&mut self, now: Instant, position: Ordered) -> u64 {
         while self.0.front().is_some_and(|(_, end)| *end <= position) {
             self.0.pop_front();
         }

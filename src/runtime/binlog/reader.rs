@@ -63,10 +63,18 @@ pub struct Position {
 }
 
 impl Position {
-    /// What orders the places of one binlog. Names alone do not: their numbers get longer after 999999.
-    pub fn place(&self) -> (Option<u64>, u64) {
-        (file_number(&self.file), self.offset)
+    /// What orders it among the places of its binlog.
+    pub fn place(&self) -> Ordered {
+        place(&self.file, self.offset)
     }
+}
+
+/// What orders the places of one binlog.
+pub type Ordered = (Option<u64>, u64);
+
+/// The place of an offset in a file. Names alone give no order: their numbers get longer after 999999.
+pub fn place(file: &str, offset: u64) -> Ordered {
+    (file_number(file), offset)
 }
 
 /// What is known of a table map's number.
