@@ -45,9 +45,7 @@ impl Queue {
         }
         Ok(())
     }
-}
 
-impl Queue {
     /// Hides messages for so many seconds, again and again, while somebody works at them: a process that is killed holds
     /// them no longer than that, however long the queue itself would hide them. Never ends by itself.
     pub async fn hold(&self, messages: &[Message], seconds: u64) -> Infallible {
