@@ -37,13 +37,13 @@ impl Ledger {
     pub fn insert(
         context: &Context,
         access: &Access,
-        statements: BTreeMap<String, Vec<String>>,
+        statements: BTreeMap<&str, Vec<&str>>,
         graph: &mut Graph,
     ) -> anyhow::Result<Self> {
         let (name, node) = ledger(context, access, graph)?;
         let versions = statements
             .into_iter()
-            .map(|(feed, statements)| (feed, hash(&statements.join(";"))))
+            .map(|(feed, statements)| (feed.to_owned(), hash(&statements.join(";"))))
             .collect();
         Ok(Self { name, node, versions })
     }

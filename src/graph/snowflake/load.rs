@@ -73,10 +73,10 @@ pub(super) fn contribute(
     });
     if context.target.apply.is_some() {
         let typed: Vec<_> = typed.collect();
-        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (table, typed, _) in &typed {
-            let of_feed = all.entry(table.feed.clone()).or_default();
-            of_feed.extend(typed.statements.iter().flatten().cloned());
+            let of_feed = all.entry(&table.feed).or_default();
+            of_feed.extend(typed.statements.iter().flatten().map(String::as_str));
         }
         let ledger = Ledger::insert(context, access, all, graph)?;
         let mut applied: BTreeMap<&str, Applied> = BTreeMap::new();
