@@ -9,7 +9,7 @@
 
 use minijinja::{Value, context};
 
-use super::rows::{self, Carried, Reading, below};
+use super::rows::{self, Reading, below};
 use crate::graph::object::{ColumnDefinition, Leaving, Object};
 use crate::model::{Column, Deletes, Table};
 use crate::snowflake::ident::{Ident, Name};
@@ -29,18 +29,10 @@ pub const TOMBSTONE_DAYS: u32 = 90;
 pub const DELETED: &str = "_DELETED";
 
 /// What each change says besides the row.
-const CARRIED: [Carried; 3] = [
-    rows::ORDER,
-    Carried {
-        name: "_OP",
-        json: "r.RECORD:\"op\"::VARCHAR",
-        about: "What happened to the row",
-    },
-    Carried {
-        name: "_TS",
-        json: "TRY_CAST(r.RECORD:\"ts\"::VARCHAR AS TIMESTAMP_NTZ)",
-        about: "When it happened in the source",
-    },
+const CARRIED: [(&str, &str); 3] = [
+    rows::SEQUENCE,
+    ("_OP", "r.RECORD:\"op\"::VARCHAR"),
+    ("_TS", "TRY_CAST(r.RECORD:\"ts\"::VARCHAR AS TIMESTAMP_NTZ)"),
 ];
 /// What is no change of a row.
 const NO_CHANGE: [&str; 2] = [

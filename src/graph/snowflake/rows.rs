@@ -27,9 +27,13 @@ pub fn rows(table: &Table, source: &str, templates: &Templates) -> anyhow::Resul
             "",
         )
     });
+    let carried = of_record(table)
+        .iter()
+        .map(|carried| (carried.name, carried.json))
+        .collect::<Vec<_>>();
     let reading = Reading {
         columns: columns.collect(),
-        carried: &of_record(table),
+        carried: &carried,
         reasons: &[],
         item: flatten.as_ref().map_or(RECORD, |_| ("f.INDEX", "f.VALUE")),
         from: match flatten {
@@ -47,7 +51,8 @@ pub(super) const RECORD: (&str, &str) = ("0", "r.RECORD");
 pub(super) struct Reading<'a> {
     /// What [`column`] gives.
     pub columns: Vec<Value>,
-    pub carried: &'a [Carried],
+    /// Name and place of what is carried over besides the columns.
+    pub carried: &'a [(&'static str, &'static str)],
     /// Conditions on what is carried with why they make a row none, as what follows WHEN.
     pub reasons: &'a [&'static str],
     /// Place and value of the row in its record.
@@ -60,7 +65,7 @@ impl Reading<'_> {
     /// The query.
     pub fn select(self, templates: &Templates) -> anyhow::Result<String> {
         let carried = self.carried.iter();
-        let carried = carried.map(|carried| context! { name => raw(carried.name), json => raw(carried.json) });
+        let carried = carried.map(|(name, json)| context! { name => raw(name), json => raw(json) });
         let values = context! {
             columns => self.columns,
             carried => carried.collect::<Vec<_>>(),
@@ -171,25 +176,23 @@ fn quoted(name: &str) -> String {
 }
 
 /// What a row carries over from its record besides its columns.
-pub(super) struct Carried {
-    pub name: &'static str,
-    pub json: &'static str,
-    pub about: &'static str,
+struct Carried {
+    name: &'static str,
+    json: &'static str,
+    about: &'static str,
 }
 
 /// Tells rows apart that have no key.
 const ROW: &str = "_ROW";
-/// Orders the changes of a row.
-const SEQUENCE: &str = "_SEQ";
-
-/// What orders the changes of a row.
-pub(super) const ORDER: Carried = Carried {
-    name: SEQUENCE,
-    json: "r.RECORD:\"seq\"::VARCHAR",
-    about: "The reading that the row is of; a later one is larger",
-};
+/// Name and place of what orders the changes of a row.
+pub(super) const SEQUENCE: (&str, &str) = ("_SEQ", "r.RECORD:\"seq\"::VARCHAR");
 
 fn of_record(table: &Table) -> Vec<Carried> {
+    let sequence = Carried {
+        name: SEQUENCE.0,
+        json: SEQUENCE.1,
+        about: "The reading that the row is of; a later one is larger",
+    };
     let row = Carried {
         name: ROW,
         json: "r.RECORD:\"key\"['_row']::VARCHAR",
@@ -197,8 +200,8 @@ fn of_record(table: &Table) -> Vec<Carried> {
     };
     match &table.origin {
         Origin::File { .. } => vec![],
-        Origin::Mysql(_) if table.is_keyless() => vec![ORDER, row],
-        Origin::Mysql(_) => vec![ORDER],
+        Origin::Mysql(_) if table.is_keyless() => vec![sequence, row],
+        Origin::Mysql(_) => vec![sequence],
     }
 }
 
