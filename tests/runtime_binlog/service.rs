@@ -133,3 +133,18 @@ pub async fn until(world: &World, records: &mut Vec<Value>, table: &str, id: i64
     }
     panic!("no row {id} of {table} among {} records", records.len());
 }
+
+/// Waits until everything that the server logged is acknowledged.
+pub async fn caught_up(world: &World) {
+    let files = world.server.sql("SHOW BINARY LOGS");
+    let end: Vec<&str> = files.lines().last().unwrap().split('\t').collect();
+    let mut known = Value::Null;
+    for _ in 0..1200 {
+        known = world.parameter(&format!("{PREFIX}position")).await.unwrap();
+        if known["file"] == end[0] && known["position"].as_u64() == end[1].parse().ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the service does not reach {end:?}: {known}");
+}

@@ -112,11 +112,18 @@ async fn same_text(kind: Kind, options: &[&str]) {
     let own = if kind == Kind::MySql { MYSQL } else { MARIADB };
     let version = world.server.sql("SELECT VERSION()");
     let major: u32 = version.split('.').next().unwrap().parse().unwrap();
-    // MySQL has vectors since version 9.
+    // MySQL has vectors since version 9. Before 8 it writes the floats of a document without `.0`, and so the extractor
+    // does; the reader writes all alike.
     let all: Vec<_> = BOTH
         .iter()
         .chain(own)
-        .filter(|(kind, _)| major >= 9 || !kind.starts_with("VECTOR"))
+        .filter(|(kind, values)| {
+            let (is_vector, has_floats) = (
+                kind.starts_with("VECTOR"),
+                values.iter().any(|value| value.contains("1e14")),
+            );
+            !(is_vector && major < 9 || has_floats && major < 8)
+        })
         .collect();
     let columns = all.iter().enumerate().map(|(at, (kind, _))| format!("c{at} {kind}"));
     let columns: Vec<String> = columns.collect();

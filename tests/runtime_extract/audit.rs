@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::servers::{Kind, Server, USER};
+use crate::servers::{Kind, Server, USER, older};
 use crate::world::World;
 
 /// What was found, by what was looked at.
@@ -78,12 +78,18 @@ async fn audited(kind: Kind, options: &[&str], settings: &[(&str, &str, &str)]) 
 
 #[tokio::test]
 async fn the_binlog_of_mysql_is_looked_at() {
+    let image = (
+        "binlog_row_image",
+        "wrong",
+        "SET GLOBAL binlog_row_image = 'FULL', and binlog_row_image = FULL under [mysqld] in my.cnf; sessions that are open keep theirs",
+    );
+    if older().as_deref() == Some("5.7") {
+        let days = "SET GLOBAL expire_logs_days = 7, and the same in my.cnf";
+        let options = ["--binlog-row-image=MINIMAL", "--expire-logs-days=1"];
+        return audited(Kind::MySql, &options, &[image, ("binlog retention", "risk", days)]).await;
+    }
     let settings = [
-        (
-            "binlog_row_image",
-            "wrong",
-            "SET GLOBAL binlog_row_image = 'FULL', and binlog_row_image = FULL under [mysqld] in my.cnf; sessions that are open keep theirs",
-        ),
+        image,
         (
             "binlog_row_metadata",
             "risk",

@@ -66,7 +66,7 @@ impl Server {
                 "--innodb-buffer-pool-size=64M",
                 "--max-allowed-packet=64M",
             ])
-            .args(options)
+            .args(options.iter().filter(|option| kind == Kind::MariaDb || knows(option)))
             .arg(format!("--pid-file={}", home.path().join("pid").display()))
             .arg(format!("--ssl-ca={}", home.path().join("ca.pem").display()))
             .arg(format!("--ssl-cert={}", home.path().join("server.pem").display()))
@@ -193,6 +193,13 @@ fn mysql(data: &Path) -> (Command, Command) {
     install.arg("--initialize-insecure");
     // The folder that Debian builds in is not there.
     run.args(["--loose-mysqlx=OFF", "--secure-file-priv=NULL"]);
+    // What later ones do by themselves.
+    run.args([
+        "--character-set-server=utf8mb4",
+        "--server-id=1",
+        "--log-bin=binlog",
+        "--binlog-format=ROW",
+    ]);
     (install, run)
 }
 
@@ -247,11 +254,26 @@ fn unpacked() -> Command {
     command
 }
 
+/// The version of MySQL that is asked for instead of the newest one (`scripts/older-mysql.sh`).
+pub fn older() -> Option<String> {
+    std::env::var("PIPECTL_TEST_MYSQL").ok()
+}
+
+/// Whether the MySQL of the tests has an option. 5.7 logs neither compressed transactions nor parts of documents.
+fn knows(option: &str) -> bool {
+    let is_new = ["--binlog-transaction-compression", "--binlog-row-value-options"]
+        .iter()
+        .any(|new| option.starts_with(new));
+    !(is_new && older().as_deref() == Some("5.7"))
+}
+
 fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var("HOME").unwrap()).join(".cache");
+    let folder = older().map_or_else(|| "mysql".to_owned(), |version| format!("mysql-{version}"));
     std::env::var("XDG_CACHE_HOME")
         .map_or_else(|_| home(), PathBuf::from)
-        .join("pipectl/mysql")
+        .join("pipectl")
+        .join(folder)
 }
 
 fn write_certificates(folder: &Path) {

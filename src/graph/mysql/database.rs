@@ -20,11 +20,13 @@ const SERVICES: [&str; 4] = ["kinesis-streams", "s3", "ssm", "secretsmanager"];
 const OF_SERVER: [&str; 4] = ["logs", "autoscaling", "cloudformation", "ssmmessages"];
 /// What Fargate calls besides: its log, and ECR.
 const OF_CONTAINER: [&str; 3] = ["logs", "ecr.api", "ecr.dkr"];
+/// Whether the binlog names its columns; MySQL 5.7 has no such setting.
+const ROW_METADATA: &str = "binlog_row_metadata";
 /// What a server of RDS logs for a reader: whole rows, and the names of their columns. MySQL 8.4 logs rows whatever is set.
 const WHOLE_ROWS: [(&str, &str); 3] = [
     ("binlog_format", "ROW"),
     ("binlog_row_image", "FULL"),
-    ("binlog_row_metadata", "FULL"),
+    (ROW_METADATA, "FULL"),
 ];
 
 /// Whether there is anything to make.
@@ -92,11 +94,16 @@ fn network(model: &Model, network: &Network, source: &MysqlSource) -> Value {
 }
 
 fn new(model: &Model, database: &NewDatabase, identifier: &str, by_binlog: bool) -> Value {
-    let parameters: BTreeMap<&str, &str> = WHOLE_ROWS.into_iter().filter(|_| by_binlog).collect();
+    let family = family(&database.engine_version);
+    let knows = |name: &str| name != ROW_METADATA || !family.starts_with("mysql5.");
+    let parameters: BTreeMap<&str, &str> = WHOLE_ROWS
+        .into_iter()
+        .filter(|(name, _)| by_binlog && knows(name))
+        .collect();
     json!({
         "identifier": identifier,
         "group": format!("Database of {}", model.names.mark()),
-        "family": family(&database.engine_version),
+        "family": family,
         "engine_version": database.engine_version,
         "instance_class": database.instance_class,
         "name": database.name,

@@ -127,6 +127,12 @@ fn a_database_that_is_made_logs_whole_rows() {
     ] {
         assert_eq!(parameters[name], value);
     }
+    let old = BINLOG.replacen("[source.create]", "[source.create]\nengine_version = \"5.7.44\"", 1);
+    let all = resources(&graph(&old, "dev"));
+    let group = &all["DatabaseParameters"]["Properties"];
+    assert_eq!(group["Family"], "mysql5.7");
+    let names: Vec<&String> = group["Parameters"].as_object().unwrap().keys().collect();
+    assert!(!names.contains(&&"binlog_row_metadata".to_owned()), "{names:?}");
 }
 
 #[test]

@@ -79,9 +79,7 @@ pub async fn check(connection: &mut Connection) -> anyhow::Result<()> {
     if let Some(wrong) = findings.iter().find(|finding| finding.verdict == Verdict::Wrong) {
         bail!("{}", wrong.told());
     }
-    let mut risks = findings;
-    risks.push(kept(connection).await?);
-    for finding in risks {
+    for finding in findings.into_iter().chain([kept(connection).await?]) {
         match finding.verdict {
             Verdict::Ok => {}
             Verdict::Risk => Line::warn("server").detail(finding.told()).write(),
@@ -183,8 +181,11 @@ async fn kept(connection: &mut Connection) -> anyhow::Result<Finding> {
         }
         Retention::Seconds(seconds) if seconds < LEAST_RETENTION => {
             let next = match is_rds(connection).await? {
-                true => ON_RDS,
-                false => "SET GLOBAL binlog_expire_logs_seconds = 604800, and the same in my.cnf",
+                true => ON_RDS.to_owned(),
+                false => {
+                    let setting = expiry(connection).await?;
+                    format!("SET GLOBAL {setting}, and the same in my.cnf")
+                }
             };
             let found = format!("the server keeps its binlog for {} hours, and {again}", seconds / 3600);
             Finding::of(WHAT, Verdict::Risk, found, next)
@@ -198,6 +199,18 @@ async fn kept(connection: &mut Connection) -> anyhow::Result<Finding> {
             "look it up",
         ),
     })
+}
+
+/// The setting that keeps the binlog for a week. Servers before MySQL 8.0 and MariaDB 10.6 count in days.
+async fn expiry(connection: &mut Connection) -> Result<&'static str, MysqlError> {
+    match connection
+        .single("SELECT @@GLOBAL.binlog_expire_logs_seconds", &[])
+        .await
+    {
+        Ok(_) => Ok("binlog_expire_logs_seconds = 604800"),
+        Err(MysqlError::Statement { .. }) => Ok("expire_logs_days = 7"),
+        Err(error) => Err(error),
+    }
 }
 
 /// The rights to read the binlog.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::reader::Position;
 use crate::runtime::parameter;
 
 /// What the parameter says.
@@ -29,8 +30,20 @@ pub struct State {
     /// Tables that are passed over, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stopped: BTreeMap<String, String>,
+    /// Tables that were altered before all their changes were read, of a binlog that does not name their columns.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub altered: BTreeMap<String, Altered>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Snapshot>,
+}
+
+/// What is known of a table whose changes before a place cannot be read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Altered {
+    /// The changes before it are passed over: a later snapshot has what came of them.
+    pub before: Position,
+    /// How many columns the table had there.
+    pub columns: usize,
 }
 
 /// A snapshot that is not complete.

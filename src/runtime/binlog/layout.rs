@@ -19,12 +19,28 @@ struct Fact {
     checked_json: bool,
 }
 
+/// Why a table's rows cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The binlog does not name its columns, and the database has another number of them by now.
+    #[error(
+        "the binlog does not name its columns, and the table has {columns} of them by now; set binlog_row_metadata=FULL"
+    )]
+    Altered { columns: usize },
+    /// The binlog does not name its columns, and the table is gone.
+    #[error("the binlog does not name its columns, and the table is gone")]
+    Gone,
+    /// For this reason.
+    #[error("{0}")]
+    Never(String),
+}
+
 /// The layout, or why the table's rows cannot be read.
 pub async fn describe(
     connection: &mut Connection,
     charsets: &mut Charsets,
     map: &TableMap,
-) -> Result<Result<Layout, String>, MysqlError> {
+) -> Result<Result<Layout, Unreadable>, MysqlError> {
     let table = Table::describe(connection, &map.schema, &map.table).await?;
     let place = [Value::from(map.schema.as_str()), Value::from(map.table.as_str())];
     let mut facts = Vec::new();
@@ -56,23 +72,22 @@ pub async fn describe(
     Ok(layout(map, &facts, table.as_ref(), charsets))
 }
 
-fn layout(map: &TableMap, facts: &[Fact], table: Option<&Table>, charsets: &Charsets) -> Result<Layout, String> {
+fn layout(map: &TableMap, facts: &[Fact], table: Option<&Table>, charsets: &Charsets) -> Result<Layout, Unreadable> {
     let mut fields = Vec::with_capacity(map.columns.len());
     for (index, column) in map.columns.iter().enumerate() {
         let fact = match &column.name {
             Some(name) => facts.iter().find(|fact| fact.name == *name),
             None if facts.len() == map.columns.len() => facts.get(index),
+            None if facts.is_empty() => return Err(Unreadable::Gone),
             None => {
-                return Err(
-                    "the binlog does not name its columns, and they are others by now; set binlog_row_metadata=FULL"
-                        .to_owned(),
-                );
+                return Err(Unreadable::Altered { columns: facts.len() });
             }
         };
         let empty = Fact::default();
         let fact = fact.unwrap_or(&empty);
         let name = column.name.as_ref().unwrap_or(&fact.name);
-        let shape = shape(column, fact, charsets).map_err(|reason| format!("its column `{name}` {reason}"))?;
+        let shape = shape(column, fact, charsets);
+        let shape = shape.map_err(|reason| Unreadable::Never(format!("its column `{name}` {reason}")))?;
         fields.push(Field::new(name, shape));
     }
     let named = |name: &String| fields.iter().position(|field| field.name == *name);
@@ -84,10 +99,10 @@ fn layout(map: &TableMap, facts: &[Fact], table: Option<&Table>, charsets: &Char
         map.primary_key.clone()
     };
     if key.is_empty() || key.iter().any(|column| *column >= fields.len()) {
-        return Err(
+        return Err(Unreadable::Never(
             "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key"
                 .to_owned(),
-        );
+        ));
     }
     Ok(Layout::new(&map.schema, &map.table, fields, key))
 }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::event::{self, CHECKSUM, HEADER, Header, Operation, RowsHeader, kind};
@@ -56,7 +57,7 @@ pub enum Item {
 }
 
 /// A place in the binlog.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Position {
     pub file: String,
     pub offset: u64,

@@ -175,6 +175,7 @@ impl Service {
             at: 0,
             tables: Vec::new(),
             stopped: Default::default(),
+            altered: Default::default(),
             snapshot: None,
         };
         self.checkpoint.write(&mut state).await?;
@@ -225,6 +226,7 @@ impl Service {
             (Some(executed), Some(_), true) => {
                 // Noted before anything is sent, so that no two servers share one.
                 state.generation = generation(Some(state.generation));
+                state.altered.clear();
                 self.checkpoint.write(state).await?;
                 identity.clone_into(&mut state.server);
                 Ok(Some(match &executed {

@@ -35,6 +35,13 @@ impl Reader {
         }
     }
 
+    /// Passes over the rows that follow, and asks for their layout again when more of them come.
+    pub fn pass_over(&mut self, number: u64) {
+        if let Some(mapped) = self.maps.get_mut(&number) {
+            mapped.body.clear();
+        }
+    }
+
     /// Rows of this table are not wanted any more.
     pub fn drop_table(&mut self, schema: &str, table: &str) {
         self.wanted.remove(&(schema.to_owned(), table.to_owned()));

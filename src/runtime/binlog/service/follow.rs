@@ -8,8 +8,9 @@ use tokio::time::{Instant, timeout};
 use super::{Again, Service, title};
 use crate::runtime::binlog::audit::Wanted;
 use crate::runtime::binlog::charset::Charsets;
-use crate::runtime::binlog::checkpoint::State;
+use crate::runtime::binlog::checkpoint::{Altered, State};
 use crate::runtime::binlog::gtid::Executed;
+use crate::runtime::binlog::layout::Unreadable;
 use crate::runtime::binlog::query::{Change, Name};
 use crate::runtime::binlog::reader::{Item, Reader};
 use crate::runtime::binlog::sending::Sending;
@@ -138,6 +139,13 @@ impl Following<'_> {
     }
 
     async fn describe(&mut self, number: u64, map: &TableMap) -> anyhow::Result<()> {
+        let title = format!("{}.{}", map.schema, map.table);
+        let altered = self.state.altered.get(&title).cloned();
+        let is_before = |altered: &Altered| self.reader.position().place() < altered.before.place();
+        if altered.as_ref().is_some_and(is_before) {
+            self.reader.pass_over(number);
+            return Ok(());
+        }
         if let Err(error) = self.connection.execute("DO 0").await {
             Line::warn("reconnect").detail(format!("{error:#}")).write();
             *self.connection = self.service.database.connect().await?;
@@ -148,13 +156,38 @@ impl Following<'_> {
         let keys = wanted.map(|wanted| wanted.keys.as_slice()).unwrap_or_default();
         let layout = layout.and_then(|layout| match key::fault(keys, layout.key_names()) {
             None => Ok(layout),
-            Some(reason) => Err(reason),
+            Some(reason) => Err(Unreadable::Never(reason)),
         });
         match layout {
-            Ok(layout) => self.reader.learn(number, Some(Arc::new(layout))),
-            Err(reason) => self.stop(&format!("{}.{}", map.schema, map.table), &reason),
+            Ok(layout) => {
+                self.state.altered.remove(&title);
+                self.reader.learn(number, Some(Arc::new(layout)));
+            }
+            // Its end is a statement that follows, and empties the table.
+            Err(Unreadable::Gone) => {}
+            // Once read anew, a table that has as many columns as then was not altered again: it is never like its log.
+            Err(Unreadable::Altered { columns }) if altered.is_none_or(|then| then.columns != columns) => {
+                self.read_anew(title, columns).await?;
+            }
+            Err(reason) => self.stop(&title, &reason.to_string()),
         }
         Ok(())
+    }
+
+    /// Passes over what was logged of a table until now, and has it read anew: a binlog without the names of columns
+    /// can be read only while the table is as it was.
+    async fn read_anew(&mut self, title: String, columns: usize) -> anyhow::Result<()> {
+        let before = server::position(self.connection).await?;
+        let detail = format!(
+            "the binlog does not name its columns, and there are {columns} of them by now: its changes before {} of {} \
+             are passed over, and the table is read anew",
+            before.offset, before.file
+        );
+        Line::warn("table altered").key(&title).detail(detail).write();
+        self.state.tables.retain(|table| *table != title);
+        self.state.altered.insert(title, Altered { before, columns });
+        self.again = true;
+        self.service.checkpoint.write(self.state).await
     }
 
     /// Writes how far everything is acknowledged, if that has changed. When nothing more is at hand, or a table must be

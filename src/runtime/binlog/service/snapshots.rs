@@ -1,9 +1,10 @@
 //! Tables are read once before their changes are.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::bail;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Service, title};
 use crate::runtime::binlog::audit::Wanted;
@@ -12,6 +13,11 @@ use crate::runtime::binlog::{key, server, snapshot};
 use crate::runtime::extract::table::Table;
 use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, MysqlError};
+
+/// How often in a row a chunk's locks may be refused for the sake of somebody who writes.
+const DEADLOCKS: u32 = 20;
+/// At most so long is waited before a chunk is tried again.
+const DEADLOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// A reason to pass a table over.
 #[derive(Debug, thiserror::Error)]
@@ -114,10 +120,18 @@ impl Service {
             }
         };
         let mut sending = self.sending();
+        let mut deadlocks = 0;
         loop {
             let (generation, rows) = (state.generation, self.chunk_rows);
-            if snapshot::chunk(connection, &mut sending, generation, &table, &mut under_way, rows).await? {
-                break;
+            match snapshot::chunk(connection, &mut sending, generation, &table, &mut under_way, rows).await {
+                Ok(true) => break,
+                Ok(false) => deadlocks = 0,
+                Err(error) if is_deadlock(&error) && deadlocks < DEADLOCKS => {
+                    deadlocks += 1;
+                    sleep(DEADLOCK_PAUSE.mul_f64(fastrand::f64())).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             state.snapshot = Some(under_way.clone());
             self.checkpoint.write(state).await?;
@@ -132,4 +146,13 @@ impl Service {
             .write();
         Ok(())
     }
+}
+
+/// Whether the server chose this statement to end a deadlock; nothing was sent of it yet:
+/// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html#error_er_lock_deadlock>.
+fn is_deadlock(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<MysqlError>(),
+        Some(MysqlError::Statement { code: 1213, .. })
+    )
 }
