@@ -17,6 +17,7 @@ import platform
 import re
 import shutil
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -198,16 +199,27 @@ class Bench:
         told("wall, with a Python that plays the stream", seconds, "s")
         told("peak memory", peak / MEBIBYTE, "MiB", MOST_MEMORY)
 
+    def certificates(self) -> dict[str, str]:
+        """The system's certificates as Amazon Linux, on which functions run, has them: one file, alone in its folder.
+        Debian has a file and a link for each one besides, and rustls reads them all:
+        https://github.com/rustls/rustls-native-certs/pull/189"""
+        folder = self.folder / "certs"
+        folder.mkdir()
+        bundle = folder / "ca-bundle.crt"
+        shutil.copy(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt", bundle)
+        return {"SSL_CERT_FILE": str(bundle), "SSL_CERT_DIR": str(folder)}
+
     def start(self) -> None:
         event = {"Records": []}
         times: dict[str, list[float]] = {"copy": [], "extract": [], "python": []}
+        certificates = self.certificates()
         python = self.python()
         for _ in range(11):
             for name in times:
                 cloud = LambdaCloud(event)
                 try:
                     command = [sys.executable, "-c", HANDLER] if name == "python" else [str(self.runtime)]
-                    base = python if name == "python" else {}
+                    base = (python if name == "python" else {}) | certificates
                     handler = "copy" if name == "python" else name
                     times[name].append(first_answer(command, base | cloud.environment(handler), cloud)[0])
                 finally:

@@ -15,7 +15,7 @@ mirror="${PIPECTL_UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/pipectl/mysql-$version"
 
 unpack() {
-    local work sum path
+    local sum path
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     echo "older-mysql: unpacking MySQL $version from $mirror into $cache"
