@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Unpacks an older MySQL with the libraries it needs from Ubuntu's archive, and runs the tests of the runtime against it:
+# Unpacks an older MySQL with the libraries it needs from Ubuntu's archive, and runs the tests of the runtime against it,
+# and the random workload into the local Snowflake:
 #
 #     scripts/older-mysql.sh 5.7
 #     scripts/older-mysql.sh 8.0
@@ -33,4 +34,7 @@ unpack() {
 
 [[ $(uname -m) == x86_64 ]] || { echo "older-mysql: these packages are for x86_64" >&2; exit 1; }
 [[ -d $cache ]] || unpack
-PIPECTL_TEST_MYSQL=$version cargo test --locked --no-fail-fast --test runtime_extract --test runtime_binlog -- --skip mariadb
+scripts/setup.sh
+export PIPECTL_TEST_MYSQL=$version
+cargo test --locked --test cli workload::tables_equal_their_mysql
+cargo test --locked --no-fail-fast --test runtime_extract --test runtime_binlog -- --skip mariadb

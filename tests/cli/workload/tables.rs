@@ -110,7 +110,7 @@ pub const TABLES: &[Table] = &[
             asked(
                 "c_json",
                 "VARIANT",
-                "JSON_VALUE(?, '$.n'), JSON_UNQUOTE(JSON_EXTRACT(?, '$.\"t x\"')), JSON_VALUE(?, '$.list[1]'), JSON_LENGTH(?, '$.list')",
+                "JSON_UNQUOTE(JSON_EXTRACT(?, '$.n')), JSON_UNQUOTE(JSON_EXTRACT(?, '$.\"t x\"')), JSON_UNQUOTE(JSON_EXTRACT(?, '$.list[1]')), JSON_LENGTH(?, '$.list')",
                 "?:n::VARCHAR, ?['t x']::VARCHAR, ?:list[1]::VARCHAR, ARRAY_SIZE(?:list)",
             ),
         ],
