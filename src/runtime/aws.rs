@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -21,7 +22,14 @@ pub async fn load() -> SdkConfig {
         .build_https();
     // A download that waits while we upload is not stalled. Reads have their own time limit (`copy::convert`).
     let stalled = StalledStreamProtectionConfig::enabled().download_enabled(false).build();
-    aws_config::from_env()
+    let mut loader = aws_config::from_env();
+    // A function always has its role's credentials there; what else could have them need not be made ready.
+    if std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_some() {
+        loader = loader
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .region(EnvironmentVariableRegionProvider::new());
+    }
+    loader
         .http_client(http)
         .retry_config(RetryConfig::standard().with_max_attempts(5))
         .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).build())

@@ -31,9 +31,11 @@ mod transform;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use futures::future::BoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
+use tokio::runtime::Builder;
 
 use deadline::Deadline;
 use log::Line;
@@ -75,15 +77,26 @@ const HANDLERS: &[(&str, Start)] = &[
     ("transform", Start::Text(transform::start)),
 ];
 
+/// A function of this many megabytes has one processor, one of fewer a part of it:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
+const ONE_PROCESSOR: u32 = 1769;
+
 /// Serves invocations until Lambda ends the process.
 ///
 /// With the name of a service as its argument the process is that service instead, until it is ended.
-pub async fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let settings = Settings::from_process();
-    let done = match std::env::args().nth(1).as_deref() {
-        Some("binlog") => binlog::main(settings).await,
-        Some(other) => Err(anyhow::anyhow!("there is no service `{other}`; there is: binlog")),
-        None => serve(settings).await,
+    // On one processor threads would only wait for each other.
+    let memory = settings
+        .optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        .and_then(|size| size.parse().ok());
+    let mut threads = match memory {
+        Some(0..=ONE_PROCESSOR) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let done = match threads.enable_all().build() {
+        Ok(threads) => threads.block_on(run(settings)),
+        Err(error) => Err(error.into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,6 +104,14 @@ pub async fn main() -> ExitCode {
             Line::error("start").detail(format!("{error:#}")).write();
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("binlog") => binlog::main(settings).await,
+        Some(other) => bail!("there is no service `{other}`; there is: binlog"),
+        None => serve(settings).await,
     }
 }
 
