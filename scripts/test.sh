@@ -62,7 +62,7 @@ pytest_ends() {
 
 # Half of a test on a cloud is waiting for the cloud's clocks: two at a time keep a core busy.
 cargo_test() {
-    RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}" cargo test --locked 2>&1 | tee "$results"
+    RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}" cargo test --locked --no-fail-fast 2>&1 | tee "$results"
 }
 
 step "setup" scripts/setup.sh
