@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::servers::Kind;
+use crate::servers::{Kind, USER};
 use crate::service::{Applied, PREFIX, Service, until, world};
 
 /// Down for longer than the server keeps its binlog: the tables are read anew, and what was deleted meanwhile goes.
@@ -111,6 +111,24 @@ async fn a_table_altered_before_its_changes_were_read_is_read_anew() {
         .collect();
     assert_eq!(rows, [(2, 8, "B"), (3, 7, "c"), (4, 7, "d"), (5, 9, "e")]);
     assert!(applied.rows("gone").is_empty());
+}
+
+/// What may not be seen is not gone: somebody has to hear of it.
+#[tokio::test]
+async fn a_table_that_may_not_be_seen_any_more_is_told() {
+    let world = world(Kind::MariaDb, &["--binlog-row-metadata=NO_LOG"]).await;
+    world.server.sql("CREATE TABLE shop.t (id INT PRIMARY KEY)");
+    let service = Service::start(&world, &["t"], &[]);
+    service.wait("reading");
+    drop(service);
+    world.server.sql(&format!(
+        "INSERT INTO shop.t VALUES (1); REVOKE SELECT ON *.* FROM '{USER}'@'%'"
+    ));
+    let service = Service::start(&world, &["t"], &[]);
+    service.wait("table stopped");
+    let log = service.log();
+    let told = log.iter().find(|line| line["action"] == "table stopped").unwrap();
+    assert!(told["detail"].as_str().unwrap().contains("GRANT SELECT"), "{told}");
 }
 
 /// A table whose key is another one than the warehouse merges by is passed over, and read anew when they agree.

@@ -3,6 +3,7 @@
 use super::charset::{Charset, Charsets};
 use super::rows::{Field, Layout, Shape};
 use super::table_map::{Column, TableMap, kind as logged};
+use crate::runtime::extract::statement::quoted;
 use crate::runtime::extract::table::Table;
 use crate::runtime::mysql::{Connection, MysqlError, Value, kind};
 
@@ -69,7 +70,24 @@ pub async fn describe(
     for name in names {
         charsets.learn(connection, &name).await?;
     }
-    Ok(layout(map, &facts, table.as_ref(), charsets))
+    Ok(match layout(map, &facts, table.as_ref(), charsets) {
+        Err(Unreadable::Gone) if is_hidden(connection, map).await? => Err(Unreadable::Never(
+            "the binlog does not name its columns, and the user may not see the table; GRANT SELECT".to_owned(),
+        )),
+        layout => layout,
+    })
+}
+
+/// Whether a table that the database says nothing about may not be seen, rather than that it is gone:
+/// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html#error_er_tableaccess_denied_error>.
+async fn is_hidden(connection: &mut Connection, map: &TableMap) -> Result<bool, MysqlError> {
+    let statement = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(&map.schema), quoted(&map.table));
+    match connection.table(&statement, &[]).await {
+        Err(MysqlError::Statement { code: 1142, .. }) => Ok(true),
+        // No such table, no such database.
+        Ok(_) | Err(MysqlError::Statement { code: 1146 | 1049, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn layout(map: &TableMap, facts: &[Fact], table: Option<&Table>, charsets: &Charsets) -> Result<Layout, Unreadable> {
