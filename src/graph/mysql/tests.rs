@@ -127,7 +127,7 @@ fn a_database_that_is_made_logs_whole_rows() {
     ] {
         assert_eq!(parameters[name], value);
     }
-    let old = BINLOG.replacen("[source.create]", "[source.create]\nengine_version = \"5.7.44\"", 1);
+    let old = BINLOG.replacen("engine_version = \"8.4.9\"", "engine_version = \"5.7.44\"", 1);
     let all = resources(&graph(&old, "dev"));
     let group = &all["DatabaseParameters"]["Properties"];
     assert_eq!(group["Family"], "mysql5.7");
