@@ -3,7 +3,13 @@ USING (
   WITH changes AS (
     SELECT
       h.*,
-      d.{{ surrogate }} AS _MEMBER,
+      COALESCE(
+        d.{{ surrogate }},
+        IFF(
+          NOT h._IS_GONE AND ROW_NUMBER() OVER (PARTITION BY {{ of_h }}, h._IS_INFERRED, h._IS_GONE ORDER BY h._AT, h._SEQ) = 1,
+          i.{{ surrogate }}, NULL
+        )
+      ) AS _MEMBER,
       ROW_NUMBER() OVER (PARTITION BY {{ of_h }} ORDER BY h._AT, h._SEQ, h._IS_GONE) AS _PLACE
     FROM {{ history }} AS h
     INNER JOIN (
@@ -12,6 +18,8 @@ USING (
       WHERE _IS_NEW
     ) AS n ON {{ new }}
     LEFT JOIN {{ dimension }} AS d ON {{ old }} AND d.VALID_FROM = h._AT AND NOT h._IS_GONE
+    LEFT JOIN {{ dimension }} AS i ON {{ inferred }} AND i._IS_INFERRED
+    QUALIFY NOT h._IS_INFERRED OR COUNT_IF(NOT h._IS_INFERRED AND NOT h._IS_GONE) OVER (PARTITION BY {{ of_h }}) = 0
   ),
   compared AS (
     SELECT

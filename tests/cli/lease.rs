@@ -15,8 +15,7 @@ const LEASE: &str = "/pipectl/chinook-invoices/local/lease";
 fn of_two_deploys_one_does_it_and_the_other_says_who() {
     let cloud = Cloud::up(Iam::Off);
     // A first deploy that stands still in its middle, so that the second one surely comes meanwhile.
-    let first = started(cloud.command("deploy --yes"));
-    wait_until_held(&cloud);
+    let first = holding(&cloud, cloud.command("deploy --yes"));
     stop(&first);
     let lease = lease(&cloud).unwrap();
     assert_eq!(lease["pid"], first.id());
@@ -70,8 +69,7 @@ fn of_two_deploys_one_does_it_and_the_other_says_who() {
 #[test]
 fn a_deploy_that_was_killed_on_this_machine_holds_nothing_up() {
     let cloud = Cloud::up(Iam::Off);
-    let mut killed = started(cloud.command("deploy --yes"));
-    wait_until_held(&cloud);
+    let mut killed = holding(&cloud, cloud.command("deploy --yes"));
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert!(!lease_is_gone(&cloud));
@@ -146,8 +144,7 @@ fn a_run_that_loses_its_lease_starts_nothing_more() {
     let cloud = Cloud::up(Iam::Off);
     let mut command = cloud.command("deploy --yes");
     command.env("PIPECTL_LEASE_SECONDS", "2");
-    let run = started(command);
-    wait_until_held(&cloud);
+    let run = holding(&cloud, command);
     stop(&run);
     cloud.run("unlock --yes").exits(0).prints("removed");
     // Its next renewal is due as soon as it goes on.
@@ -230,6 +227,15 @@ fn lease(cloud: &Cloud) -> Option<Value> {
 
 fn lease_is_gone(cloud: &Cloud) -> bool {
     lease(cloud).is_none()
+}
+
+/// A run that has the lease.
+fn holding(cloud: &Cloud, command: Command) -> Child {
+    // The client starts with its first call, which may take longer than a whole deploy.
+    assert!(lease_is_gone(cloud));
+    let run = started(command);
+    wait_until_held(cloud);
+    run
 }
 
 fn wait_until_held(cloud: &Cloud) {

@@ -465,6 +465,14 @@ fn same_versions(cloud: &Cloud, arrived: &[Change], customers: u64, batch: u64) 
         "select ID, coalesce(CITY, ''), to_char(VALID_FROM, 'YYYY-MM-DD HH24:MI:SS'), coalesce(to_char(VALID_TO, 'YYYY-MM-DD HH24:MI:SS'), ''), IS_CURRENT \
          from CUSTOMERS_LOCAL.MAIN.DIM_CUSTOMER where CUSTOMER_KEY > 0 and not _IS_INFERRED order by ID, VALID_FROM, VALID_TO",
     );
+    let twice = cloud.value(
+        "select count(*) from CUSTOMERS_LOCAL.MAIN.DIM_CUSTOMER i join CUSTOMERS_LOCAL.MAIN.DIM_CUSTOMER v using (ID) \
+         where i._IS_INFERRED and not v._IS_INFERRED",
+    );
+    assert_eq!(
+        twice, "0",
+        "a member that only facts knew is filled by its first version"
+    );
     let mut found: BTreeMap<u64, Vec<(String, u64, Option<u64>)>> = BTreeMap::new();
     for row in rows {
         let (from, to) = (second(&row[2]).unwrap(), second(&row[3]));

@@ -99,6 +99,7 @@ impl Builder<'_> {
                 of_h => list(&made.key, "h."),
                 new => equal(&made.key, "n", "h"),
                 old => equal(&made.key, "d", "h"),
+                inferred => equal(&made.key, "i", "h"),
                 attributes => raws(&made.attributes),
                 names => list(&names, ""),
                 values => list(&names, "s."),
