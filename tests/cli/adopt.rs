@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Iam};
+use crate::run::signal;
 use crate::with_iam_off_and_enforced;
 
 const BUCKET: &str = "acme-invoices-landing";
@@ -202,7 +203,7 @@ fn killed_after(cloud: &Cloud, words: &str, step: &str) {
         line.clear();
     }
     assert!(line.contains(step), "{step} was not done:\n{said}");
-    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    signal(&child, Signal::KILL);
     let _ = stderr.read_to_string(&mut said);
     child.wait().unwrap();
 }

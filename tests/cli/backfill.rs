@@ -7,8 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, wait};
-use crate::interrupt::signal;
-use crate::run::Run;
+use crate::run::{Run, signal};
 use crate::verify::{ROWS, SCHEMA, verify};
 
 const PATIENCE: Duration = Duration::from_secs(240);

@@ -1,6 +1,5 @@
 //! Trust between the clouds is exact, and at no moment of a deploy anything else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::cloud::{CURATED, Cloud, Iam, RAW};
+use crate::run::{ended, go_on, started, stop};
 use crate::with_iam_off_and_enforced;
 
 const ROLES: [&str; 3] = ["snowflake-read", "snowflake-errors", "copy"];
@@ -20,23 +20,21 @@ fn trust_is_exact_at_every_moment(iam: Iam) {
     let client = cloud.another_client();
     // The client starts with its first call, which takes longer than the deploy.
     assert_eq!(policies(&client), []);
-    let done = AtomicBool::new(false);
-    let seen = thread::scope(|scope| {
-        let watcher = scope.spawn(|| {
-            let mut seen = Vec::new();
-            while !done.load(Ordering::Relaxed) {
-                seen.extend(policies(&client));
-                thread::sleep(Duration::from_millis(2));
-            }
-            seen
-        });
-        let deployed = cloud.run("deploy --yes");
-        done.store(true, Ordering::Relaxed);
-        let seen = watcher.join().unwrap();
-        deployed.exits(0);
-        seen
-    });
-    assert!(!seen.is_empty(), "no policy was seen during the deploy");
+    // It stands still while somebody looks, however fast it is and however slow the look.
+    let mut deploy = started(cloud.command("deploy --yes"));
+    let mut seen = Vec::new();
+    while deploy.try_wait().unwrap().is_none() {
+        stop(&deploy);
+        seen.extend(policies(&client));
+        go_on(&deploy);
+        thread::sleep(Duration::from_millis(10));
+    }
+    ended(deploy).exits(0);
+    assert!(
+        seen.len() > 20,
+        "only {} policies were seen during the deploy",
+        seen.len()
+    );
     let last = policies(&client);
     assert_eq!(last.len(), ROLES.len() + TOPICS.len() + 2, "{last:?}");
     for (name, policy) in &last {

@@ -1,14 +1,13 @@
 //! Ctrl-C or a kill during a deploy: Ctrl-C says how to go on, and the same command goes on.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Child;
 use std::thread::sleep;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::cloud::{Cloud, Iam};
-use crate::run::Run;
+use crate::run::{Run, signal};
 use crate::second_deploy::all_tasks_are_started;
 use crate::with_iam_off_and_enforced;
 
@@ -83,11 +82,6 @@ fn interrupted(cloud: &Cloud, moment: &Moment) -> (Run, usize) {
     let done = said.matches('✓').count();
     run.stderr = said;
     (run, done)
-}
-
-pub fn signal(child: &Child, signal: Signal) {
-    // One that has ended is still there until it is waited for.
-    kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 #[test]

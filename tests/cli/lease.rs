@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Iam, wait};
-use crate::run::Run;
+use crate::run::{ended, go_on, started, stop};
 
 const LEASE: &str = "/pipectl/chinook-invoices/local/lease";
 
@@ -243,29 +243,4 @@ fn wait_until_held(cloud: &Cloud) {
     while lease(cloud).is_none() {
         assert!(started.elapsed() < Duration::from_secs(240), "nobody takes the lease");
     }
-}
-
-fn started(mut command: Command) -> Child {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn ended(child: Child) -> Run {
-    Run::ended(child.wait_with_output().unwrap())
-}
-
-fn stop(child: &Child) {
-    signal(child, rustix::process::Signal::STOP);
-}
-
-fn go_on(child: &Child) {
-    signal(child, rustix::process::Signal::CONT);
-}
-
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }

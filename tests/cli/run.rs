@@ -1,7 +1,8 @@
-//! A run of pipectl that has ended, and what it said.
+//! A run of pipectl: signals while it goes on, and what it said when it has ended.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -69,4 +70,33 @@ impl Run {
         let row = |row: &Value| row.as_array().unwrap().iter().map(value).collect();
         document["rows"].as_array().unwrap().iter().map(row).collect()
     }
+}
+
+/// A run that goes on, with what it says kept for [`ended`].
+pub fn started(mut command: Command) -> Child {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for its end.
+pub fn ended(child: Child) -> Run {
+    Run::ended(child.wait_with_output().unwrap())
+}
+
+/// Has it stand still.
+pub fn stop(child: &Child) {
+    signal(child, Signal::STOP);
+}
+
+pub fn go_on(child: &Child) {
+    signal(child, Signal::CONT);
+}
+
+pub fn signal(child: &Child, signal: Signal) {
+    // One that has ended is still there until it is waited for.
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
