@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::context::{Clouds, Failure};
 use crate::apply::Stops;
@@ -39,13 +40,8 @@ pub async fn leased<T>(
         lost: lease.lost(),
         ..Stops::default()
     };
-    let watcher = tokio::spawn({
-        let (interrupted, signalled) = (stops.interrupted.clone(), signalled());
-        async move {
-            signalled.await;
-            interrupted.cancel();
-        }
-    });
+    let interrupted = stops.interrupted.clone();
+    let watcher = on_signal(move || interrupted.cancel());
     let answer = work(stops.clone()).await;
     watcher.abort();
     if stops.lost.is_cancelled() {
@@ -81,6 +77,15 @@ pub async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>
         () = signalled() => Err(Failure::Interrupted),
         answer = work => answer,
     }
+}
+
+/// Does this when [`signalled`] ends, unless it is aborted before.
+pub fn on_signal(act: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let signalled = signalled();
+    tokio::spawn(async move {
+        signalled.await;
+        act();
+    })
 }
 
 /// Ends on Ctrl-C or when the process is told to terminate. From the call on neither ends the process by itself.

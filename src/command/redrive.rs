@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::context::{Failure, Loaded, connect_aws, load};
 use super::deploy::confirm;
-use super::leased::{signalled, unless_interrupted};
+use super::leased::{on_signal, unless_interrupted};
 use super::{Format, Global};
 use crate::aws::Aws;
 use crate::redrive::undelivered::{self, File, Place, Sent};
@@ -210,12 +210,9 @@ fn show(loaded: &Loaded, chosen: &Chosen, found: &GivenUp, style: &Style) {
 /// under way.
 async fn carry(aws: &Aws, found: &GivenUp, refused: bool) -> anyhow::Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
-    let watcher = tokio::spawn({
-        let (stop, signalled) = (stop.clone(), signalled());
-        async move {
-            signalled.await;
-            stop.store(true, Ordering::Relaxed);
-        }
+    let watcher = on_signal({
+        let stop = stop.clone();
+        move || stop.store(true, Ordering::Relaxed)
     });
     let is_over = || stop.load(Ordering::Relaxed);
     let mut outcome = Outcome::default();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::servers::{Kind, USER};
-use crate::service::{Applied, PREFIX, Service, until, world};
+use crate::service::{Applied, PREFIX, Service, caught_up, until, world};
 
 /// Down for longer than the server keeps its binlog: the tables are read anew, and what was deleted meanwhile goes.
 #[tokio::test]
@@ -184,23 +184,16 @@ async fn goes_on_with_another_server(kind: Kind) {
     second.wait("reading");
     world.server.sql("INSERT INTO shop.t VALUES (2)");
     until(&world, &mut records, "t", 2).await;
-    let name = format!("{PREFIX}position");
     let executed = match kind {
         Kind::MySql => "SELECT @@GLOBAL.gtid_executed",
         Kind::MariaDb => "SELECT @@GLOBAL.gtid_binlog_pos",
     };
     let executed = world.server.sql(executed);
-    let mut written = Value::Null;
-    for _ in 0..600 {
-        written = world.parameter(&name).await.unwrap()["gtid"].clone();
-        if written == executed.trim() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert_eq!(written, executed.trim());
+    caught_up(&world).await;
     drop(second);
+    let name = format!("{PREFIX}position");
     let mut checkpoint = world.parameter(&name).await.unwrap();
+    assert_eq!(checkpoint["gtid"], executed.trim());
     (checkpoint["server"], checkpoint["file"]) = (json!("another"), json!("gone.000001"));
     world.set_parameter(&name, &checkpoint).await;
     world.server.sql("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (3)");

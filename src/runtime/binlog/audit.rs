@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key;
 use super::server::{Retention, is_rds, retention};
-use crate::runtime::extract::statement::quoted;
+use crate::runtime::extract::statement::path;
 use crate::runtime::extract::table::Table;
 use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, MysqlError};
@@ -265,7 +265,7 @@ async fn is_allowed(connection: &mut Connection, spellings: [&str; 2]) -> anyhow
 async fn table(connection: &mut Connection, wanted: &Wanted) -> anyhow::Result<Finding> {
     let title = format!("{}.{}", wanted.schema, wanted.table);
     let Some(found) = Table::describe(connection, &wanted.schema, &wanted.table).await? else {
-        let path = format!("{}.{}", quoted(&wanted.schema), quoted(&wanted.table));
+        let path = path(&wanted.schema, &wanted.table);
         let next = format!("create it, or GRANT SELECT ON {path} to the user; it is read as soon as it can be");
         return Ok(Finding::of(
             &title,
@@ -275,8 +275,7 @@ async fn table(connection: &mut Connection, wanted: &Wanted) -> anyhow::Result<F
         ));
     };
     if found.key.is_empty() {
-        let why = "it has no primary key and no unique key without NULL, so changes cannot name their row";
-        return Ok(Finding::of(&title, Verdict::Wrong, why, "add a primary key"));
+        return Ok(Finding::of(&title, Verdict::Wrong, key::NONE, key::ADD));
     }
     Ok(match key::fault(&wanted.keys, found.key_names()) {
         Some(reason) => {

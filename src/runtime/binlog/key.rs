@@ -5,6 +5,16 @@
 
 use std::collections::BTreeSet;
 
+/// What is wrong with a table without any key.
+pub const NONE: &str = "it has no primary key and no unique key without NULL, so changes cannot name their row";
+/// What mends that.
+pub const ADD: &str = "add a primary key";
+
+/// Why a table without any key is passed over.
+pub fn absent() -> String {
+    format!("{NONE}; {ADD}")
+}
+
 /// How every reason of this kind begins.
 const REASON: &str = "pipeline.toml has the key ";
 

@@ -1,9 +1,10 @@
 //! The layout of a table's rows, from the table map and from what the database says about the table.
 
 use super::charset::{Charset, Charsets};
+use super::key;
 use super::rows::{Field, Layout, Shape};
 use super::table_map::{Column, TableMap, kind as logged};
-use crate::runtime::extract::statement::quoted;
+use crate::runtime::extract::statement::path;
 use crate::runtime::extract::table::Table;
 use crate::runtime::mysql::{Connection, MysqlError, Value, kind};
 
@@ -81,7 +82,7 @@ pub async fn describe(
 /// Whether a table that the database says nothing about may not be seen, rather than that it is gone:
 /// <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html#error_er_tableaccess_denied_error>.
 async fn is_hidden(connection: &mut Connection, map: &TableMap) -> Result<bool, MysqlError> {
-    let statement = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(&map.schema), quoted(&map.table));
+    let statement = format!("SELECT 1 FROM {} LIMIT 0", path(&map.schema, &map.table));
     match connection.table(&statement, &[]).await {
         Err(MysqlError::Statement { code: 1142, .. }) => Ok(true),
         // No such table, no such database.
@@ -117,10 +118,7 @@ fn layout(map: &TableMap, facts: &[Fact], table: Option<&Table>, charsets: &Char
         map.primary_key.clone()
     };
     if key.is_empty() || key.iter().any(|column| *column >= fields.len()) {
-        return Err(Unreadable::Never(
-            "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key"
-                .to_owned(),
-        ));
+        return Err(Unreadable::Never(key::absent()));
     }
     Ok(Layout::new(&map.schema, &map.table, fields, key))
 }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::checkpoint::{Snapshot, now};
 use super::reader::{Position, emptied, file_number};
 use super::sending::Sending;
-use super::server;
+use super::{key, server};
 use crate::runtime::extract::encode::{Encoded, Plan, clock, date, text};
 use crate::runtime::extract::record::{Reading, fnv, padded, spread_by};
 use crate::runtime::extract::statement::{Edge, Select};
@@ -53,9 +53,7 @@ pub async fn chunk(
     rows: u64,
 ) -> anyhow::Result<bool> {
     if table.key.is_empty() {
-        bail!(
-            "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key"
-        );
+        bail!(key::absent());
     }
     let position = server::position(connection).await?;
     let seq = seq(generation, &position)?;

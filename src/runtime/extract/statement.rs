@@ -137,6 +137,11 @@ fn beyond(names: &[String], bound: &[Value], strict: char, last: &str, values: &
     text
 }
 
+/// A table, whatever it is called.
+pub fn path(schema: &str, table: &str) -> String {
+    format!("{}.{}", quoted(schema), quoted(table))
+}
+
 /// An identifier, whatever it holds.
 pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))

@@ -2,7 +2,7 @@
 
 use crate::runtime::mysql::{Connection, MysqlError, Value};
 
-use super::statement::quoted;
+use super::statement::{path, quoted};
 
 /// A table to read.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Table {
 
     /// The table in a statement.
     pub fn path(&self) -> String {
-        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+        path(&self.schema, &self.name)
     }
 
     /// A column by its name, which MySQL compares without regard to case.

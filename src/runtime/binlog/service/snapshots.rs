@@ -101,9 +101,7 @@ impl Service {
             return Ok(());
         };
         if table.key.is_empty() {
-            bail!(Stop(
-                "it has no primary key and no unique key without NULL, so changes cannot name their row; add a primary key".to_owned()
-            ));
+            bail!(Stop(key::absent()));
         }
         if let Some(reason) = key::fault(&wanted.keys, table.key_names()) {
             bail!(Stop(reason));
