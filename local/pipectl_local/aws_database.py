@@ -310,8 +310,9 @@ def _deleted(delete: Callable[..., Any]) -> Callable[..., Any]:
         server = SERVERS.pop(physical_id, None)
         if server is not None:
             server.stop()
-            shutil.rmtree(server.folder, ignore_errors=True)
+            # Who reads the list finds no database in it that is half gone.
             publish()
+            shutil.rmtree(server.folder, ignore_errors=True)
         return delete(physical_id, props)
     return gone
 

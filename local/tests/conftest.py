@@ -83,7 +83,7 @@ class Cloud:
         rows = self.sql(statement, **fields)
         return next(iter(rows[0].values())) if rows else None
 
-    def wait(self, statement: str, expected: Callable[[Any], bool] | Any, seconds: float = 8) -> Any:
+    def wait(self, statement: str, expected: Callable[[Any], bool] | Any, seconds: float = 90) -> Any:
         began = time.monotonic()
         while True:
             found = self.value(statement)
@@ -104,7 +104,7 @@ class Cloud:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(10)
+            self.process.wait(90)
 
 
 def pytest_configure() -> None:

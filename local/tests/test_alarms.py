@@ -145,10 +145,10 @@ def test_absence_of_data_is_an_alarm(cloud: Any) -> None:
 
     def rows_came() -> bool:
         cloudwatch.put_metric_data(Namespace="Pipeline", MetricData=[{"MetricName": "Rows", "Value": 9, "Dimensions": [{"Name": "Pipeline", "Value": "shop"}]}])
-        return inbox.states() == ["ALARM", "OK"]
+        return inbox.states()[:2] == ["ALARM", "OK"]
 
     wait_for(rows_came)
-    wait_for(lambda: inbox.states() == ["ALARM", "OK", "ALARM"])
+    wait_for(lambda: inbox.states()[:3] == ["ALARM", "OK", "ALARM"])
     assert "no datapoints were received for 2 periods and 2 missing datapoints were treated as [Breaching]" in inbox.seen[0]["NewStateReason"]
 
 

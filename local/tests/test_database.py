@@ -39,7 +39,7 @@ class Database:
     def deploy(self, body: str, update: bool = False) -> dict[str, str]:
         cloudformation = self.cloud.aws("cloudformation")
         (cloudformation.update_stack if update else cloudformation.create_stack)(StackName="db", TemplateBody=body)
-        wait_for(lambda: not self.stack()["StackStatus"].endswith("IN_PROGRESS"), 90)
+        wait_for(lambda: not self.stack()["StackStatus"].endswith("IN_PROGRESS"))
         assert self.stack()["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), self.reasons()
         return {o["OutputKey"]: o["OutputValue"] for o in self.stack()["Outputs"]}
 

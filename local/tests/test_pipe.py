@@ -14,7 +14,7 @@ def status(cloud, pipe):
     return json.loads(cloud.value(f"SELECT SYSTEM$PIPE_STATUS('{pipe}')"))
 
 
-def wait_status(cloud, pipe, test, seconds=8):
+def wait_status(cloud, pipe, test, seconds=90):
     began = time.monotonic()
     while True:
         found = status(cloud, pipe)
@@ -170,7 +170,7 @@ def test_error_notification(either, landing):
     cloud.sql(f"EXECUTE TASK {d}.RAW.BROKEN")
     messages = {}
     began = time.monotonic()
-    while len(messages) < 2 and time.monotonic() - began < 8:
+    while len(messages) < 2 and time.monotonic() - began < 90:
         for m in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10).get("Messages", []):
             body = json.loads(m["Body"])
             messages[body["messageType"]] = body

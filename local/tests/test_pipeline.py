@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 BODY = """
 BEGIN
@@ -55,16 +54,11 @@ def test_object_to_typed_row(either, landing):
     site = landing(either, "whole")
     deploy(either, site)
     d = site.database
-    began = time.monotonic()
     site.put("data/invoices/2024/a b.json",
              {"number": "7", "date": "2024-02-29", "lines": [{"sku": "x", "amount": "12.50"}, {"sku": "y", "amount": 3}, {"amount": "1"}]},
              {"number": "8", "date": "bad", "lines": [{"sku": "x", "amount": "99999999999"}]}, {"number": "9"})
     either.wait(f"SELECT COUNT(*) FROM {d}.RAW.INVOICES", "3")
-    loaded = time.monotonic() - began
     either.wait(f"SELECT COUNT(*) FROM {d}.SALES.INVOICE_LINE", "2")
-    typed = time.monotonic() - began
-    print(f"\nloaded after {loaded:.2f} s, typed after {typed:.2f} s")
-    assert loaded < 2 and typed < 5
     rows = either.sql(f"SELECT * FROM {d}.SALES.INVOICE_LINE ORDER BY SKU")
     assert [(r["NUMBER"], r["SKU"], r["AMOUNT"], r["DAY"]) for r in rows] == [("7", "x", "12.50", "19782"), ("7", "y", "3.00", "19782")]
     rejected = either.sql(f"SELECT FILE_ROW, ITEM_INDEX, REASON FROM {d}.RAW.INVOICE_LINE_REJECTED ORDER BY 1, 2")

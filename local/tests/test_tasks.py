@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from test_lambda import wait_for
 from test_statements import fails, show
 
 
@@ -41,6 +42,8 @@ def test_graph_order_finalizer_and_changes(tk):
     fails(tk, "091090", "ALTER TASK TK.S.C SUSPEND")
     fails(tk, "091090", "DROP TASK TK.S.C")
     tk.sql("ALTER TASK TK.S.ROOT SUSPEND")
+    # A run that has begun ends with its finalizer.
+    tk.wait("SELECT COUNT_IF(NAME = 'ROOT') - COUNT_IF(NAME = 'LAST' AND STATE <> 'EXECUTING') FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY())", "0")
     names = [r["NAME"] for r in tk.sql("SELECT NAME FROM TK.S.LOG ORDER BY AT")]
     assert names[:3] == ["root", "a", "last"] and "c" not in names, "a child of a failed parent does not run, the finalizer does"
     failed = tk.sql("SELECT ERROR_CODE, ERROR_MESSAGE, QUERY_TEXT FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'B', ERROR_ONLY => TRUE))")[0]
@@ -66,8 +69,8 @@ def test_conditions_failures_and_schedules(tk):
     tk.sql("CREATE OR ALTER TASK TK.S.BAD WAREHOUSE = TK_WH SCHEDULE = 'USING CRON * * * * * Europe/Berlin' SUSPEND_TASK_AFTER_NUM_FAILURES = 2 AS SELECT * FROM TK.S.NOPE")
     tk.sql("ALTER TASK TK.S.BAD RESUME")
     tk.wait("SELECT COUNT(*) FROM TABLE(TK.INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'BAD'))", "2")
-    bad = show(tk, "SHOW TASKS LIKE 'BAD' IN DATABASE TK")["BAD"]
-    assert (bad["state"], bad["last_suspended_reason"]) == ("suspended", "SUSPENDED_DUE_TO_ERRORS")
+    bad = wait_for(lambda: (found := show(tk, "SHOW TASKS LIKE 'BAD' IN DATABASE TK")["BAD"])["state"] == "suspended" and found)
+    assert bad["last_suspended_reason"] == "SUSPENDED_DUE_TO_ERRORS"
     fails(tk, "001008", "CREATE TASK TK.S.Z SCHEDULE = '1 FORTNIGHT' AS SELECT 1")
     fails(tk, "001003", "CREATE TASK TK.S.Z SCHEDULE = '1 MINUTE' AS BEGIN SELECT 1; END IF")
     fails(tk, "002003", "CREATE TASK TK.S.Z WAREHOUSE = TK_WH AFTER TK.S.NOPE AS SELECT 1")
