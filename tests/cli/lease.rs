@@ -166,18 +166,19 @@ fn a_long_run_renews_its_lease() {
     let cloud = Cloud::up(Iam::Off);
     let mut command = cloud.command("deploy");
     // Held at the question, which waits for an answer at a terminal; `script` gives it one.
-    command.env("PIPECTL_LEASE_SECONDS", "2");
+    command.env("PIPECTL_LEASE_SECONDS", "6");
     let mut asked = at_a_terminal(&command);
     wait_until_held(&cloud);
     let first = lease(&cloud).unwrap();
-    std::thread::sleep(Duration::from_secs(4));
+    // Past the end it had at first.
+    std::thread::sleep(Duration::from_secs(8));
     let later = lease(&cloud).unwrap();
     assert_eq!(first["id"], later["id"]);
     assert!(later["after"]["version"].as_i64().unwrap() >= 3, "{later}");
     cloud.run("deploy --yes").exits(1).complains("another run");
     drop(asked.stdin.take());
     asked.wait().unwrap();
-    wait("the lease to be given back", Duration::from_secs(30), || {
+    wait("the lease to be given back", Duration::from_secs(240), || {
         lease_is_gone(&cloud).then_some(()).ok_or_else(|| "there".to_owned())
     });
 }

@@ -21,7 +21,7 @@ const STAGE: &str = "snowflake:stage:CHINOOK_INVOICES_LOCAL.SHOP_RAW.CURATED";
 /// Whole records; `… without repetitions` counts those of them that are not there twice.
 const RECORDS: &str = "CHINOOK_INVOICES_LOCAL.SHOP_RAW.RAW_INVOICES";
 /// How long rows may take to arrive, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How long one run of pipectl may take: a client that was left hanging waits for 75 s.
 const LONGEST_RUN: Duration = Duration::from_secs(240);
 
