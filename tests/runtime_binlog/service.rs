@@ -121,12 +121,15 @@ impl Applied {
     }
 }
 
-/// Takes records until one has this value in its `after` (every table has a column `id`).
+/// Takes records until one has this value in its `after` (every table has a column `id`), and all that was logged
+/// until then: batches are under way side by side, so the last row may come before others.
 pub async fn until(world: &World, records: &mut Vec<Value>, table: &str, id: i64) {
     for _ in 0..1200 {
         records.extend(world.records().await);
         let found = |record: &Value| record["table"] == table && record["after"]["id"] == id;
         if records.iter().any(found) {
+            caught_up(world).await;
+            records.extend(world.records().await);
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

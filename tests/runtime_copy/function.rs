@@ -111,8 +111,6 @@ impl Function {
 
     /// The log since the last look.
     pub fn log(&self) -> Vec<Value> {
-        // The lines are written before the answer, but come by another way.
-        std::thread::sleep(Duration::from_millis(150));
         self.process.take()
     }
 

@@ -7,13 +7,14 @@ mod function;
 #[allow(dead_code)]
 #[path = "../shared/log.rs"]
 mod log;
+mod slow;
 mod transform;
 
 use std::io::Write;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use cloud::{CURATED, Cloud, RAW};
+use cloud::{CURATED, Cloud, RAW, ROOT};
 use flate2::{Compression, write::GzEncoder};
 use function::Function;
 use serde_json::{Value, json};
@@ -286,10 +287,11 @@ async fn very_large_files_are_copied_inside_s3() {
 #[tokio::test]
 async fn what_takes_too_long_is_given_up_cleanly() {
     let cloud = Cloud::start(false).await;
-    let function = Function::start(&cloud);
+    let endpoint = slow::way_to(&cloud.endpoint);
+    let function = Function::with(&cloud, ROOT, &[("AWS_ENDPOINT_URL_S3", &endpoint)]);
     cloud.put("good", "{}").await;
-    cloud.put("endless", many(160 << 20)).await;
-    let failed = function.batch_within(Duration::from_secs(3), &[event("endless"), event("good")]);
+    cloud.put("endless", many(48 << 20)).await;
+    let failed = function.batch_within(Duration::from_secs(12), &[event("endless"), event("good")]);
     assert_eq!(failed, ["m0"], "only the message that took too long");
     assert_eq!(function.actions(), ["converted", "timed out"]);
     assert_eq!(
