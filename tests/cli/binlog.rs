@@ -21,7 +21,7 @@ fn every_change_arrives_whatever_happens_to_the_reader() {
     cloud.run("deploy --yes").exits(0);
     cloud.run("diff").exits(0).prints("no change");
     // The tables come after the reader, which waits for them.
-    let database = Database::of_pipeline(&cloud, PIPELINE);
+    let database = Database::of_stack(&cloud, &format!("{PIPELINE}-local-source"));
     database.run(
         "CREATE TABLE CDC_schema.Persons (PersonID INT PRIMARY KEY, FullName VARCHAR(255), City VARCHAR(255));
          CREATE TABLE CDC_schema.Orders (OrderID BIGINT PRIMARY KEY, PersonID INT, Price DECIMAL(12,2), OrderedAt DATETIME(6));

@@ -30,7 +30,7 @@ fn totals_are_those_of_the_source_whatever_fails_on_the_way() {
     let cloud = Cloud::up_for(Iam::Off, "mysql-chinook");
     cloud.run("deploy --yes").exits(0);
     let kinesis = BadDay::before(&cloud, "chinook-star-local-extract");
-    let source = Source::load(Database::of_pipeline(&cloud, "chinook-star"));
+    let source = Source::load(Database::of_stack(&cloud, "chinook-star-local-source"));
     let mut batches = Batches::new();
     let world = World { cloud, source, kinesis };
 

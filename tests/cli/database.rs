@@ -18,12 +18,12 @@ pub struct Database {
 
 impl Database {
     pub fn of(cloud: &Cloud) -> Self {
-        Self::of_pipeline(cloud, "video-events")
+        Self::of_stack(cloud, "video-events-local-source")
     }
 
     /// That of another pipeline than the video events.
-    pub fn of_pipeline(cloud: &Cloud, pipeline: &str) -> Self {
-        let stack = json!({ "StackName": format!("{pipeline}-local-source") });
+    pub fn of_stack(cloud: &Cloud, name: &str) -> Self {
+        let stack = json!({ "StackName": name });
         let outputs = cloud.aws("cloudformation", "describe_stacks", stack)["Stacks"][0]["Outputs"].clone();
         let secret = outputs
             .as_array()

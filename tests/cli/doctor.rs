@@ -1,14 +1,17 @@
 //! What `doctor` says of a principal that may too little, and that what it prints is enough.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, Iam, command_in, pipectl};
+use crate::cloud::{Cloud, Iam, command_in, pipectl, wait};
+use crate::database::Database;
 use crate::run::Run;
 
 /// What ministack does not have, so that it is not checked.
 const NO_QUOTAS: &str = "quota of stacks";
+const PATIENCE: Duration = Duration::from_secs(240);
 
 #[test]
 fn on_the_local_cloud_nothing_is_missing() {
@@ -57,71 +60,70 @@ fn the_policy_and_the_grants_need_no_account() {
     assert!(!folder.path().join("cloud").exists());
 }
 
-/// An IAM user with exactly the printed policy, and a Snowflake role with exactly the printed grants, deploy and destroy
-/// the example. ministack asks for the rights of the calls that pipectl makes; what CloudFormation does on behalf of the
-/// caller it does without asking, so those actions are proven by no test.
 #[test]
 fn what_is_printed_is_enough_to_deploy() {
     let cloud = Cloud::up(Iam::Enforced);
-    cloud.edit(
-        "aws = { account = \"111122223333\", region = \"eu-west-1\" }",
-        "aws = { account = \"000000000000\", region = \"us-east-1\", architecture = \"ARCHITECTURE\" }",
-    );
-    let architecture = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "x86_64"
-    };
-    cloud.edit("ARCHITECTURE", architecture);
-    cloud.edit(
-        "account = \"EXAMPLEORG-DEV\", connection = \"dev\"",
-        "account = \"LOCAL\", role = \"PIPECTL_DEPLOYER\"",
-    );
-    let policy = cloud.run_as("dev", "doctor --print-policy", &[]).exits(0).json();
-    for grant in cloud
-        .run_as("dev", "doctor --print-grants", &[])
-        .exits(0)
-        .stdout
-        .lines()
-    {
-        cloud.try_sql(grant.trim_end_matches(';')).exits(0);
-    }
-    let user = cloud.variable("SNOWFLAKE_USER");
-    cloud.sql(&format!("GRANT ROLE PIPECTL_DEPLOYER TO USER {user}"));
-    let keys = user_with(&cloud, &policy);
-
+    let deployer = Deployer::of(&cloud, "dev");
     // What has a condition counts as allowed too: the simulation is sent the context.
-    let told = cloud.run_as("dev", "doctor", &keys).exits(0);
+    let told = deployer.run("doctor").exits(0);
     assert!(told.stdout.contains("user/deployer"), "{told:?}");
     assert!(told.stdout.contains("rights: PassRole"), "{told:?}");
-    // The grant option is not honoured by the local Snowflake yet, so MANAGE GRANTS stands in for it.
-    cloud.sql("GRANT MANAGE GRANTS ON ACCOUNT TO ROLE PIPECTL_DEPLOYER");
-    cloud.run_as("dev", "deploy --yes", &keys).exits(0);
-    cloud.run_as("dev", "diff", &keys).exits(0);
-    cloud.run_as("dev", "status", &keys).exits(0);
-    cloud.run_as("dev", "redrive --yes", &keys).exits(0);
+    deployer.deploys();
+    deployer.run("status").exits(0);
+    deployer.run("redrive --yes").exits(0);
 
     // Without one statement doctor names what lacks, and the deploy fails there.
-    let mut less = policy.clone();
+    let mut less = deployer.policy.clone();
     less["Statement"]
         .as_array_mut()
         .unwrap()
         .retain(|statement| statement["Sid"] != "Parameters");
     set_policy(&cloud, &less);
-    let told = cloud.run_as("dev", "doctor", &keys).exits(1);
+    let told = deployer.run("doctor").exits(1);
     assert!(
         told.stdout.contains("ssm:PutParameter") && told.stdout.contains("--print-policy"),
         "{told:?}"
     );
-    cloud
-        .run_as("dev", "deploy --yes", &keys)
-        .exits(1)
-        .complains("ssm:PutParameter");
-    set_policy(&cloud, &policy);
+    deployer.run("deploy --yes").exits(1).complains("ssm:PutParameter");
+    set_policy(&cloud, &deployer.policy);
+    deployer.destroys();
+}
 
-    cloud.run_as("dev", "destroy --yes --delete-data", &keys).exits(0);
-    let left = cloud.aws("ssm", "describe_parameters", json!({}));
-    assert_eq!(left["Parameters"], json!([]));
+#[test]
+fn what_is_printed_is_enough_for_a_database() {
+    enough_for_a_database("dev");
+}
+
+#[test]
+fn what_is_printed_is_enough_for_procedures() {
+    enough_for_a_database("procedure");
+}
+
+fn enough_for_a_database(environment: &'static str) {
+    let cloud = Cloud::up_for(Iam::Enforced, "mysql-cdc");
+    make_network(&cloud);
+    cloud.edit(
+        "https://abc12345-def4-5678-90ab-cdef12345678.",
+        "https://00000000-0000-4000-8000-000000000000.",
+    );
+    let deployer = Deployer::of(&cloud, environment);
+    deployer.deploys();
+    let database = Database::of_stack(&cloud, &format!("people-cdc-{environment}-source"));
+    database.run(
+        "CREATE TABLE CDC_schema.Persons (PersonID INT PRIMARY KEY, FullName VARCHAR(255), City VARCHAR(255));
+         CREATE TABLE CDC_schema.Orders (OrderID BIGINT PRIMARY KEY, PersonID INT, Price DECIMAL(12,2), OrderedAt DATETIME(6));
+         CREATE TABLE CDC_schema.OrderItems (OrderID BIGINT, Line INT, Article VARCHAR(100), Properties JSON, PRIMARY KEY (OrderID, Line));
+         INSERT INTO CDC_schema.Persons VALUES (0, 'Herman Zimmerman', 'Oklahoma City')",
+    );
+    deployer.run("verify --wait 240").exits(0);
+    // The reader is an alarm until it is heard of.
+    wait("status without a problem", PATIENCE, || {
+        let told = deployer.run("status");
+        (told.code == Some(0)).then_some(()).ok_or(told.stdout)
+    });
+    deployer.run("doctor").exits(0);
+    deployer.run("redrive --yes").exits(0);
+    deployer.destroys();
 }
 
 #[test]
@@ -166,6 +168,80 @@ fn a_role_that_lacks_a_privilege_is_told_the_grant() {
         check("EXECUTE TASK on account")["next"],
         "GRANT EXECUTE TASK ON ACCOUNT TO ROLE PIPECTL_DEPLOYER WITH GRANT OPTION"
     );
+}
+
+/// An IAM user with exactly the printed policy, and a Snowflake role with exactly the printed grants. ministack asks for
+/// the rights of the calls that pipectl makes; what CloudFormation does on behalf of the caller it does without asking,
+/// so those actions are proven by no test.
+struct Deployer<'a> {
+    cloud: &'a Cloud,
+    environment: &'static str,
+    policy: Value,
+    keys: Vec<(String, String)>,
+}
+
+impl<'a> Deployer<'a> {
+    /// That of an environment whose accounts become those of the local cloud.
+    fn of(cloud: &'a Cloud, environment: &'static str) -> Self {
+        let architecture = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "x86_64"
+        };
+        cloud.edit(
+            &format!("[env.{environment}]\naws = {{ account = \"111122223333\", region = \"eu-west-1\" }}"),
+            &format!(
+                "[env.{environment}]\naws = {{ account = \"000000000000\", region = \"us-east-1\", architecture = \"{architecture}\" }}"
+            ),
+        );
+        cloud.edit(
+            "account = \"EXAMPLEORG-DEV\", connection = \"dev\"",
+            "account = \"LOCAL\", role = \"PIPECTL_DEPLOYER\"",
+        );
+        let policy = cloud.run_as(environment, "doctor --print-policy", &[]).exits(0).json();
+        let grants = cloud.run_as(environment, "doctor --print-grants", &[]).exits(0).stdout;
+        for grant in grants.lines() {
+            cloud.try_sql(grant.trim_end_matches(';')).exits(0);
+        }
+        let user = cloud.variable("SNOWFLAKE_USER");
+        cloud.sql(&format!("GRANT ROLE PIPECTL_DEPLOYER TO USER {user}"));
+        let keys = user_with(cloud, &policy);
+        Self {
+            cloud,
+            environment,
+            policy,
+            keys,
+        }
+    }
+
+    fn run(&self, words: &str) -> Run {
+        self.cloud.run_as(self.environment, words, &self.keys)
+    }
+
+    fn deploys(&self) {
+        self.run("deploy --yes").exits(0);
+        self.run("diff").exits(0);
+    }
+
+    fn destroys(&self) {
+        self.run("destroy --yes --delete-data").exits(0);
+        let left = self.cloud.aws("ssm", "describe_parameters", json!({}));
+        assert_eq!(left["Parameters"], json!([]));
+    }
+}
+
+/// The network that the file names.
+fn make_network(cloud: &Cloud) {
+    let vpc = cloud.aws("ec2", "create_vpc", json!({ "CidrBlock": "10.0.0.0/16" }))["Vpc"]["VpcId"].clone();
+    cloud.edit("vpc-0a1b2c3d4e5f67890", vpc.as_str().unwrap());
+    for (subnet, zone, block) in [
+        ("subnet-0a1b2c3d4e5f67890", "us-east-1a", "10.0.1.0/24"),
+        ("subnet-0b1c2d3e4f5a67891", "us-east-1b", "10.0.2.0/24"),
+    ] {
+        let made = json!({ "VpcId": vpc, "AvailabilityZone": zone, "CidrBlock": block });
+        let made = cloud.aws("ec2", "create_subnet", made)["Subnet"]["SubnetId"].clone();
+        cloud.edit(subnet, made.as_str().unwrap());
+    }
 }
 
 fn user_with(cloud: &Cloud, policy: &Value) -> Vec<(String, String)> {

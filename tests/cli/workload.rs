@@ -118,7 +118,7 @@ impl World {
     fn on(server: Kind) -> Self {
         let cloud = Cloud::up_on(Iam::Off, "mysql-cdc", server);
         deploy(&cloud, &file("snowpipe", CREATED, 0));
-        let database = Database::of_pipeline(&cloud, "workload-snowpipe");
+        let database = Database::of_stack(&cloud, "workload-snowpipe-local-source");
         let changes = RefCell::new(Changes::new(0, 0));
         let created: String = TABLES.iter().map(tables::Table::create).collect();
         let first = changes.borrow_mut().first_rows();
