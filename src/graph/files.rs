@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{FilesSource, Model};
+use crate::model::{FilesSource, LOCAL, Model};
 
 use super::alarm::{LATE_SECONDS, Metric, When, absence, alarm, filter, hearing, watch};
 use super::landing::{Bucket, Shared, stack};
@@ -15,6 +15,10 @@ const TIMEOUT_SECONDS: u32 = 300;
 /// Six times the function's time-out, as AWS advises:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
 const VISIBILITY_SECONDS: u32 = 6 * TIMEOUT_SECONDS;
+/// Seconds before a file that failed comes again for the first time; each pause is four times the last.
+const RETRY_SECONDS: u32 = 60;
+/// The same on the local cloud.
+const LOCAL_RETRY_SECONDS: u32 = 1;
 
 /// The metric that counts error lines of the function.
 const ERROR_LINES: &str = "CopyErrorLines";
@@ -72,6 +76,10 @@ fn values(model: &Model, source: &FilesSource, shared: &Shared, topic: &str) -> 
         std::slice::from_ref(&queue_arn),
     )
     .on_behalf_of(json!(topic_arn), &names.account);
+    let retry_seconds = match names.environment == LOCAL {
+        true => LOCAL_RETRY_SECONDS,
+        false => RETRY_SECONDS,
+    };
     json!({
         "topic": { "name": topic, "policy": policy(&[from_bucket]) },
         "queue": { "name": queue, "policy": policy(&[from_topic]) },
@@ -94,6 +102,8 @@ fn values(model: &Model, source: &FilesSource, shared: &Shared, topic: &str) -> 
             "PIPECTL_CURATED_BUCKET": model.landing.bucket,
             "PIPECTL_CURATED_PREFIX": model.landing.prefix,
             "PIPECTL_ERROR_PREFIX": model.landing.error_prefix,
+            "PIPECTL_QUEUE_URL": { "Ref": "CopyQueue" },
+            "PIPECTL_RETRY_SECONDS": retry_seconds.to_string(),
         },
         "watch": watch(
             &shared.alert_topic,
@@ -168,7 +178,7 @@ fn copy_policy(model: &Model, source: &FilesSource, function: &str, queue_arn: &
     let written = [curated(model.landing.prefix), curated(model.landing.error_prefix)];
     policy(&[
         Statement::logs(names, &format!("/aws/lambda/{function}")),
-        Statement::queue(queue_arn, &[]),
+        Statement::queue(queue_arn, &["sqs:ChangeMessageVisibility"]),
         Statement::allow(
             "ReadRaw",
             Principal::Holder,

@@ -11,12 +11,32 @@ use anyhow::anyhow;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
 use serde::{Deserialize, Serialize};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::log::Line;
 
 /// Entries of one batch call: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>.
 const ENTRIES: usize = 10;
+
+/// How long messages that failed are hidden before they come again.
+#[derive(Debug, Clone, Copy)]
+pub struct Pauses {
+    /// Seconds after the first time.
+    pub first: u64,
+    /// How much longer each one is than the last.
+    pub factor: u64,
+    /// The longest, in seconds.
+    pub longest: u64,
+}
+
+impl Pauses {
+    /// Seconds until a message comes again.
+    pub fn of(&self, message: &Message) -> u64 {
+        let times: u32 = message.attributes.approximate_receive_count.parse().unwrap_or(1);
+        let grown = self.factor.saturating_pow(times.saturating_sub(1));
+        self.first.saturating_mul(grown).min(self.longest)
+    }
+}
 
 /// The queue that messages come from.
 pub struct Queue {
@@ -44,6 +64,18 @@ impl Queue {
                 .map_err(|error| anyhow!("sqs:ChangeMessageVisibility: {}", DisplayErrorContext(&error)))?;
         }
         Ok(())
+    }
+
+    /// The same for messages that are left over, until that moment at the latest. A failure is told and fails nothing
+    /// else: they come again all the same, if later.
+    pub async fn come_again(&self, messages: &[(&Message, u64)], until: Instant) {
+        if messages.is_empty() {
+            return;
+        }
+        let done = timeout_at(until, self.put_off(messages)).await;
+        if let Err(error) = done.unwrap_or_else(|_| Err(anyhow!("SQS did not answer"))) {
+            Line::warn("put off").detail(format!("{error:#}")).write();
+        }
     }
 
     /// Hides messages for so many seconds, again and again, while somebody works at them: a process that is killed holds
@@ -134,6 +166,28 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        let message = |times: &str| Message {
+            message_id: "m".into(),
+            receipt_handle: "r".into(),
+            body: String::new(),
+            attributes: Attributes {
+                approximate_receive_count: times.into(),
+            },
+        };
+        let pauses = |factor, longest| Pauses {
+            first: 10,
+            factor,
+            longest,
+        };
+        let times = ["1", "2", "4", "7", "8", "70", "", "x"];
+        let doubled = times.map(|times| pauses(2, 900).of(&message(times)));
+        assert_eq!(doubled, [10, 20, 80, 640, 900, 900, 10, 10]);
+        let fourfold = times.map(|times| pauses(4, 3600).of(&message(times)));
+        assert_eq!(fourfold, [10, 40, 640, 3600, 3600, 3600, 10, 10]);
+    }
 
     #[tokio::test]
     async fn what_is_held_is_held_again_also_after_a_failure_and_a_silence() {

@@ -16,6 +16,7 @@ mod session;
 mod stand_in;
 
 mod adopt;
+mod again;
 mod alerts;
 mod apply;
 mod backfill;

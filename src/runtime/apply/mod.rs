@@ -29,7 +29,6 @@ mod identity;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
@@ -37,16 +36,15 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::deadline::Deadline;
-use super::log::Line;
 use super::settings::{SettingError, Settings};
-use super::sqs::{Answer, Batch, Message, Queue};
+use super::sqs::{Answer, Batch, Pauses, Queue};
 use super::{Handler, aws};
 use crate::snowflake::client::{Account, Auth, Client, Config, Context, Provider, TokenSource, Workload};
 use crate::snowflake::ident::Name;
 use identity::Sts;
 use work::Places;
 
-/// The longest pause before a message comes again.
+/// The longest pause before a message comes again, in seconds.
 const LONGEST_PAUSE: u64 = 900;
 
 /// The handler.
@@ -54,7 +52,7 @@ struct Apply {
     places: Places,
     client: Client,
     queue: Queue,
-    first_pause: u64,
+    pauses: Pauses,
     hold: u64,
 }
 
@@ -69,7 +67,11 @@ pub fn start(settings: Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Ha
                 client: aws_sdk_sqs::Client::new(&config),
                 url: settings.required("PIPECTL_QUEUE_URL")?.to_owned(),
             },
-            first_pause: settings.number("PIPECTL_RETRY_SECONDS", 10)?,
+            pauses: Pauses {
+                first: settings.number("PIPECTL_RETRY_SECONDS", 10)?,
+                factor: 2,
+                longest: LONGEST_PAUSE,
+            },
             hold: settings.number("PIPECTL_HOLD_SECONDS", 90)?,
         };
         Ok(Arc::new(handler) as Arc<dyn Handler>)
@@ -114,37 +116,16 @@ impl Handler for Apply {
                 failed = work::run(&self.places, &self.client, &batch.messages, deadline) => failed,
                 never = self.queue.hold(&batch.messages, self.hold) => match never {},
             };
-            self.put_off(&failed).await;
+            let later: Vec<_> = failed
+                .iter()
+                .map(|message| (*message, self.pauses.of(message)))
+                .collect();
+            self.queue.come_again(&later, deadline.end).await;
             let answer: Answer = failed.iter().map(|message| message.message_id.clone()).collect();
             Ok(serde_json::to_value(answer)?)
         }
         .boxed()
     }
-}
-
-impl Apply {
-    /// Has failed messages come again soon. Without that they come again after the queue's own time, which is long.
-    async fn put_off(&self, failed: &[&Message]) {
-        if failed.is_empty() {
-            return;
-        }
-        let pauses: Vec<_> = failed
-            .iter()
-            .map(|message| (*message, pause(self.first_pause, message)))
-            .collect();
-        let patience = Duration::from_secs(5);
-        let put_off = tokio::time::timeout(patience, self.queue.put_off(&pauses)).await;
-        if let Err(error) = put_off.unwrap_or_else(|_| Err(anyhow::anyhow!("SQS did not answer"))) {
-            Line::warn("put off").detail(format!("{error:#}")).write();
-        }
-    }
-}
-
-/// Seconds until a message comes again: they double with each time that it came.
-fn pause(first: u64, message: &Message) -> u64 {
-    let times: u32 = message.attributes.approximate_receive_count.parse().unwrap_or(1);
-    let doubled = 1u64.checked_shl(times.saturating_sub(1)).unwrap_or(u64::MAX);
-    first.saturating_mul(doubled).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -171,19 +152,5 @@ mod tests {
             let error = super::places(&Settings::from(settings)).unwrap_err().to_string();
             assert!(error.contains("PIPECTL_SNOWFLAKE_SCHEMA"), "{error}");
         }
-    }
-
-    #[test]
-    fn pauses_double_to_a_limit() {
-        let message = |times: &str| Message {
-            message_id: "m".into(),
-            receipt_handle: "r".into(),
-            body: String::new(),
-            attributes: super::super::sqs::Attributes {
-                approximate_receive_count: times.into(),
-            },
-        };
-        let pauses = ["1", "2", "4", "7", "8", "70", "", "x"].map(|times| pause(10, &message(times)));
-        assert_eq!(pauses, [10, 20, 80, 640, 900, 900, 10, 10]);
     }
 }

@@ -1,20 +1,30 @@
 //! The messages of a batch, a few at a time, each on its own.
 
+use std::collections::HashMap;
+
 use futures::StreamExt;
 use tokio::time::timeout_at;
 
 use crate::runtime::deadline::Deadline;
 use crate::runtime::log::Line;
-use crate::runtime::sqs::{Answer, Message};
+use crate::runtime::sqs::Message;
 
 /// Messages at a time. Each may hold two parts of an upload in memory.
 const PARALLEL: usize = 8;
 
-/// Does `work` for every message and says which of them must come again: those for which `work` said `false`, panicked
-/// or took too long, and those that there was no time left to start.
+/// Why a message must come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// No time was left to start it.
+    Deferred,
+    /// Its work failed, panicked, or took too long.
+    Failed,
+}
+
+/// Does `work` for every message and says which of them must come again, by their ids.
 ///
 /// Every message is its own task, so that a panic ends one message and is seen, not lost.
-pub async fn run<W, F>(messages: Vec<Message>, deadline: Deadline, work: W) -> Answer
+pub async fn run<W, F>(messages: Vec<Message>, deadline: Deadline, work: W) -> HashMap<String, Left>
 where
     W: Fn(Message) -> F,
     F: Future<Output = bool> + Send + 'static,
@@ -24,17 +34,16 @@ where
             let id = message.message_id.clone();
             // Lazily: a message that waits for its turn has not begun.
             let begin = || work(message);
-            async { (!one(&id, deadline, begin).await).then_some(id) }
+            async { Some((one(&id, deadline, begin).await?, id)) }
         })
         .buffer_unordered(PARALLEL)
         .filter_map(std::future::ready)
-        .collect::<Vec<_>>()
-        .await
-        .into_iter()
+        .map(|(left, id)| (id, left))
         .collect()
+        .await
 }
 
-async fn one<F>(id: &str, deadline: Deadline, begin: impl FnOnce() -> F) -> bool
+async fn one<F>(id: &str, deadline: Deadline, begin: impl FnOnce() -> F) -> Option<Left>
 where
     F: Future<Output = bool> + Send + 'static,
 {
@@ -43,17 +52,17 @@ where
             .message(id)
             .detail("too little time is left; the message comes again")
             .write();
-        return false;
+        return Some(Left::Deferred);
     }
     let mut task = tokio::spawn(begin());
     match timeout_at(deadline.cut_off, &mut task).await {
-        Ok(Ok(done)) => done,
+        Ok(Ok(done)) => (!done).then_some(Left::Failed),
         Ok(Err(error)) => {
             Line::error("panicked")
                 .message(id)
                 .detail(format!("{error}; the message comes again"))
                 .write();
-            false
+            Some(Left::Failed)
         }
         Err(_) => {
             task.abort();
@@ -63,7 +72,7 @@ where
                 .message(id)
                 .detail("the function's time limit is near; the message comes again")
                 .write();
-            false
+            Some(Left::Failed)
         }
     }
 }
@@ -88,24 +97,20 @@ mod tests {
             .collect()
     }
 
-    fn failed(answer: &Answer) -> Vec<&str> {
-        let mut ids: Vec<&str> = answer
-            .batch_item_failures
-            .iter()
-            .map(|item| item.item_identifier.as_str())
-            .collect();
-        ids.sort_unstable();
-        ids
+    fn sorted(left: &HashMap<String, Left>) -> Vec<(&str, Left)> {
+        let mut all: Vec<_> = left.iter().map(|(id, why)| (id.as_str(), *why)).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
     }
 
     #[tokio::test]
     async fn a_panic_fails_its_message_only() {
         let deadline = Deadline::within(Duration::from_secs(60));
-        let answer = run(messages(&["good", "panics", "bad"]), deadline, |message| async move {
+        let left = run(messages(&["good", "panics", "bad"]), deadline, |message| async move {
             assert_ne!(message.message_id, "panics", "on purpose");
             message.message_id == "good"
         });
-        assert_eq!(failed(&answer.await), ["bad", "panics"]);
+        assert_eq!(sorted(&left.await), [("bad", Left::Failed), ("panics", Left::Failed)]);
     }
 
     #[tokio::test]
@@ -113,7 +118,7 @@ mod tests {
         let none = run(messages(&["a", "b"]), Deadline::within(Duration::ZERO), |_| async {
             true
         });
-        assert_eq!(failed(&none.await), ["a", "b"]);
+        assert_eq!(sorted(&none.await), [("a", Left::Deferred), ("b", Left::Deferred)]);
         let short = run(
             messages(&["slow", "quick"]),
             Deadline::within(Duration::from_millis(300)),
@@ -124,7 +129,7 @@ mod tests {
                 true
             },
         );
-        assert_eq!(failed(&short.await), ["slow"]);
+        assert_eq!(sorted(&short.await), [("slow", Left::Failed)]);
     }
 
     #[tokio::test]

@@ -11,6 +11,9 @@
 //! | `s3:GetObject` | every object of the raw bucket |
 //! | `s3:ListBucket` | the raw bucket: without it S3 answers 403 for an absent object, so stale events would fail |
 //! | `s3:GetObject`, `s3:PutObject`, `s3:AbortMultipartUpload` | both prefixes of the curated bucket |
+//! | `sqs:ChangeMessageVisibility` | the queue, where its URL is told (`PIPECTL_QUEUE_URL`) |
+//!
+//! A file that failed then comes again after a minute (`PIPECTL_RETRY_SECONDS`), then after four, and so on.
 //!
 //! Three things are the bucket's, queue's and mapping's part: a lifecycle rule for incomplete uploads (a killed process
 //! aborts nothing), a dead-letter queue, and `ReportBatchItemFailures`.
@@ -21,6 +24,7 @@ mod names;
 mod record;
 mod reject;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -30,10 +34,14 @@ use serde_json::Value;
 
 use super::deadline::Deadline;
 use super::settings::{SettingError, Settings};
-use super::sqs::Batch;
+use super::sqs::{Answer, Batch, Message, Pauses, Queue};
 use super::store::{COPY_LIMIT, Store};
 use super::{Handler, aws};
+use batch::Left;
 use names::Names;
+
+/// The longest pause before a message comes again, in seconds.
+const LONGEST_PAUSE: u64 = 3600;
 
 /// Where from, where to, and how large.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,16 +88,30 @@ impl Plan {
 struct Copy {
     store: Arc<Store>,
     plan: Plan,
+    /// Without one a message comes again when the queue's own time is over, which may not be shorter than that of the
+    /// function.
+    queue: Option<Queue>,
+    pauses: Pauses,
 }
 
 /// Makes the handler.
 pub fn start(settings: Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Handler>>> {
     async move {
         let plan = Plan::read(&settings)?;
-        let client = aws::s3(&aws::load().await, &settings);
+        let config = aws::load().await;
+        let queue = settings.optional("PIPECTL_QUEUE_URL").map(|url| Queue {
+            client: aws_sdk_sqs::Client::new(&config),
+            url: url.to_owned(),
+        });
         Ok(Arc::new(Copy {
-            store: Store::new(client),
+            store: Store::new(aws::s3(&config, &settings)),
             plan,
+            queue,
+            pauses: Pauses {
+                first: settings.number("PIPECTL_RETRY_SECONDS", 60)?,
+                factor: 4,
+                longest: LONGEST_PAUSE,
+            },
         }) as Arc<dyn Handler>)
     }
     .boxed()
@@ -99,15 +121,35 @@ impl Handler for Copy {
     fn handle(self: Arc<Self>, event: Value, deadline: Deadline) -> BoxFuture<'static, anyhow::Result<Value>> {
         async move {
             let batch: Batch = serde_json::from_value(event).context("the event is not a batch of SQS messages")?;
-            let answer = batch::run(batch.messages, deadline, |message| {
+            let left = batch::run(batch.messages.clone(), deadline, |message| {
                 let copy = Arc::clone(&self);
                 async move { copy.message(&message).await }
             })
             .await;
-            self.store.settle(deadline.end).await;
+            futures::join!(
+                self.store.settle(deadline.end),
+                self.come_again(&batch.messages, &left, deadline)
+            );
+            let answer: Answer = left.into_keys().collect();
             Ok(serde_json::to_value(answer)?)
         }
         .boxed()
+    }
+}
+
+impl Copy {
+    /// What failed comes again after a pause that grows, what there was no time for at once.
+    async fn come_again(&self, messages: &[Message], left: &HashMap<String, Left>, deadline: Deadline) {
+        let Some(queue) = &self.queue else { return };
+        let pause = |message: &Message| match left.get(&message.message_id)? {
+            Left::Deferred => Some(0),
+            Left::Failed => Some(self.pauses.of(message)),
+        };
+        let later: Vec<(&Message, u64)> = messages
+            .iter()
+            .filter_map(|message| Some((message, pause(message)?)))
+            .collect();
+        queue.come_again(&later, deadline.end).await;
     }
 }
 
