@@ -2,7 +2,10 @@
 //!
 //! The function writes one chunk an invocation. After each the place is kept in a parameter of the pipeline, so that the same
 //! command goes on after whatever ended it. A chunk's name comes from the run and from where it begins, so a chunk that is
-//! written twice replaces itself; rows are merged by key.
+//! written twice replaces itself; rows are merged by key. Tables that come from the binary log are read by its reader: see
+//! [`anew`].
+
+pub mod anew;
 
 use std::time::{Duration, Instant};
 

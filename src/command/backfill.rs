@@ -1,5 +1,7 @@
 //! `pipectl backfill`.
 
+mod anew;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -50,15 +52,10 @@ pub async fn run(global: &Global, options: &Options) -> Result<ExitCode, Failure
     let Some(Origin::Mysql(origin)) = tables.first().map(|table| &table.origin) else {
         return Err(anyhow::anyhow!("{} is not read from a database", options.table).into());
     };
-    if origin.watermark.is_none() {
-        return Err(anyhow::anyhow!(
-            "tables of this pipeline come from the binary log, and its reader reads them as a whole\n  hint: delete the \
-             parameter {} and start the reader anew to have every table read anew; nothing is lost or doubled by it",
-            loaded.model.names.binlog_position_parameter()
-        )
-        .into());
-    }
     let title = origin.name.to_string();
+    if origin.watermark.is_none() {
+        return anew::run(global, options, &loaded, &title).await;
+    }
     let aws = unless_interrupted(async { Ok(connect_aws(&loaded, &progress::say).await?.aws) }).await?;
     let bar = Bar::new(&title);
     let say = |text: &str| bar.say(text);

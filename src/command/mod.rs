@@ -102,6 +102,9 @@ enum Command {
     /// For first loads and for rows that the watermark does not reach: the function that reads the database writes chunk
     /// after chunk by key, and the place is kept after each, so the same command goes on after a kill. Rows that are there
     /// already are merged by key, so nothing is there twice.
+    ///
+    /// A table that comes from the binary log is read anew by the reader of the log, as a whole: for one that was passed
+    /// over, and for what `verify` finds.
     Backfill(backfill::Options),
     /// Compare the database with the warehouse, and list the rows that differ
     ///

@@ -153,6 +153,11 @@ impl Names {
         format!("{}position", self.binlog_parameters())
     }
 
+    /// Parameter that holds which tables the reader of the binary log is asked to read anew.
+    pub fn binlog_request_parameter(&self) -> String {
+        format!("{}request", self.binlog_parameters())
+    }
+
     /// What the parameters start with that hold how far backfills have come.
     pub fn backfill_parameters(&self) -> String {
         format!("/pipectl/{}/{}/backfill/", self.pipeline, self.environment)

@@ -5,6 +5,7 @@
 //! behind later ones. Within one batch no two records may therefore have the same key, or their order must not matter;
 //! across readings the record's `seq` decides.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
@@ -23,6 +24,9 @@ const BYTES_FULL: usize = 1 << 20;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// What a refusal that passes means.
+pub const BUSY: &str = "the stream has too few shards, or waits on another writer";
+
 /// Records could not be put.
 #[derive(Debug, Error)]
 pub enum KinesisError {
@@ -31,7 +35,8 @@ pub enum KinesisError {
     Refused { stream: String, reason: String },
     /// Time ran out while Kinesis went on refusing records.
     #[error(
-        "{left} records for {stream} were not taken in time, after {attempts} attempts: {reason}; the stream has too few shards, or waits on another writer"
+        "{left} records for {stream} were not taken in time, after {attempts} attempts: {reason}; {}",
+        BUSY
     )]
     OutOfTime {
         stream: String,
@@ -71,6 +76,21 @@ impl Batch {
     }
 }
 
+/// Why Kinesis did not take records the last time that it did not.
+#[derive(Default)]
+pub struct Refusal(Mutex<Option<String>>);
+
+impl Refusal {
+    fn keep(&self, reason: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    /// The reason, where there was one.
+    pub fn reason(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A stream to write to.
 #[derive(Clone)]
 pub struct Stream {
@@ -88,6 +108,11 @@ impl Stream {
 
     /// Puts every record of the batch, those that fail again and again until `until`. Gives the number of requests.
     pub async fn put(&self, batch: Batch, until: Instant) -> Result<u32, KinesisError> {
+        self.put_telling(batch, until, &Refusal::default()).await
+    }
+
+    /// The same for one who may give this up before, and then wants to know what it waited for.
+    pub async fn put_telling(&self, batch: Batch, until: Instant, refusal: &Refusal) -> Result<u32, KinesisError> {
         let mut entries = batch.entries;
         let mut attempts = 0;
         while !entries.is_empty() {
@@ -110,6 +135,7 @@ impl Stream {
             if entries.is_empty() {
                 break;
             }
+            refusal.keep(&reason);
             let wait = wait(attempts);
             if Instant::now() + wait >= until {
                 return Err(KinesisError::OutOfTime {

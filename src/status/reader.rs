@@ -116,7 +116,7 @@ fn judged(name: &str, group: &str, state: Option<&State>, beat: Option<&(Beat, i
         )
     } else if !stopped.is_empty() {
         text.push_str(&format!("; passed over: {}", stopped.join(", ")));
-        format!("the ERROR lines of {group} say what to do for each table")
+        "settle what is said of each table, then `pipectl backfill TABLE` has it read anew".to_owned()
     } else if short {
         "what is purged before it is read takes a new snapshot of every table: have the server keep its log for longer, on RDS by \
          CALL mysql.rds_set_configuration('binlog retention hours', 168)"

@@ -40,6 +40,7 @@ fn every_change_arrives_whatever_happens_to_the_reader() {
     status_shows_the_reader(&cloud);
     cloud.run("deploy --yes").exits(0).prints("no change");
     another_table_restarts_the_reader(&cloud, &database);
+    a_table_passed_over_is_read_anew(&cloud, &database);
     assert_eq!(cloud.keys(BUCKET, "errors/"), Vec::<String>::new());
     let reader = process(&cloud).unwrap();
     cloud.run("destroy --yes --delete-data").exits(0);
@@ -231,6 +232,31 @@ columns = [{ name = "name", type = "VARCHAR(50)", path = "@.Name", key = true }]
     });
     assert_ne!(process(cloud).unwrap(), before);
     database.run("INSERT INTO CDC_schema.Persons VALUES (5, 'after the restart', 'x')");
+    arrives(cloud, database);
+}
+
+/// What was changed while a table was passed over comes when somebody asks for it, deletes too.
+fn a_table_passed_over_is_read_anew(cloud: &Cloud, database: &Database) {
+    database.run(
+        "ALTER TABLE CDC_schema.Persons RENAME COLUMN City TO Town; DELETE FROM CDC_schema.Persons WHERE PersonID = 4;
+         INSERT INTO CDC_schema.Persons VALUES (6, 'nobody sees it', 'y'); ALTER TABLE CDC_schema.Persons RENAME COLUMN Town TO City",
+    );
+    wait("the table to be passed over", PATIENCE, || {
+        let told = cloud.run("status").stdout;
+        let is_told =
+            told.contains("CDC_schema.Persons (a column is renamed") && told.contains("`pipectl backfill TABLE`");
+        is_told.then_some(()).ok_or(told)
+    });
+    cloud
+        .run("backfill persons --from 1")
+        .exits(1)
+        .complains("--from is of tables that are read by a watermark");
+    let told = cloud.run("backfill persons").exits(0);
+    assert!(told.stdout.starts_with("CDC_schema.Persons: read anew"), "{told:?}");
+    arrives(cloud, database);
+    let told = cloud.run("status").stdout;
+    assert!(!told.contains("passed over: "), "{told}");
+    database.run("UPDATE CDC_schema.Persons SET City = 'z' WHERE PersonID = 6");
     arrives(cloud, database);
 }
 

@@ -106,16 +106,18 @@ async fn every_row_arrives_once_though_the_stream_refuses() {
     ];
     let mut throttled = function(&world.cloud, &settings);
     let event = event("t", &["id"], json!({"count": 0}));
-    // It refuses all until the time is over: an error, and the watermark stays.
+    // It refuses all, and is slow to say so, until the time is over: an error, and the watermark stays.
     *busy.refuses.lock().unwrap() = true;
+    *busy.delay.lock().unwrap() = Duration::from_secs(4);
     let error = throttled
-        .invoke(Duration::from_secs(6), &event)
+        .invoke(Duration::from_secs(10), &event)
         .unwrap_err()
         .to_string();
     assert!(error.contains("too few shards") && error.contains("shop.t"), "{error}");
     assert_eq!(world.state("t").await, None);
     // Killed in mid-batch: the next process reads the same rows, and the database has let go of the table.
     *busy.refuses.lock().unwrap() = false;
+    *busy.delay.lock().unwrap() = Duration::ZERO;
     throttled.send(Duration::from_secs(120), &event);
     while busy.taken.lock().unwrap().len() < 100 {
         std::thread::sleep(Duration::from_millis(1));
@@ -157,14 +159,14 @@ async fn a_row_too_large_for_the_stream_goes_beside_it() {
     assert!(levels.contains(&json!("ERROR")));
 }
 
-/// Four requests of 500 rows at a time, each of 700 ms: 10,000 rows take more than the 3 s that a function of 6 s has to
+/// Four requests of 500 rows at a time, each of 1 s: 10,000 rows take more than the 4 s that a function of 8 s has to
 /// start anything in, so the pass cannot end within one invocation.
 #[tokio::test]
 async fn a_pass_goes_on_in_the_next_invocation() {
     let world = World::new(Kind::MariaDb).await;
     world.server.sql("CREATE TABLE shop.t (id INT PRIMARY KEY, at DATETIME NOT NULL, INDEX (at)); INSERT INTO shop.t SELECT seq, '2026-01-01' + INTERVAL seq DIV 700 SECOND FROM shop.seq_1_to_10000");
     let (busy, endpoint) = Busy::start();
-    *busy.delay.lock().unwrap() = Duration::from_millis(700);
+    *busy.delay.lock().unwrap() = Duration::from_secs(1);
     let settings = [
         ("PIPECTL_DATABASE_TLS", "off"),
         ("AWS_ENDPOINT_URL_KINESIS", endpoint.as_str()),
@@ -175,7 +177,7 @@ async fn a_pass_goes_on_in_the_next_invocation() {
     let mut invocations = 0;
     loop {
         invocations += 1;
-        let answer = slow.invoke(Duration::from_secs(6), &event).unwrap();
+        let answer = slow.invoke(Duration::from_secs(8), &event).unwrap();
         if answer["finished"] == true {
             break;
         }

@@ -1,4 +1,4 @@
-//! How far the service came: one SSM parameter.
+//! How far the service came, and what it is asked for: two SSM parameters.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::reader::Position;
+use crate::runtime::log::Line;
 use crate::runtime::parameter;
 
 /// What the parameter says.
@@ -35,6 +36,18 @@ pub struct State {
     pub altered: BTreeMap<String, Altered>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Snapshot>,
+    /// The last request that was taken up: its `at`.
+    #[serde(default)]
+    pub asked: u64,
+}
+
+/// Tables that somebody wants read anew, whatever became of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// When it was asked, microseconds since 1970; a later request has a later one.
+    pub at: u64,
+    /// `schema.table`
+    pub tables: Vec<String>,
 }
 
 /// What is known of a table whose changes before a place cannot be read.
@@ -62,6 +75,7 @@ pub struct Snapshot {
 pub struct Checkpoint {
     client: aws_sdk_ssm::Client,
     pub name: String,
+    request: String,
 }
 
 impl Checkpoint {
@@ -70,6 +84,7 @@ impl Checkpoint {
         Self {
             client,
             name: format!("{prefix}position"),
+            request: format!("{prefix}request"),
         }
     }
 
@@ -85,6 +100,21 @@ impl Checkpoint {
             )
         })?;
         Ok(Some(state))
+    }
+
+    /// What is asked for and was not taken up. What nobody can read is told, and asks for nothing.
+    pub async fn request(&self, state: &State) -> anyhow::Result<Option<Request>> {
+        let Some(text) = parameter::read(&self.client, &self.request).await? else {
+            return Ok(None);
+        };
+        match serde_json::from_str::<Request>(&text) {
+            Ok(request) => Ok((request.at > state.asked).then_some(request)),
+            Err(error) => {
+                let detail = format!("it is not what pipectl wrote there ({error}), and is passed over; delete it");
+                Line::warn("request").key(&self.request).detail(detail).write();
+                Ok(None)
+            }
+        }
     }
 
     pub async fn write(&self, state: &mut State) -> anyhow::Result<()> {

@@ -32,6 +32,6 @@ mod table_map;
 mod temporal;
 mod values;
 
-pub use checkpoint::State;
+pub use checkpoint::{Request, State, now};
 pub use lines::{LocalBinlog, write_changes};
 pub use service::main;

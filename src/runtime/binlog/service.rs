@@ -128,7 +128,7 @@ impl Service {
             Some(state) => state,
             None => self.begin(&mut connection, &identity, generation(None)).await?,
         };
-        self.settle(&mut connection, &mut state).await?;
+        self.take_up(&mut connection, &mut state).await?;
         let mut start = None;
         if state.server != identity {
             start = self.other_server(&mut connection, &identity, &mut state).await?;
@@ -177,6 +177,7 @@ impl Service {
             stopped: Default::default(),
             altered: Default::default(),
             snapshot: None,
+            asked: 0,
         };
         self.checkpoint.write(&mut state).await?;
         Ok(state)
@@ -202,6 +203,7 @@ impl Service {
             .begin(connection, identity, generation(Some(state.generation)))
             .await?;
         new.stopped.clone_from(&state.stopped);
+        new.asked = state.asked;
         self.checkpoint.write(&mut new).await?;
         Ok(Again)
     }
@@ -271,10 +273,7 @@ impl Service {
     fn stop(&self, state: &mut State, title: &str, reason: &str) {
         let next = match key::is_reason(reason) {
             true => "It is read anew as soon as the keys agree".to_owned(),
-            false => format!(
-                "When that is settled, remove the table from `stopped` in the parameter {} and restart the service; it is read anew then",
-                self.checkpoint.name
-            ),
+            false => format!("When that is settled, have it read anew: pipectl backfill {title}"),
         };
         let detail = format!("{title} is passed over: {reason}. Its rows in the warehouse stay as they are. {next}");
         Line::error("table stopped").key(title).detail(detail).write();

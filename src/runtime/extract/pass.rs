@@ -12,6 +12,7 @@ use super::table::Table;
 use super::watermark::{self, Kind, Overlap, Pass, State};
 use super::{Extract, Job, about, first_value, named, snapshot, warn};
 use crate::runtime::deadline::Deadline;
+use crate::runtime::kinesis::BUSY;
 use crate::runtime::log::Line;
 use crate::runtime::mysql::{Connection, Value};
 
@@ -222,15 +223,16 @@ impl Run<'_> {
             .write();
         end?;
         if !finished && !moved {
-            bail!(
-                "no row of {} was acknowledged within the function's time limit; give it more time{}",
-                self.target.table.title(),
-                if self.target.table.key.is_empty() {
-                    ", or the table a primary key: without one, rows of equal watermark are read as a whole"
-                } else {
-                    ""
+            let why = match sink.refusal.reason() {
+                Some(reason) => format!("Kinesis refused records: {reason}; {BUSY}"),
+                None if self.target.table.key.is_empty() => {
+                    "give it more time, or the table a primary key: without one, rows of equal watermark are read as a whole"
+                        .to_owned()
                 }
-            );
+                None => "give it more time".to_owned(),
+            };
+            let title = self.target.table.title();
+            bail!("no row of {title} was acknowledged within the function's time limit; {why}");
         }
         Ok((rows, finished))
     }

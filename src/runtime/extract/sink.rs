@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::runtime::kinesis::{Batch, KinesisError, Stream};
+use crate::runtime::kinesis::{Batch, KinesisError, Refusal, Stream};
 use crate::runtime::log::Line;
 use crate::runtime::mysql::Value;
 use crate::runtime::store::{Place, Store};
@@ -27,6 +27,8 @@ pub struct Sink<P = Position> {
     /// Rows acknowledged, and the position of the last of them.
     pub acknowledged: Option<P>,
     pub rows: u64,
+    /// Why records were not taken.
+    pub refusal: Arc<Refusal>,
 }
 
 struct Sending<P> {
@@ -45,6 +47,7 @@ impl<P> Sink<P> {
             under_way: VecDeque::new(),
             acknowledged: None,
             rows: 0,
+            refusal: Arc::default(),
         }
     }
 
@@ -61,9 +64,9 @@ impl<P> Sink<P> {
         }
         let batch = std::mem::take(&mut self.batch);
         let rows = batch.len() as u64 + beside;
-        let (stream, until) = (self.stream.clone(), self.until);
+        let (stream, until, refusal) = (self.stream.clone(), self.until, Arc::clone(&self.refusal));
         self.under_way.push_back(Sending {
-            task: tokio::spawn(async move { stream.put(batch, until).await }),
+            task: tokio::spawn(async move { stream.put_telling(batch, until, &refusal).await }),
             rows,
             position,
         });

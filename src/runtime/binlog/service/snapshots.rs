@@ -52,13 +52,23 @@ impl Service {
         Ok(())
     }
 
-    /// Takes up tables that were passed over for their key, which is right now.
-    pub(super) async fn settle(&self, connection: &mut Connection, state: &mut State) -> anyhow::Result<()> {
+    /// Takes up tables that were passed over for their key, which is right now, and those that somebody asks for.
+    pub(super) async fn take_up(&self, connection: &mut Connection, state: &mut State) -> anyhow::Result<()> {
         for title in self.settled(connection, state).await? {
             Line::info("table settled").key(&title).write();
             state.stopped.remove(&title);
         }
-        Ok(())
+        let Some(request) = self.checkpoint.request(state).await? else {
+            return Ok(());
+        };
+        for title in &request.tables {
+            Line::info("table asked for").key(title).write();
+            state.stopped.remove(title);
+            state.tables.retain(|table| table != title);
+            state.snapshot.take_if(|snapshot| snapshot.table == *title);
+        }
+        state.asked = request.at;
+        self.checkpoint.write(state).await
     }
 
     async fn settled(&self, connection: &mut Connection, state: &State) -> anyhow::Result<Vec<String>> {
@@ -74,9 +84,10 @@ impl Service {
         Ok(settled)
     }
 
-    /// Whether a table is to be read now that was not there, or had another key, when snapshots were taken.
+    /// Whether a table is to be read now that was not there, or had another key, when snapshots were taken, or that
+    /// somebody asks for.
     pub(super) async fn has_come(&self, connection: &mut Connection, state: &State) -> anyhow::Result<bool> {
-        if !self.settled(connection, state).await?.is_empty() {
+        if !self.settled(connection, state).await?.is_empty() || self.checkpoint.request(state).await?.is_some() {
             return Ok(true);
         }
         let is_read = |name: &String| state.tables.contains(name) || state.stopped.contains_key(name);
