@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
+use aws_config::SdkConfig;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -88,9 +89,11 @@ impl Plan {
 struct Copy {
     store: Arc<Store>,
     plan: Plan,
-    /// Without one a message comes again when the queue's own time is over, which may not be shorter than that of the
+    /// What a client of the queue is made of; most processes never need one, and each would start later for it.
+    config: SdkConfig,
+    /// Without it a message comes again when the queue's own time is over, which may not be shorter than that of the
     /// function.
-    queue: Option<Queue>,
+    queue_url: Option<String>,
     pauses: Pauses,
 }
 
@@ -99,14 +102,11 @@ pub fn start(settings: Settings) -> BoxFuture<'static, anyhow::Result<Arc<dyn Ha
     async move {
         let plan = Plan::read(&settings)?;
         let config = aws::load().await;
-        let queue = settings.optional("PIPECTL_QUEUE_URL").map(|url| Queue {
-            client: aws_sdk_sqs::Client::new(&config),
-            url: url.to_owned(),
-        });
         Ok(Arc::new(Copy {
             store: Store::new(aws::s3(&config, &settings)),
             plan,
-            queue,
+            config,
+            queue_url: settings.optional("PIPECTL_QUEUE_URL").map(str::to_owned),
             pauses: Pauses {
                 first: settings.number("PIPECTL_RETRY_SECONDS", 60)?,
                 factor: 4,
@@ -140,7 +140,9 @@ impl Handler for Copy {
 impl Copy {
     /// What failed comes again after a pause that grows, what there was no time for at once.
     async fn come_again(&self, messages: &[Message], left: &HashMap<String, Left>, deadline: Deadline) {
-        let Some(queue) = &self.queue else { return };
+        let Some(url) = self.queue_url.as_ref().filter(|_| !left.is_empty()) else {
+            return;
+        };
         let pause = |message: &Message| match left.get(&message.message_id)? {
             Left::Deferred => Some(0),
             Left::Failed => Some(self.pauses.of(message)),
@@ -149,6 +151,10 @@ impl Copy {
             .iter()
             .filter_map(|message| Some((message, pause(message)?)))
             .collect();
+        let queue = Queue {
+            client: aws_sdk_sqs::Client::new(&self.config),
+            url: url.clone(),
+        };
         queue.come_again(&later, deadline.end).await;
     }
 }
