@@ -38,12 +38,12 @@ pub async fn load() -> SdkConfig {
         .await
 }
 
-/// An S3 client. With an endpoint of its own (the local cloud) buckets are in the path, for want of DNS names.
-pub fn s3(config: &SdkConfig, settings: &Settings) -> aws_sdk_s3::Client {
+/// What makes an S3 client. With an endpoint of its own (the local cloud) buckets are in the path, for want of DNS names.
+pub fn s3(config: &SdkConfig, settings: &Settings) -> impl FnOnce() -> aws_sdk_s3::Client + Send + 'static {
     let own_endpoint = config.endpoint_url().is_some() || settings.optional("AWS_ENDPOINT_URL_S3").is_some();
-    aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::config::Builder::from(config)
-            .force_path_style(own_endpoint)
-            .build(),
-    )
+    let config = config.clone();
+    move || {
+        let builder = aws_sdk_s3::config::Builder::from(&config).force_path_style(own_endpoint);
+        aws_sdk_s3::Client::from_conf(builder.build())
+    }
 }

@@ -3,7 +3,7 @@
 mod server_copy;
 mod upload;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -119,15 +119,16 @@ impl Body {
 
 /// S3, and the clean-up that is still under way.
 pub struct Store {
-    client: Client,
+    /// Made when it is first needed: a process that starts to send a few rows to a stream never does.
+    client: LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>,
     clean_ups: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Store {
-    /// A store that talks through `client`.
-    pub fn new(client: Client) -> Arc<Self> {
+    /// A store that talks through what `client` makes.
+    pub fn new(client: impl FnOnce() -> Client + Send + 'static) -> Arc<Self> {
         Arc::new(Self {
-            client,
+            client: LazyLock::new(Box::new(client)),
             clean_ups: Mutex::default(),
         })
     }
