@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, wait};
-use crate::run::{Run, signal};
+use crate::run::{Run, ended, signal};
 use crate::verify::{ROWS, SCHEMA, verify};
 
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -82,7 +82,7 @@ pub fn goes_on_after_a_kill(cloud: &Cloud) {
             }
         });
         signal(&running, by);
-        Run::ended(running.wait_with_output().unwrap())
+        ended(running)
     };
     stopped(1, Signal::INT)
         .exits(130)

@@ -14,6 +14,11 @@ const PIPELINE: &str = "people-cdc";
 const BUCKET: &str = "people-cdc-local-curated-000000000000-us-east-1";
 const PERSONS: &str = "SELECT PersonID, FullName, City FROM CDC_schema.Persons ORDER BY PersonID";
 
+/// The tables that the example reads.
+pub const TABLES: &str = "CREATE TABLE CDC_schema.Persons (PersonID INT PRIMARY KEY, FullName VARCHAR(255), City VARCHAR(255));
+     CREATE TABLE CDC_schema.Orders (OrderID BIGINT PRIMARY KEY, PersonID INT, Price DECIMAL(12,2), OrderedAt DATETIME(6));
+     CREATE TABLE CDC_schema.OrderItems (OrderID BIGINT, Line INT, Article VARCHAR(100), Properties JSON, PRIMARY KEY (OrderID, Line))";
+
 /// With IAM enforced, so that the reader has the rights that it is given and no others.
 #[test]
 fn every_change_arrives_whatever_happens_to_the_reader() {
@@ -22,11 +27,9 @@ fn every_change_arrives_whatever_happens_to_the_reader() {
     cloud.run("diff").exits(0).prints("no change");
     // The tables come after the reader, which waits for them.
     let database = Database::of_stack(&cloud, &format!("{PIPELINE}-local-source"));
+    database.run(TABLES);
     database.run(
-        "CREATE TABLE CDC_schema.Persons (PersonID INT PRIMARY KEY, FullName VARCHAR(255), City VARCHAR(255));
-         CREATE TABLE CDC_schema.Orders (OrderID BIGINT PRIMARY KEY, PersonID INT, Price DECIMAL(12,2), OrderedAt DATETIME(6));
-         CREATE TABLE CDC_schema.OrderItems (OrderID BIGINT, Line INT, Article VARCHAR(100), Properties JSON, PRIMARY KEY (OrderID, Line));
-         INSERT INTO CDC_schema.Persons VALUES (0, 'Herman Zimmerman', 'Oklahoma City'), (1, 'Conan O''Brien', NULL), (2, 'Zoë \"Z\" Ünal', 'Köln')",
+        "INSERT INTO CDC_schema.Persons VALUES (0, 'Herman Zimmerman', 'Oklahoma City'), (1, 'Conan O''Brien', NULL), (2, 'Zoë \"Z\" Ünal', 'Köln')",
     );
     arrives(&cloud, &database);
     database.run(

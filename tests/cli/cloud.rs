@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Condvar, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Refused};
-use crate::run::Run;
+use crate::run::{Run, started};
 use crate::runtime::runtime;
 use crate::servers::{self, Kind};
 
@@ -153,14 +153,9 @@ impl Cloud {
         Run::of(&mut self.command(words))
     }
 
-    /// Starts it and does not wait; what it prints to stderr can be read.
+    /// Starts it and does not wait.
     pub fn start(&self, words: &str) -> Child {
-        self.command(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        started(self.command(words))
     }
 
     /// What `pipectl local env` prints.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::binlog::TABLES;
 use crate::cloud::{Cloud, Iam, command_in, pipectl, wait};
 use crate::database::Database;
 use crate::run::Run;
@@ -109,12 +110,8 @@ fn enough_for_a_database(environment: &'static str) {
     let deployer = Deployer::of(&cloud, environment);
     deployer.deploys();
     let database = Database::of_stack(&cloud, &format!("people-cdc-{environment}-source"));
-    database.run(
-        "CREATE TABLE CDC_schema.Persons (PersonID INT PRIMARY KEY, FullName VARCHAR(255), City VARCHAR(255));
-         CREATE TABLE CDC_schema.Orders (OrderID BIGINT PRIMARY KEY, PersonID INT, Price DECIMAL(12,2), OrderedAt DATETIME(6));
-         CREATE TABLE CDC_schema.OrderItems (OrderID BIGINT, Line INT, Article VARCHAR(100), Properties JSON, PRIMARY KEY (OrderID, Line));
-         INSERT INTO CDC_schema.Persons VALUES (0, 'Herman Zimmerman', 'Oklahoma City')",
-    );
+    database.run(TABLES);
+    database.run("INSERT INTO CDC_schema.Persons VALUES (0, 'Herman Zimmerman', 'Oklahoma City')");
     deployer.run("verify --wait 240").exits(0);
     // The reader is an alarm until it is heard of.
     wait("status without a problem", PATIENCE, || {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::cloud::{CURATED, Cloud, Iam, RAW};
-use crate::run::{ended, go_on, started, stop};
+use crate::run::{ended, go_on, stop};
 use crate::with_iam_off_and_enforced;
 
 const ROLES: [&str; 3] = ["snowflake-read", "snowflake-errors", "copy"];
@@ -21,7 +21,7 @@ fn trust_is_exact_at_every_moment(iam: Iam) {
     // The client starts with its first call, which takes longer than the deploy.
     assert_eq!(policies(&client), []);
     // It stands still while somebody looks, however fast it is and however slow the look.
-    let mut deploy = started(cloud.command("deploy --yes"));
+    let mut deploy = cloud.start("deploy --yes");
     let mut seen = Vec::new();
     while deploy.try_wait().unwrap().is_none() {
         stop(&deploy);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::cloud::{Cloud, Iam};
-use crate::run::{Run, signal};
+use crate::run::{Run, ended, signal, started};
 use crate::second_deploy::all_tasks_are_started;
 use crate::with_iam_off_and_enforced;
 
@@ -78,7 +78,7 @@ fn interrupted(cloud: &Cloud, moment: &Moment) -> (Run, usize) {
         }
     }
     stderr.read_to_string(&mut said).unwrap();
-    let mut run = Run::ended(child.wait_with_output().unwrap());
+    let mut run = ended(child);
     let done = said.matches('✓').count();
     run.stderr = said;
     (run, done)
@@ -108,14 +108,11 @@ fn what_changes_nothing_says_so_when_it_is_interrupted() {
             .env(
                 "PIPECTL_SNOWFLAKE_URL",
                 format!("http://{}", silent.local_addr().unwrap()),
-            )
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
-        let child = command.spawn().unwrap();
+            );
+        let child = started(command);
         let (_asked, _) = silent.accept().unwrap();
         signal(&child, Signal::INT);
-        let run = Run::ended(child.wait_with_output().unwrap()).exits(130);
+        let run = ended(child).exits(130);
         let said = format!("{}{}", run.stdout, run.stderr);
         assert!(said.contains("interrupted; nothing was changed"), "{words}: {run:?}");
         assert!(!words.contains("json") || run.json()["errors"].is_array(), "{run:?}");

@@ -47,7 +47,7 @@ fn of_two_deploys_one_does_it_and_the_other_says_who() {
         .complains("Waiting for another run: ");
     assert!(waited.elapsed() >= Duration::from_secs(1));
 
-    let mut third = started(cloud.command("deploy --yes --wait 60"));
+    let mut third = cloud.start("deploy --yes --wait 60");
     let mut said = BufReader::new(third.stderr.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
@@ -86,9 +86,7 @@ fn a_lease_of_another_machine_ends_by_its_time() {
         .exits(1)
         .complains("arn:aws:iam::000000000000:user/somebody on faraway (process 7)");
     // Both wait, and one after the other has it.
-    let others: Vec<Child> = (0..2)
-        .map(|_| started(cloud.command("deploy --yes --wait 60")))
-        .collect();
+    let others: Vec<Child> = (0..2).map(|_| cloud.start("deploy --yes --wait 60")).collect();
     for other in others {
         ended(other).exits(0).prints("no change");
     }

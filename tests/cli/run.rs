@@ -72,7 +72,7 @@ impl Run {
     }
 }
 
-/// A run that goes on, with what it says kept for [`ended`].
+/// A run that goes on; what it says can be read, or is kept for [`ended`].
 pub fn started(mut command: Command) -> Child {
     command
         .stdin(Stdio::null())

@@ -30,16 +30,12 @@ pub async fn run(global: &Global, options: &Options, loaded: &Loaded, title: &st
     let aws = unless_interrupted(async { Ok(connect_aws(loaded, &progress::say).await?.aws) }).await?;
     let at = unless_interrupted(async { Ok(ask(&aws, names, title).await?) }).await?;
     progress::say(&format!("Asked the reader of the binary log for {title}"));
-    let read = tokio::select! {
-        () = signalled() => None,
-        read = wait(&aws, names, title, at) => Some(read),
-    };
-    match read {
-        Some(read) => read?,
-        None => {
+    tokio::select! {
+        () = signalled() => {
             let what = format!("interrupted; the reader goes on with {title}, and `pipectl status` tells of it");
             return Err(Failure::Stopped(what));
         }
+        read = wait(&aws, names, title, at) => read?,
     }
     match global.format {
         Format::Json => outln!("{:#}", json!({ "table": title, "read_anew": true })),

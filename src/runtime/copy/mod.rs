@@ -4,7 +4,7 @@
 //! of JSON lines under the curated prefix; what is not JSON goes to the error prefix with its reason beside it.
 //! Nothing else is kept anywhere: replaying a message finds what is there and changes nothing.
 //!
-//! The rights it needs, and no others (the test `every_right_is_enough_and_none_is_too_much` takes each away):
+//! The rights it needs, and no others (the test `every_right_is_enough_and_none_is_too_much` takes those of S3 away):
 //!
 //! | action | on |
 //! |---|---|
